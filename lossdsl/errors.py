@@ -1,0 +1,163 @@
+"""What can go wrong, where it went wrong, and the one exception family that says so.
+
+Inner code states a fact as a `Diagnostic`; the boundary raises it inside a `LossError`. Text is rendered without colour:
+the terminal adds colour, an exception never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Half-open range of character offsets into a `Source`."""
+
+    start: int
+    end: int
+
+    def to(self, other: Span) -> Span:
+        """The smallest span that covers both."""
+        return Span(min(self.start, other.start), max(self.end, other.end))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A piece of text that a user wrote, and where it stands in a larger file.
+
+    text: what is parsed. file: the file's name as the user gave it, None for text typed in place.
+    path: dotted key path inside a config, for text that has no file. document: the whole file.
+    offsets: for each character of `text`, and one past its end, its offset in `document`; empty when they are the same.
+    """
+
+    text: str
+    file: str | None = None
+    path: str = ""
+    document: str | None = field(default=None, repr=False)
+    offsets: tuple[int, ...] = field(default=(), repr=False)
+
+    @property
+    def page(self) -> str:
+        """The text whose lines are counted and shown."""
+        return self.text if self.document is None else self.document
+
+    def offset(self, position: int) -> int:
+        """The offset in `page` of a position in `text`."""
+        if not self.offsets:
+            return position
+        return self.offsets[min(position, len(self.offsets) - 1)]
+
+    def place(self, position: int) -> tuple[int, int]:
+        """1-based line and column of a position in `text`."""
+        offset = min(self.offset(position), len(self.page))
+        before = self.page[:offset]
+        return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+
+    def line(self, number: int) -> str:
+        lines = self.page.split("\n")
+        return lines[number - 1] if number <= len(lines) else ""
+
+    @property
+    def label(self) -> str:
+        return self.file or (f"<{self.path}>" if self.path else "<formula>")
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding: a stable code, one sentence, the exact place, and a way out."""
+
+    code: str
+    message: str
+    source: Source | None = field(default=None, repr=False)
+    span: Span | None = None
+    hint: str | None = None
+    severity: Severity = "error"
+
+    @property
+    def file(self) -> str | None:
+        return self.source.file if self.source else None
+
+    @property
+    def line(self) -> int | None:
+        return self.source.place(self.span.start)[0] if self.source and self.span else None
+
+    @property
+    def column(self) -> int | None:
+        return self.source.place(self.span.start)[1] if self.source and self.span else None
+
+    def at(self, source: Source) -> Diagnostic:
+        """The same finding, placed in `source` unless it has a place already."""
+        return self if self.source else replace(self, source=source)
+
+    def render(self) -> str:
+        """The finding as text: place, message, the line with a caret, the hint."""
+        lines = [f"{self._where()}{self.severity} {self.code}: {self.message}", *self._excerpt()]
+        if self.hint:
+            lines.append(f"    {self.hint}")
+        return "\n".join(lines)
+
+    def _where(self) -> str:
+        if not self.source:
+            return ""
+        if not self.span:
+            return f"{self.source.label}: "
+        return f"{self.source.label}:{self.line}:{self.column}: "
+
+    def _excerpt(self) -> Sequence[str]:
+        if not self.source or not self.span:
+            return ()
+        line, column = self.source.place(self.span.start)
+        end_line, end_column = self.source.place(self.span.end)
+        text = self.source.line(line).rstrip("\r")
+        stop = end_column if end_line == line else len(text) + 1
+        shown, start = _window(text, column - 1)
+        width = max(1, min(stop - column, start + len(shown) - column + 1))
+        pad = "".join("\t" if character == "\t" else " " for character in shown[: column - 1 - start])
+        return (f"    {shown}", f"    {pad}^{'~' * (width - 1)}")
+
+
+def _window(text: str, column: int, width: int = 120) -> tuple[str, int]:
+    """The part of a long line around `column`, and where it starts."""
+    if len(text) <= width:
+        return text, 0
+    start = max(0, min(column - width // 2, len(text) - width))
+    return text[start : start + width], start
+
+
+class LossError(Exception):
+    """Root of every error that lossdsl raises. `diagnostics` holds all findings; `str` renders them."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic] | str):
+        found = (Diagnostic("LD000", diagnostics),) if isinstance(diagnostics, str) else tuple(diagnostics)
+        self.diagnostics: tuple[Diagnostic, ...] = found
+        super().__init__(found)
+
+    def __str__(self) -> str:
+        return "\n".join(diagnostic.render() for diagnostic in self.diagnostics)
+
+
+class FormulaError(LossError):
+    """The text of a formula is wrong: syntax, names, parameters or axes."""
+
+
+class ConfigError(LossError):
+    """A config file or mapping is wrong: unreadable YAML, unknown or duplicate keys, wrong values."""
+
+
+class InputError(LossError):
+    """The tensors or scalars of a call do not fit the formula or each other."""
+
+
+class PluginError(LossError):
+    """A plugin that a formula uses cannot be loaded, or breaks the contract."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """'did you mean ...?' for a misspelt word, or None."""
+    matches = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
+    return f"did you mean `{matches[0]}`?" if matches else None

@@ -1,0 +1,165 @@
+"""What the parser calls, rule by rule, to build the tree."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lark import Token, Transformer
+
+from lossdsl.errors import Diagnostic, Span
+from lossdsl.syntax import tree
+
+TASKS = ("binary", "multilabel", "multiclass", "regression")
+
+
+class Misplaced(Exception):
+    """Grammatical text that the language refuses; carries the diagnostic."""
+
+    def __init__(self, message: str, span: Span, hint: str | None = None, code: str = "LD101"):
+        super().__init__(message)
+        self.diagnostic = Diagnostic(code, message, span=span, hint=hint)
+
+
+def span_of(item: Any) -> Span:
+    if isinstance(item, Token):
+        return Span(item.start_pos or 0, item.end_pos or 0)
+    span: Span = item.span
+    return span
+
+
+def _across(items: list[Any]) -> Span:
+    return span_of(items[0]).to(span_of(items[-1]))
+
+
+class TreeBuilder(Transformer[Token, Any]):
+    """One method per grammar rule; each gets the tokens and nodes of the rule."""
+
+    def program(self, items: list[Any]) -> tree.Program:
+        return tree.Program(tuple(items[:-1]), items[-1], _across(items))
+
+    def binding(self, items: list[Any]) -> tree.Binding:
+        name, value = items
+        _refuse_dots(name)
+        return tree.Binding(str(name), value, span_of(name))
+
+    def library(self, items: list[Any]) -> tuple[tree.Declaration, ...]:
+        return tuple(items)
+
+    def declaration(self, items: list[Any]) -> tree.Declaration:
+        keyword, name, *rest = items
+        return tree.Declaration(
+            name=str(name),
+            parameters=tuple(item for item in rest if isinstance(item, tree.ParameterSyntax)),
+            range=next(item for item in rest if isinstance(item, tree.Interval)),
+            bindings=tuple(item for item in rest if isinstance(item, tree.Binding)),
+            cases=tuple(item for item in rest if isinstance(item, tree.Case)),
+            span=span_of(keyword).to(span_of(items[-1])),
+        )
+
+    def case(self, items: list[Any]) -> tree.Case:
+        *head, expression = items
+        tasks = head[1:]
+        for task in tasks:
+            if str(task) not in TASKS:
+                raise Misplaced(f"`{task}` is not a task", span_of(task), f"tasks: {', '.join(TASKS)}")
+        return tree.Case(tuple(str(task) for task in tasks), expression, _across(items))
+
+    def parameter(self, items: list[Any]) -> tree.ParameterSyntax:
+        name, *allowed, default = items
+        intervals = [item for item in allowed if isinstance(item, tree.Interval)]
+        words = tuple(str(item) for item in allowed if isinstance(item, Token))
+        return tree.ParameterSyntax(str(name), intervals[0] if intervals else None, words, default, span_of(name))
+
+    def interval(self, items: list[Any]) -> tree.Interval:
+        opening, low, high, closing = items
+        return tree.Interval(low, high, opening == "(", closing == ")", _across([opening, closing]))
+
+    def bound(self, items: list[Any]) -> float:
+        sign = -1.0 if items[0] == "-" else 1.0
+        token = items[-1]
+        if token.type == "NAME" and token != "inf":
+            raise Misplaced(f"`{token}` is not a number", span_of(token), "the ends of a range are numbers or inf")
+        return sign * (math.inf if token == "inf" else float(token.replace("_", "")))
+
+    def sum(self, items: list[Any]) -> tree.Expression:
+        return self._chain(tree.Sum, "+", items)
+
+    def product(self, items: list[Any]) -> tree.Expression:
+        return self._chain(tree.Product, "*", items)
+
+    def _chain(self, kind: type[tree.Sum] | type[tree.Product], first: str, items: list[Any]) -> tree.Expression:
+        if len(items) == 1:
+            expression: tree.Expression = items[0]
+            return expression
+        operators = [first, *(str(token) for token in items[1::2])]
+        starts = [items[0], *items[1::2]]
+        parts = tuple(
+            tree.Part(operator, operand, span_of(start).to(span_of(operand)))
+            for operator, start, operand in zip(operators, starts, items[::2], strict=True)
+        )
+        return kind(parts, _across(items))
+
+    def negative(self, items: list[Any]) -> tree.Expression:
+        return tree.Negative(items[1], _across(items))
+
+    def positive(self, items: list[Any]) -> tree.Expression:
+        operand: tree.Expression = items[1]
+        return operand
+
+    def power(self, items: list[Any]) -> tree.Expression:
+        base, _, exponent = items
+        return tree.Power(base, exponent, _across(items))
+
+    def number(self, items: list[Any]) -> tree.Number:
+        (token,) = items
+        value = float(token.replace("_", ""))
+        if math.isinf(value):
+            raise Misplaced(f"`{token}` is too large a number", span_of(token))
+        return tree.Number(value, span_of(token))
+
+    def name(self, items: list[Any]) -> tree.Name:
+        return tree.Name(str(items[0]), span_of(items[0]))
+
+    def group(self, items: list[Any]) -> tree.Expression:
+        expression: tree.Expression = items[1]
+        return expression
+
+    def call(self, items: list[Any]) -> tree.Call:
+        name, _, *arguments, closing = items
+        keywords = tuple(item for item in arguments if isinstance(item, tree.Keyword))
+        positional = tuple(item for item in arguments if not isinstance(item, tree.Keyword))
+        _check_arguments(str(name), arguments)
+        function = tree.Name(str(name), span_of(name))
+        return tree.Call(function, positional, keywords, span_of(name).to(span_of(closing)))
+
+    def keyword(self, items: list[Any]) -> tree.Keyword:
+        name, value = items
+        _refuse_dots(name)
+        return tree.Keyword(str(name), value, span_of(name).to(span_of(value)))
+
+    def comparison(self, items: list[Any]) -> tree.Comparison:
+        left, operator, right = items
+        return tree.Comparison(str(operator), left, right, span_of(left).to(span_of(right)))
+
+    def listing(self, items: list[Any]) -> tree.Listing:
+        return tree.Listing(tuple(items[1:-1]), _across([items[0], items[-1]]))
+
+
+def _refuse_dots(name: Token) -> None:
+    if "." in name:
+        raise Misplaced(f"`{name}` cannot be given a value: a name with a dot belongs to a plugin", span_of(name))
+
+
+def _check_arguments(function: str, arguments: list[Any]) -> None:
+    seen: set[str] = set()
+    for index, argument in enumerate(arguments):
+        if isinstance(argument, tree.Keyword):
+            if argument.name in seen:
+                raise Misplaced(f"`{argument.name}` is given twice", argument.span, code="LD105")
+            seen.add(argument.name)
+        elif seen:
+            raise Misplaced("a tensor stands after a parameter", argument.span, "tensors first, then name=value")
+        if isinstance(argument, tree.Comparison) and (function != "where" or index > 0):
+            hint = "write where(condition, value_if_true, value_if_false)"
+            raise Misplaced("a comparison stands only as the first argument of where", argument.span, hint, "LD104")

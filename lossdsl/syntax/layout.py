@@ -1,0 +1,30 @@
+"""Newlines: they end a statement, except inside brackets and after an operator, where they are white space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lark import Token
+from lark.lark import PostLex
+
+_OPENING = {"LPAR", "LSQB"}
+_CLOSING = {"RPAR", "RSQB"}
+_WANTS_MORE = {"PLUS", "MINUS", "STAR", "SLASH", "POWER", "COMMA", "EQUAL", "COMPARE", "VBAR", "COLON"}
+
+
+class Layout(PostLex):
+    """Drops the newlines that mean nothing. A `;` is never dropped: misplaced, it is a syntax error."""
+
+    always_accept = ("_NEWLINE",)
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        depth, previous = 0, ""
+        for token in stream:
+            if token.type in _OPENING:
+                depth += 1
+            elif token.type in _CLOSING:
+                depth -= 1
+            if token.type == "_NEWLINE" and ";" not in token and (depth > 0 or previous in _WANTS_MORE):
+                continue
+            previous = token.type
+            yield token

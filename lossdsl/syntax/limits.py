@@ -1,0 +1,38 @@
+"""Bounds on what is read, so that no text costs more than a stated amount."""
+
+from __future__ import annotations
+
+from lossdsl.errors import Diagnostic, FormulaError, Source, Span
+from lossdsl.syntax import tree
+
+MAX_LENGTH = 65_536
+MAX_DEPTH = 64
+MAX_NODES = 20_000
+MAX_NAME = 64
+
+
+def check_length(source: Source) -> None:
+    if len(source.text) > MAX_LENGTH:
+        message = f"the text has {len(source.text):,} characters; at most {MAX_LENGTH:,} are read"
+        raise FormulaError([Diagnostic("LD110", message, source, Span(MAX_LENGTH, MAX_LENGTH + 1))])
+
+
+def check_size(source: Source, result: tree.Program | tuple[tree.Declaration, ...]) -> None:
+    """Depth, number of nodes and length of names, found without recursion."""
+    roots = result if isinstance(result, tuple) else (result,)
+    for count, (node, depth) in enumerate(pair for root in roots for pair in tree.walk(root)):
+        fault = _fault(node, depth, count)
+        if fault:
+            raise FormulaError([Diagnostic("LD110", fault, source, node.span, "bind parts of it to names")])
+
+
+def _fault(node: tree.Node, depth: int, count: int) -> str | None:
+    # A bracket with an operator inside is up to three nodes deep: the sum, its part and the operand.
+    if depth > 3 * MAX_DEPTH:
+        return f"the formula is nested more than {MAX_DEPTH} levels deep"
+    if count >= MAX_NODES:
+        return f"the formula has more than {MAX_NODES:,} parts"
+    name = node.text if isinstance(node, tree.Name) else getattr(node, "name", "")
+    if len(name) > MAX_NAME:
+        return f"the name `{name[:16]}...` has {len(name)} characters; at most {MAX_NAME} are read"
+    return None

@@ -1,0 +1,64 @@
+"""Text to tree. Lark's LALR parser calls the builder bottom-up, so no input is deep enough to overflow the stack."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from lark import Lark, UnexpectedInput
+
+from lossdsl.errors import FormulaError, Source
+from lossdsl.syntax import tree
+from lossdsl.syntax.build import Misplaced, TreeBuilder
+from lossdsl.syntax.explain import explain_failure
+from lossdsl.syntax.layout import Layout
+from lossdsl.syntax.limits import check_length, check_size
+from lossdsl.syntax.resources import grammar_text
+
+
+def parse(text: str | Source) -> tree.Program:
+    """Read a formula: any number of bindings and one expression.
+
+    Raises FormulaError with the place of the fault and what to write instead.
+    """
+    source = text if isinstance(text, Source) else Source(text)
+    program = _parse(source, "program")
+    assert isinstance(program, tree.Program)
+    return program
+
+
+def parse_library(text: str | Source) -> tuple[tree.Declaration, ...]:
+    """Read the declarations of a .loss file."""
+    source = text if isinstance(text, Source) else Source(text)
+    declarations = _parse(source, "library")
+    assert isinstance(declarations, tuple)
+    return declarations
+
+
+def _parse(source: Source, start: str) -> tree.Program | tuple[tree.Declaration, ...]:
+    check_length(source)
+    parser = _parser()
+    text = _with_final_newline(source.text) if start == "library" else source.text
+    try:
+        result: tree.Program | tuple[tree.Declaration, ...] = parser.parse(text, start=start)  # type: ignore[assignment]
+    except UnexpectedInput as failure:
+        raise FormulaError([explain_failure(source, start, failure)]) from None
+    except Misplaced as fault:
+        raise FormulaError([fault.diagnostic.at(source)]) from None
+    check_size(source, result)
+    return result
+
+
+def _with_final_newline(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"
+
+
+@lru_cache(maxsize=1)
+def _parser() -> Lark:
+    return Lark(
+        grammar_text(),
+        parser="lalr",
+        start=["program", "library"],
+        maybe_placeholders=False,
+        postlex=Layout(),
+        transformer=TreeBuilder(),
+    )
