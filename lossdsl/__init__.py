@@ -1,0 +1,44 @@
+"""lossdsl: a loss is a formula.
+
+    loss = lossdsl.compile("0.5*bce + 0.5*(-log(1 - dice))")
+    value = loss(pred, target)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lossdsl.api import Report, check, compile, explain, load, parse
+from lossdsl.errors import ConfigError, Diagnostic, FormulaError, InputError, LossError, PluginError
+from lossdsl.registry.kernels import loss
+
+if TYPE_CHECKING:
+    from lossdsl.runtime.loss import Breakdown, Loss, TermValue
+
+__all__ = [
+    "Breakdown",
+    "ConfigError",
+    "Diagnostic",
+    "FormulaError",
+    "InputError",
+    "Loss",
+    "LossError",
+    "PluginError",
+    "Report",
+    "TermValue",
+    "check",
+    "compile",
+    "explain",
+    "load",
+    "loss",
+    "parse",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The classes that need torch, imported when they are first asked for."""
+    if name in ("Breakdown", "Loss", "TermValue"):
+        from lossdsl.runtime import loss as module
+
+        return getattr(module, name)
+    raise AttributeError(f"module 'lossdsl' has no attribute {name!r}")

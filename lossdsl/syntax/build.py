@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lark import Token, Transformer
@@ -48,12 +51,18 @@ class TreeBuilder(Transformer[Token, Any]):
 
     def declaration(self, items: list[Any]) -> tree.Declaration:
         keyword, name, *rest = items
+        _refuse_dots(name)
+        parameters = [item for item in rest if isinstance(item, tree.ParameterSyntax)]
+        cases = [item for item in rest if isinstance(item, tree.Case)]
+        _refuse_repeats([(item.name, item.span) for item in parameters])
+        _refuse_repeats([(f"for {task}", item.span) for item in cases for task in item.tasks])
+        _refuse_repeats([("=", item.span) for item in cases if not item.tasks])
         return tree.Declaration(
             name=str(name),
-            parameters=tuple(item for item in rest if isinstance(item, tree.ParameterSyntax)),
+            parameters=tuple(parameters),
             range=next(item for item in rest if isinstance(item, tree.Interval)),
             bindings=tuple(item for item in rest if isinstance(item, tree.Binding)),
-            cases=tuple(item for item in rest if isinstance(item, tree.Case)),
+            cases=tuple(cases),
             span=span_of(keyword).to(span_of(items[-1])),
         )
 
@@ -67,20 +76,24 @@ class TreeBuilder(Transformer[Token, Any]):
 
     def parameter(self, items: list[Any]) -> tree.ParameterSyntax:
         name, *allowed, default = items
+        _refuse_dots(name)
         intervals = [item for item in allowed if isinstance(item, tree.Interval)]
         words = tuple(str(item) for item in allowed if isinstance(item, Token))
         return tree.ParameterSyntax(str(name), intervals[0] if intervals else None, words, default, span_of(name))
 
     def interval(self, items: list[Any]) -> tree.Interval:
         opening, low, high, closing = items
-        return tree.Interval(low, high, opening == "(", closing == ")", _across([opening, closing]))
+        interval = tree.Interval(low, high, opening == "(", closing == ")", _across([opening, closing]))
+        if not (low < high or low in interval):
+            raise Misplaced("the range is empty", interval.span, "the lower end comes first: [0, 1]")
+        return interval
 
     def bound(self, items: list[Any]) -> float:
         sign = -1.0 if items[0] == "-" else 1.0
         token = items[-1]
         if token.type == "NAME" and token != "inf":
             raise Misplaced(f"`{token}` is not a number", span_of(token), "the ends of a range are numbers or inf")
-        return sign * (math.inf if token == "inf" else float(token.replace("_", "")))
+        return sign * (math.inf if token == "inf" else _value(token))
 
     def sum(self, items: list[Any]) -> tree.Expression:
         return self._chain(tree.Sum, "+", items)
@@ -104,8 +117,7 @@ class TreeBuilder(Transformer[Token, Any]):
         return tree.Negative(items[1], _across(items))
 
     def positive(self, items: list[Any]) -> tree.Expression:
-        operand: tree.Expression = items[1]
-        return operand
+        return _placed(items[1], _across(items))
 
     def power(self, items: list[Any]) -> tree.Expression:
         base, _, exponent = items
@@ -113,17 +125,14 @@ class TreeBuilder(Transformer[Token, Any]):
 
     def number(self, items: list[Any]) -> tree.Number:
         (token,) = items
-        value = float(token.replace("_", ""))
-        if math.isinf(value):
-            raise Misplaced(f"`{token}` is too large a number", span_of(token))
-        return tree.Number(value, span_of(token))
+        return tree.Number(_value(token), span_of(token))
 
     def name(self, items: list[Any]) -> tree.Name:
         return tree.Name(str(items[0]), span_of(items[0]))
 
     def group(self, items: list[Any]) -> tree.Expression:
-        expression: tree.Expression = items[1]
-        return expression
+        # The brackets leave no node, but they belong to the place.
+        return _placed(items[1], _across(items))
 
     def call(self, items: list[Any]) -> tree.Call:
         name, _, *arguments, closing = items
@@ -146,9 +155,34 @@ class TreeBuilder(Transformer[Token, Any]):
         return tree.Listing(tuple(items[1:-1]), _across([items[0], items[-1]]))
 
 
+def _placed(expression: tree.Expression, span: Span) -> tree.Expression:
+    return replace(expression, span=span)
+
+
 def _refuse_dots(name: Token) -> None:
     if "." in name:
-        raise Misplaced(f"`{name}` cannot be given a value: a name with a dot belongs to a plugin", span_of(name))
+        raise Misplaced(f"`{name}` cannot be defined here: a name with a dot belongs to a plugin", span_of(name))
+
+
+def _refuse_repeats(found: Sequence[tuple[str, Span]]) -> None:
+    seen: set[str] = set()
+    for word, span in found:
+        if word in seen:
+            raise Misplaced(f"`{word}` is given twice", span, code="LD105")
+        seen.add(word)
+
+
+def _value(token: Token) -> float:
+    value = float(token.replace("_", ""))
+    if math.isinf(value):
+        raise Misplaced(f"`{_short(token)}` is too large a number", span_of(token))
+    if value == 0 and re.match(r"[0_.]*[1-9]", token):
+        raise Misplaced(f"`{_short(token)}` is too small a number: it would be 0", span_of(token))
+    return value
+
+
+def _short(text: str, width: int = 32) -> str:
+    return text if len(text) <= width else f"{text[:width]}..."
 
 
 def _check_arguments(function: str, arguments: list[Any]) -> None:

@@ -3,202 +3,211 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from lark import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark import UnexpectedInput
 
 from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.syntax.characters import describe, instead
+from lossdsl.syntax.failure import PAIRS, Failure, find_failure
 
-_PAIRS = {"(": ")", "[": "]"}
 _OPERATORS = ("+", "-", "*", "/", "**")
-_TOKEN = re.compile(
-    r"(?P<skip>[ \t]+|#[^\n]*)|(?P<newline>\r?\n|;)"
-    r"|(?P<operand>(?:[0-9][0-9_]*(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[A-Za-z_][\w.]*|[)\]])|(?P<other>\*\*|->|[<>=!]=|.)",
-    re.ASCII,
-)
-_LOOK_ALIKES = {
-    "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{EM DASH}": "-", "\N{HYPHEN}": "-", "\N{MULTIPLICATION SIGN}": "*",
-    "\N{DOT OPERATOR}": "*", "\N{MIDDLE DOT}": "*", "\N{DIVISION SIGN}": "/", "\N{FRACTION SLASH}": "/",
-    "\N{GREEK SMALL LETTER ALPHA}": "alpha", "\N{GREEK SMALL LETTER BETA}": "beta",
-    "\N{GREEK SMALL LETTER GAMMA}": "gamma", "\N{GREEK SMALL LETTER DELTA}": "delta",
-    "\N{CYRILLIC SMALL LETTER A}": "a", "\N{CYRILLIC SMALL LETTER IE}": "e", "\N{CYRILLIC SMALL LETTER O}": "o",
-    "\N{CYRILLIC SMALL LETTER ER}": "p", "\N{CYRILLIC SMALL LETTER ES}": "c", "\N{CYRILLIC SMALL LETTER HA}": "x",
-    "\N{SQUARE ROOT}": "sqrt", "\N{INFINITY}": "inf", "\N{LESS-THAN OR EQUAL TO}": "<=",
-    "\N{GREATER-THAN OR EQUAL TO}": ">=", "\N{NOT EQUAL TO}": "!=", "\N{NO-BREAK SPACE}": "a plain space",
-    "\N{SUPERSCRIPT TWO}": "**2", "\N{SUPERSCRIPT THREE}": "**3",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """What stood where the parser stopped, and what came before it."""
-
-    source: Source
-    span: Span
-    found: str
-    at_end: bool
-    previous: str
-    previous_span: Span
-    previous_is_operand: bool
-    after_newline: bool
-    open_brackets: tuple[tuple[str, int], ...]
-    expected: frozenset[str]
-
-    def says(self, code: str, message: str, hint: str | None = None, span: Span | None = None) -> Diagnostic:
-        return Diagnostic(code, message, self.source, span or self.span, hint)
+_COMPARISONS = ("<", ">", "<=", ">=", "==", "!=")
+_CHOICE = "a choice is where(condition, value_if_true, value_if_false)"
+_ONLY = f"operators are {' '.join(_OPERATORS)}"
+_NO_OPERATOR = {
+    "=>": "write >=", "=<": "write <=", "<>": "write !=", "|": "the absolute value is abs(a)", "?": _CHOICE,
+} | dict.fromkeys(("%", "@", "&", "&&", "||", "!", "~", "//", "->"), _ONLY)  # fmt: skip
+_NO_PART = {
+    "$": "names have letters, digits and _", "\\": "a line goes on inside brackets and after an operator",
+} | dict.fromkeys("{}", "brackets are ( ) and [ ]") | dict.fromkeys((":", ":="), "write name = value")  # fmt: skip
+_QUOTES = ("'", '"', "`")
+_FOREIGN_WORDS = {"and", "or", "not", "if", "else", "in", "is", "for", "lambda", "return", "def", "import"}
 
 
 def explain_failure(source: Source, start: str, failure: UnexpectedInput) -> Diagnostic:
     """The diagnostic for a failed parse."""
-    context = _failure(source, failure)
+    context = find_failure(source, start == "library", failure)
     for rule in _RULES:
         diagnostic = rule(context)
         if diagnostic:
             return diagnostic
-    wanted = _wanted(context.expected)
-    return context.says("LD101", f"unexpected `{context.found}`", f"expected {wanted}" if wanted else None)
+    return _unexpected(context)
 
 
-def _failure(source: Source, failure: UnexpectedInput) -> _Failure:
-    text = source.text
-    end = len(text.rstrip())
-    at_end = isinstance(failure, UnexpectedToken) and failure.token.type == "$END"
-    start = end if at_end else max(0, failure.pos_in_stream or 0)
-    if not at_end and not text[start:].strip(" \t\r\n;"):
-        start, at_end = end, True
-    here = _TOKEN.match(text, start)
-    found = "" if at_end or not here else here.group()
-    expected: set[str] = set()
-    if isinstance(failure, UnexpectedToken):
-        expected = set(failure.accepts or failure.expected)
-    elif isinstance(failure, UnexpectedCharacters):
-        expected = set(failure.allowed or ())
-    span = Span(start, start + max(1, len(found)))
-    return _Failure(source, span, found, at_end, *_before(text, start), frozenset(expected))
-
-
-def _before(text: str, stop: int) -> tuple[str, Span, bool, bool, tuple[tuple[str, int], ...]]:
-    """The token before `stop`, whether it ends an operand, whether a newline lies between, and the open brackets."""
-    previous, span, is_operand, after_newline = "", Span(0, 0), False, False
-    brackets: list[tuple[str, int]] = []
-    for match in _TOKEN.finditer(text, 0, stop):
-        if match.lastgroup == "skip":
-            continue
-        if match.lastgroup == "newline":
-            after_newline = True
-            continue
-        previous, span, after_newline = match.group(), Span(match.start(), match.end()), False
-        is_operand = match.lastgroup == "operand"
-        if previous in _PAIRS:
-            brackets.append((previous, match.start()))
-        elif previous in _PAIRS.values() and brackets:
-            brackets.pop()
-    return previous, span, is_operand, after_newline, tuple(brackets)
-
-
-def _empty(context: _Failure) -> Diagnostic | None:
+def _empty(context: Failure) -> Diagnostic | None:
     if context.previous or not context.at_end:
         return None
     return context.says("LD101", "the formula is empty", "write for example 0.5*bce + 0.5*dice")
 
 
-def _not_ascii(context: _Failure) -> Diagnostic | None:
+def _foreign_character(context: Failure) -> Diagnostic | None:
     character = context.found[:1]
-    if character.isascii():
+    if not character or character == "\n" or (character.isascii() and character.isprintable()):
         return None
-    plain = _LOOK_ALIKES.get(character) or unicodedata.normalize("NFKC", character)
-    hint = f"write {plain if ' ' in plain else f'`{plain}`'}" if plain.isascii() and plain.strip() else "write it in ASCII"
-    name = unicodedata.name(character, "unnamed character")
-    shown = f"`{character}` " if character.isprintable() and not character.isspace() else ""
-    return context.says("LD103", f"{shown}(U+{ord(character):04X} {name}) is not part of the language", hint)
+    return context.says("LD103", f"{describe(character)} is not part of the language", instead(character))
 
 
-def _foreign_character(context: _Failure) -> Diagnostic | None:
+def _foreign_sign(context: Failure) -> Diagnostic | None:
     found = context.found
     if found == "^":
         return context.says("LD102", "`^` is not an operator", "write ** for a power: a**b")
-    if found in ("'", '"'):
-        return context.says("LD101", "quotes are not part of the language", "write the bare word, as in reduction=none")
-    if found == "." and context.previous_is_operand and context.previous_span.end == context.span.start:
-        if context.previous[0].isdigit():
+    if found == ".":
+        if context.adjacent and context.previous[0].isdigit():
             return context.says("LD101", f"`{context.previous}.` is not a number", f"write {context.previous}.0")
-        return context.says("LD101", "there is no attribute access in the language", "names are `loss` or `plugin.loss`")
-    if found and found in "%@&|!~$?{}\\`":
-        return context.says("LD101", f"`{found}` is not an operator", f"operators are {' '.join(_OPERATORS)}")
+        message = "there is no attribute access" if context.previous_is_operand else "`.` cannot stand here"
+        return context.says("LD101", message, "a dot stands in numbers, 0.5, and in names, plugin.loss")
+    if found in _QUOTES:
+        return context.says("LD101", "quotes are not part of the language", "write the bare word: reduction=none")
+    if found in _NO_OPERATOR and not (context.library and found == "->"):
+        return context.says("LD101", f"`{found}` is not an operator", _NO_OPERATOR[found])
+    if found in _NO_PART and not (context.library and found == ":"):
+        return context.says("LD101", f"`{found}` is not part of the language", _NO_PART[found])
     return None
 
 
-def _equals(context: _Failure) -> Diagnostic | None:
+def _definition(context: Failure) -> Diagnostic | None:
+    """What goes wrong around the formulas of a .loss file."""
+    if not context.library or (context.at_end and context.open_brackets):
+        return None
+    found, expected = context.found, context.expected
+    if not context.previous and "LOSS" in expected:
+        hint = "a definition begins with loss: loss name(parameter: [0, inf) = 1) -> [0, 1]"
+        return context.says("LD101", f"unexpected `{found}`", hint)
+    if "COLON" in expected and not context.at_end:
+        hint = "for example a: [0, inf) = 1 or a: image | batch = image"
+        return context.says("LD101", "a parameter needs the values that it may have", hint, context.previous_span)
+    if found in ("=", "for", "loss") and "_NEWLINE" in expected and not context.after_newline:
+        return context.says("LD101", f"`{found}` must stand on a line of its own")
+    if context.at_end or not found.strip():
+        wanted = "`= expression` on a line of its own" if "FOR" in expected else _wanted(expected)
+        return context.says("LD108", f"the definition ends after `{context.previous}`", f"expected {wanted}")
+    if not (context.after_newline and "LOSS" in expected):
+        return None
+    if context.is_assigned:
+        return context.says("LD106", f"`{found}` is defined too late", "names stand above the line that begins with =")
+    return _unexpected(context)
+
+
+def _second_statement(context: Failure) -> Diagnostic | None:
+    if not (context.after_newline and context.previous_is_operand) or context.open_brackets or context.at_end:
+        return None
+    if context.found in _OPERATORS:
+        hint = "end the line before with the operator, or put the whole in brackets"
+        return context.says("LD106", f"the expression ended before this `{context.found}`", hint)
+    if "$END" in context.expected and context.found != "=" and not context.library:
+        hint = "give the one before a name: region = ..."
+        return context.says("LD106", "there is an expression before this one, and only one can stand", hint)
+    return None
+
+
+def _comparison(context: Failure) -> Diagnostic | None:
+    if context.found == "=" and context.expected == {"NAME"}:
+        return _unexpected(context)
     if context.found == "=":
         hint = "name = value stands at the start of a line or inside the brackets of a call; to compare write =="
         return context.says("LD101", "`=` cannot stand here", hint)
-    if context.found in ("<", ">", "<=", ">=", "==", "!="):
-        hint = "write where(condition, value_if_true, value_if_false)"
-        return context.says("LD104", "a comparison stands only as the first argument of where", hint)
-    return None
-
-
-def _second_statement(context: _Failure) -> Diagnostic | None:
-    if not context.after_newline or context.open_brackets or context.at_end:
+    if context.found not in _COMPARISONS:
         return None
-    if context.found in _OPERATORS:
-        return context.says("LD106", "the formula ended on the line before", "put it in brackets to go on over several lines")
-    if context.previous_is_operand and "$END" in context.expected:
-        message = "there is already an expression above; it must be the last line"
-        return context.says("LD106", message, "give the lines above a name: region = ...")
-    return None
+    if context.inside == "call" and re.search(r"[<>]|[=!]=", context.since(context.open_brackets[-1].start)):
+        hint = "one inside the other: where(a < b, where(b < c, yes, no), no)"
+        return context.says("LD104", "a comparison has two sides only", hint)
+    hint = "write where(condition, value_if_true, value_if_false)"
+    return context.says("LD104", "a comparison stands only as the first argument of where", hint)
 
 
-def _bracket(context: _Failure) -> Diagnostic | None:
+def _bracket(context: Failure) -> Diagnostic | None:
     found, brackets = context.found, context.open_brackets
-    if context.at_end and brackets:
-        bracket, place = brackets[-1]
-        hint = f"add `{_PAIRS[bracket]}`"
-        return context.says("LD107", f"`{bracket}` is never closed", hint, Span(place, place + 1))
-    if found in _PAIRS.values() and not brackets:
-        return context.says("LD107", f"`{found}` closes nothing", "remove it, or open the bracket before")
-    if found in _PAIRS.values() and _PAIRS[brackets[-1][0]] != found:
-        opening = brackets[-1][0]
-        return context.says("LD107", f"`{found}` cannot close `{opening}`", f"write `{_PAIRS[opening]}`")
+    if not brackets:
+        if found in PAIRS.values():
+            return context.says("LD107", f"`{found}` closes nothing", "remove it, or open the bracket before")
+        return None
+    innermost = brackets[-1]
+    closing = PAIRS[innermost.sign]
+    if context.at_end or (context.after_newline and context.is_assigned and context.ends_open):
+        place = Span(innermost.start, innermost.start + 1)
+        return context.says("LD107", f"`{innermost.sign}` is never closed", f"add `{closing}`", place)
+    if found in PAIRS.values() and found != closing:
+        return context.says("LD107", f"`{found}` cannot close `{innermost.sign}`", f"write `{closing}`")
+    if found == ";":
+        hint = f"close it with `{closing}` before, or separate arguments with `,`"
+        return context.says("LD107", f"`;` ends a line, but `{innermost.sign}` is still open", hint)
     return None
 
 
-def _missing_operator(context: _Failure) -> Diagnostic | None:
-    starts_operand = bool(context.found) and (context.found[0].isalnum() or context.found[0] in "_.([")
-    if not (context.previous_is_operand and starts_operand):
-        return None
+def _missing_operator(context: Failure) -> Diagnostic | None:
     left, right = context.previous, context.found
-    if context.previous_span.end == context.span.start and left[0].isdigit() and re.fullmatch(r"[eE]\d*|_\w*", right):
-        return context.says("LD101", f"`{left}{right}` is not a number", span=context.previous_span.to(context.span))
-    message = f"missing operator between `{left}` and `{right}`"
-    shown = f"{left}*{right}" if right not in _PAIRS else f"{left}*{right}...{_PAIRS[right]}"
-    hint = f"did you mean `{shown}`?" if left not in (")", "]") else "did you mean `*`?"
-    return context.says("LD102", message, hint, Span(context.previous_span.end, context.span.end))
+    starts_operand = re.match(r"\w|[(\[]|\.\d", right, re.ASCII)
+    if not (context.previous_is_operand and starts_operand) or "VBAR" in context.expected:
+        return None
+    place = Span(context.previous_span.end, context.span.end)
+    if context.adjacent and left[0].isdigit() and re.fullmatch(r"[eE]\d*|_\w*|\.\d.*", right):
+        whole = context.previous_span.to(context.span)
+        return context.says("LD101", f"`{left}{right}` is not a number", "numbers are 2, 0.5, .5, 1_000, 2e-3", whole)
+    if not context.library and left == "loss" and right[0].isalpha():
+        return context.says("LD101", "a definition cannot stand in a formula", "it belongs into a .loss file")
+    for word, span in ((left, context.previous_span), (right, context.span)):
+        if word in _FOREIGN_WORDS:
+            return context.says("LD101", f"`{word}` is not part of the language", f"{_ONLY}; {_CHOICE}", span)
+    if right == "[":
+        hint = "a list stands only as an argument: weights=[1, 0.5]"
+        return context.says("LD102", f"`[` cannot follow `{left}`: there is no indexing", hint)
+    if context.is_assigned and context.inside != "call":
+        hint = "name = value stands on a line of its own, or in the brackets of a call: dice(smooth=1)"
+        return context.says("LD102", f"`{right} = ...` cannot follow `{left}`", hint)
+    missing, hint = _between(context)
+    return context.says("LD102", f"missing {missing} between `{left}` and `{right}`", hint, place)
 
 
-def _missing_value(context: _Failure) -> Diagnostic | None:
+def _between(context: Failure) -> tuple[str, str]:
+    """What may be missing between two values side by side, and what the user may have meant."""
+    left = "..." + context.previous if context.previous in PAIRS.values() else context.previous
+    right = "(...)" if context.found == "(" else context.found
+    if context.is_assigned:
+        return "comma", f"write `{left}, {right}=...`"
+    if context.expected == {"COMMA"}:
+        return "comma", f"write `{left}, {right}`"
+    if context.inside not in ("call", "list"):
+        return "operator", f"did you mean `{left}*{right}`?"
+    starts_argument = context.inside == "call" and re.search(r"[(,]\s*\w+\s*$", context.since(0), re.ASCII)
+    keyword = f"`{left}={right}`, " if starts_argument and not left[0].isdigit() else ""
+    return "operator or comma", f"did you mean {keyword}`{left}*{right}` or `{left}, {right}`?"
+
+
+def _comma(context: Failure) -> Diagnostic | None:
+    if context.found != "," or not context.previous_is_operand or context.expected & {"VBAR", "RSQB"}:
+        return None
+    digits = re.match(r"\d+", context.rest)
+    if digits and context.adjacent and context.previous.isdigit():
+        whole = Span(context.previous_span.start, context.span.end + digits.end())
+        hint = f"write {context.previous}.{digits.group()}"
+        return context.says("LD101", f"`{context.previous},{digits.group()}` is not a number", hint, whole)
+    return context.says("LD101", "`,` stands only in a call or a list", "to add two losses write a + b")
+
+
+def _missing_value(context: Failure) -> Diagnostic | None:
     missing = "a value is missing: a number, a loss, a tensor or a bracket"
-    if context.at_end and context.previous_is_operand and "EQUAL" not in context.expected:
+    if context.at_end and context.previous_is_operand:
         message = "the formula has no expression: it must be the last line, after the names"
         return context.says("LD108", message, "write for example region = dice, and on the next line bce + region")
     if context.at_end and context.previous:
         return context.says("LD108", f"the formula ends after `{context.previous}`", missing)
-    if context.found and not context.previous_is_operand and context.found in (*_OPERATORS, ")", "]", ","):
+    if not context.previous_is_operand and context.found in (*_OPERATORS, ")", "]", ",", ";"):
         before = f" after `{context.previous}`" if context.previous else ""
         return context.says("LD108", f"unexpected `{context.found}`{before}", missing)
     return None
 
 
-_RULES: tuple[Callable[[_Failure], Diagnostic | None], ...] = (
+_RULES: tuple[Callable[[Failure], Diagnostic | None], ...] = (
     _empty,
-    _not_ascii,
     _foreign_character,
+    _foreign_sign,
+    _definition,
     _second_statement,
-    _equals,
+    _comparison,
     _bracket,
     _missing_operator,
+    _comma,
     _missing_value,
 )
 
@@ -210,5 +219,12 @@ _WORDS = {
 }  # fmt: skip
 
 
+def _unexpected(context: Failure) -> Diagnostic:
+    wanted = _wanted(context.expected)
+    return context.says("LD101", f"unexpected `{context.found}`", f"expected {wanted}" if wanted else None)
+
+
 def _wanted(expected: frozenset[str]) -> str:
+    if {"NAME", "NUMBER", "LPAR"} <= expected:
+        return "a value: a number, a loss, a tensor or a bracket"
     return " or ".join(sorted({_WORDS[terminal] for terminal in expected if terminal in _WORDS}))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from lark import Token
 from lark.lark import PostLex
 
+_COMMENT = re.compile(r"#[^\n]*")
 _OPENING = {"LPAR", "LSQB"}
 _CLOSING = {"RPAR", "RSQB"}
 _WANTS_MORE = {"PLUS", "MINUS", "STAR", "SLASH", "POWER", "COMMA", "EQUAL", "COMPARE", "VBAR", "COLON"}
@@ -24,7 +26,8 @@ class Layout(PostLex):
                 depth += 1
             elif token.type in _CLOSING:
                 depth -= 1
-            if token.type == "_NEWLINE" and ";" not in token and (depth > 0 or previous in _WANTS_MORE):
+            unwanted = depth > 0 or previous in _WANTS_MORE
+            if token.type == "_NEWLINE" and unwanted and ";" not in _COMMENT.sub("", token):
                 continue
             previous = token.type
             yield token

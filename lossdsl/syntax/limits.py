@@ -21,18 +21,17 @@ def check_size(source: Source, result: tree.Program | tuple[tree.Declaration, ..
     """Depth, number of nodes and length of names, found without recursion."""
     roots = result if isinstance(result, tuple) else (result,)
     for count, (node, depth) in enumerate(pair for root in roots for pair in tree.walk(root)):
-        fault = _fault(node, depth, count)
+        fault, hint = _fault(node, depth, count)
         if fault:
-            raise FormulaError([Diagnostic("LD110", fault, source, node.span, "bind parts of it to names")])
+            raise FormulaError([Diagnostic("LD110", fault, source, node.span, hint)])
 
 
-def _fault(node: tree.Node, depth: int, count: int) -> str | None:
-    # A bracket with an operator inside is up to three nodes deep: the sum, its part and the operand.
-    if depth > 3 * MAX_DEPTH:
-        return f"the formula is nested more than {MAX_DEPTH} levels deep"
+def _fault(node: tree.Node, depth: int, count: int) -> tuple[str, str | None]:
+    if depth > MAX_DEPTH:
+        return f"the formula is nested more than {MAX_DEPTH} levels deep", "give the inner parts names: inner = ..."
     if count >= MAX_NODES:
-        return f"the formula has more than {MAX_NODES:,} parts"
+        return f"the formula has more than {MAX_NODES:,} parts", None
     name = node.text if isinstance(node, tree.Name) else getattr(node, "name", "")
     if len(name) > MAX_NAME:
-        return f"the name `{name[:16]}...` has {len(name)} characters; at most {MAX_NAME} are read"
-    return None
+        return f"the name `{name[:16]}...` has {len(name)} characters; at most {MAX_NAME} are read", None
+    return "", None

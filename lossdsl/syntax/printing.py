@@ -48,7 +48,8 @@ def number(value: float) -> str:
 def _declaration(node: tree.Declaration) -> str:
     parameters = ", ".join(text(parameter) for parameter in node.parameters)
     lines = [f"loss {node.name}({parameters}) -> {text(node.range)}"]
-    lines += [f"    {text(part)}" for part in (*node.bindings, *node.cases)]
+    below: tuple[tree.Node, ...] = (*node.bindings, *node.cases)
+    lines += [f"    {text(part)}" for part in below]
     return "\n".join(lines)
 
 

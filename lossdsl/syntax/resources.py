@@ -5,12 +5,10 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-import lossdsl
-
 
 def grammar_text() -> str:
     """The grammar: packed into the package by a wheel, else beside the package in a checkout or editable install."""
     packed = files("lossdsl") / "_grammar" / "loss.lark"
     if packed.is_file():
         return packed.read_text(encoding="ascii")
-    return (Path(lossdsl.__file__).parents[1] / "grammar" / "loss.lark").read_text(encoding="ascii")
+    return (Path(__file__).parents[2] / "grammar" / "loss.lark").read_text(encoding="ascii")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from lossdsl.errors import Span
 
@@ -20,6 +20,9 @@ class Printed:
         from lossdsl.syntax.printing import text
 
         return text(self)  # type: ignore[arg-type]
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # frozen all the way down
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +211,14 @@ def children(node: Node) -> tuple[Node, ...]:
             return (*node.parameters, node.range, *node.bindings, *node.cases)
 
 
+_LEVELS = (Negative, Sum, Product, Power, Comparison, Call, Listing)
+
+
 def walk(node: Node) -> Iterator[tuple[Node, int]]:
-    """Every node with its depth, parents first, without recursion."""
-    stack: list[tuple[Node, int]] = [(node, 1)]
+    """Every node, parents first, with the number of operations, calls and lists that it stands in, itself counted."""
+    stack: list[tuple[Node, int]] = [(node, 0)]
     while stack:
         current, depth = stack.pop()
+        depth += isinstance(current, _LEVELS)
         yield current, depth
-        stack.extend((child, depth + 1) for child in reversed(children(current)))
+        stack.extend((child, depth) for child in reversed(children(current)))

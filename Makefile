@@ -1,0 +1,52 @@
+# Every target sets up what it needs in .venv; nothing outside of this folder is changed.
+
+PYTHON ?= $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check format clean
+
+help:
+	@echo 'make demo    train a small U-Net on MRI slices with the loss of examples/brain_mri.yaml'
+	@echo "             another loss: make demo ARGS='--loss \"bce + tversky(fn_weight=0.7)\"'"
+	@echo 'make test    run the test suite; a part of it: make test ARGS=tests/syntax'
+	@echo 'make check   lint, format, types, import layers'
+	@echo 'make format  rewrite the files in the common format'
+	@echo 'make clean   remove everything that the other targets made'
+
+demo: .venv/demo.stamp
+	$(BIN)/python examples/train_segmentation.py $(ARGS)
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev.stamp
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist examples/output
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch comes first and by its exact pin: left to the resolver it can bring gigabytes of GPU libraries.
+# hatchling comes with it, so that the installs below are built by the pinned version.
+.venv/torch.stamp: constraints.txt
+	@test -n "$(PYTHON)" || { echo 'lossdsl needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PIP) install -c constraints.txt $(TORCH) hatchling
+	touch $@
+
+.venv/dev.stamp .venv/demo.stamp: .venv/%.stamp: .venv/torch.stamp pyproject.toml
+	$(PIP) install -c constraints.txt --no-build-isolation -e ".[$*]"
+	touch $@

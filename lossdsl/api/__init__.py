@@ -1,0 +1,158 @@
+"""What users call. Nothing here imports torch until a loss is compiled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lossdsl.api.explaining import explain_spec
+from lossdsl.api.options import merged
+from lossdsl.api.reports import Report, in_reading_order
+from lossdsl.checking.facts import Facts, facts_of
+from lossdsl.checking.resolve import resolve
+from lossdsl.checking.resolved import Objective
+from lossdsl.checking.terms import terms_of
+from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError
+from lossdsl.graph.tasks import task_faults
+from lossdsl.registry.discover import default_registry
+from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
+from lossdsl.syntax.parse import parse
+
+if TYPE_CHECKING:
+    from lossdsl.runtime.loss import Loss
+
+__all__ = ["Report", "check", "compile", "explain", "load", "parse"]
+
+CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def compile(
+    source: str | Mapping[str, Any],
+    *,
+    task: Task | None = None,
+    input: Literal["logits", "probs"] | None = None,
+    ignore_index: int | None = None,
+    class_weight: Sequence[float] | None = None,
+    backend: Literal["eager", "inductor"] | None = None,
+) -> Loss:
+    """A torch module from a formula, or from a mapping in the YAML form.
+
+    Args:
+        source: formula text such as "0.5*bce + 0.5*(-log(1 - dice))", or a mapping with `expr` or `terms`.
+        task: "binary", "multilabel", "multiclass" or "regression"; None: decided at the first call from the shapes.
+        input: what the model returns, "logits" (the default) or "probs".
+        ignore_index: target value of elements that do not count, in every term.
+        class_weight: one weight >= 0 for each class; makes every mean over classes a weighted mean.
+        backend: "eager" (the default), or "inductor" for torch.compile.
+
+    A keyword that is given goes before the same key of a mapping.
+
+    Raises:
+        FormulaError: the formula is wrong. ConfigError: the mapping or a keyword is. Both hold all findings.
+    """
+    if isinstance(source, os.PathLike):
+        raise ConfigError([Diagnostic("LD405", "compile takes a formula or a mapping", hint=f"load({str(source)!r})")])
+    reading = read_formula(source) if isinstance(source, str) else read_mapping(source)
+    given = {"task": task, "input": input, "ignore_index": ignore_index, "class_weight": class_weight, "backend": backend}
+    return _module(reading, given)
+
+
+def load(path: str | os.PathLike[str], key: str = "loss", **overrides: Any) -> Loss:
+    """A torch module from a config file: YAML or JSON, the loss under a dotted key such as "train.loss".
+
+    Args:
+        path: the file.
+        key: where the loss stands in it.
+        overrides: keywords of `compile`, which go before those of the file.
+
+    Raises:
+        ConfigError, FormulaError: with file, line and column of all that is wrong.
+    """
+    return _module(read_file(path, key), overrides)
+
+
+def check(source_or_path: str | os.PathLike[str] | Mapping[str, Any], key: str = "loss", **options: Any) -> Report:
+    """Everything that is wrong with a formula, a mapping or a config file, without torch. Raises nothing of its own.
+
+    Text that names a file, or ends in .yaml, .yml or .json, is a path; other text is a formula.
+    """
+    try:
+        return Report(_study(_read(source_or_path, key), options).diagnostics)
+    except LossError as error:
+        return Report(error.diagnostics)
+
+
+def explain(source: str | os.PathLike[str] | Mapping[str, Any], key: str = "loss", **options: Any) -> str:
+    """A loss told in full: terms, weights, the text, ranges and sources of each loss, the rewrites applied.
+
+    Raises FormulaError or ConfigError when it cannot be compiled.
+    """
+    study = _study(_read(source, key), options)
+    spec, objective, facts = study.outcome()
+    return explain_spec(spec, terms_of(spec), objective, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Study:
+    """A spec looked at from all sides without torch."""
+
+    spec: Spec | None
+    objective: Objective | None
+    facts: Facts | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    def outcome(self) -> tuple[Spec, Objective, Facts]:
+        """What a loss is made of. Raises when anything is wrong."""
+        errors = [diagnostic for diagnostic in self.diagnostics if diagnostic.severity == "error"]
+        if errors:
+            in_config = any(diagnostic.code.startswith("LD4") for diagnostic in errors)
+            raise ConfigError(errors) if in_config else FormulaError(errors)
+        assert self.spec
+        assert self.objective
+        assert self.facts
+        return self.spec, self.objective, self.facts
+
+
+def _study(reading: Reading, given: Mapping[str, Any]) -> _Study:
+    diagnostics = list(reading.diagnostics)
+    spec = reading.spec
+    try:
+        options = merged(spec.options if spec else Options(), given)
+    except ConfigError as error:
+        diagnostics += error.diagnostics
+        options = spec.options if spec else Options()
+    if spec is None:
+        return _Study(None, None, None, in_reading_order(diagnostics))
+    spec = replace(spec, options=options)
+    resolution = resolve(spec, default_registry())
+    diagnostics += resolution.diagnostics
+    facts = None
+    if resolution.objective:
+        facts = facts_of(resolution.objective)
+        if not diagnostics:
+            diagnostics += task_faults(resolution.objective, facts, options)
+    return _Study(spec, resolution.objective, facts, in_reading_order(diagnostics))
+
+
+def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:
+    spec, objective, facts = _study(reading, given).outcome()
+    from lossdsl.runtime.loss import Loss
+
+    return Loss(objective, facts, spec.options, " + ".join(f"{t.weight.expression}*{t.name}" for t in terms_of(spec)))
+
+
+def _read(source: str | os.PathLike[str] | Mapping[str, Any], key: str) -> Reading:
+    if isinstance(source, Mapping):
+        return read_mapping(source, key)
+    if isinstance(source, os.PathLike) or _is_path(source):
+        return read_file(source, key)
+    return read_formula(source)
+
+
+def _is_path(text: str) -> bool:
+    if "\n" in text or len(text) > 4096:
+        return False
+    return text.endswith(CONFIG_SUFFIXES) or Path(text).is_file()

@@ -1,0 +1,86 @@
+"""A loss told in full: its terms, each loss that it names opened to its text, and the rewrites that were applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lossdsl.checking.arguments import allowed_values
+from lossdsl.checking.facts import Facts
+from lossdsl.checking.resolved import Objective
+from lossdsl.graph.build import build
+from lossdsl.graph.printing import node_text
+from lossdsl.graph.tasks import likely_context, working_tasks
+from lossdsl.registry.model import Kernel, Loss, full_name
+from lossdsl.spec.model import Options, Spec, Task, TermSpec
+from lossdsl.syntax.printing import text
+
+
+def explain_spec(spec: Spec, terms: tuple[TermSpec, ...], objective: Objective, facts: Facts) -> str:
+    """The explanation of a loss that has no faults."""
+    tasks = working_tasks(objective, facts, spec.options)
+    sections = [
+        _formula(spec),
+        _terms(terms),
+        _needs(facts, tasks),
+        *(show_loss(loss) for loss in facts.losses),
+        *_rewrites(objective, facts, spec.options, tasks),
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def show_loss(loss: Loss) -> str:
+    """A loss as `lossdsl show` prints it."""
+    lines = [f"{loss.name}: {loss.documentation.summary}"]
+    lines += [f"    {line}" for line in _text(loss).splitlines()]
+    lines += [f"    {parameter.name}: {allowed_values(parameter)}, default {parameter.default}" for parameter in loss.parameters]
+    lines.append(f"    range: {loss.range}")
+    if loss.tasks:
+        lines.append(f"    tasks: {', '.join(loss.tasks)}")
+    if loss.documentation.source:
+        lines.append(f"    source: {loss.documentation.source}")
+    lines += [f"    note: {note}" for note in loss.documentation.notes]
+    lines += [f"    refused: {word}; {instead}" for word, instead in loss.documentation.refused]
+    lines.append(f"    from: {loss.provider}, {full_name(loss)}")
+    return "\n".join(lines)
+
+
+def _text(loss: Loss) -> str:
+    if isinstance(loss, Kernel):
+        return f"kernel {loss.name}({', '.join(loss.inputs)}), Python function {loss.provider.entry_point}"
+    return text(loss.declaration)
+
+
+def _formula(spec: Spec) -> str:
+    lines = [f"{definition.name} = {definition.value.expression}" for definition in spec.definitions]
+    if spec.total:
+        lines.append(str(spec.total.expression))
+    return "\n".join(lines)
+
+
+def _terms(terms: tuple[TermSpec, ...]) -> str:
+    width = max(len(term.name) for term in terms)
+    rows = []
+    for term in terms:
+        value = str(term.value.expression)
+        shown = "" if value == term.name else f" = {value}"
+        rows.append(f"    {term.name:{width}}  weight {term.weight.expression}{shown}")
+    return "\n".join(["terms:", *rows])
+
+
+def _needs(facts: Facts, tasks: tuple[Task, ...]) -> str:
+    lines = [f"tasks: {', '.join(tasks)}"]
+    if facts.tensors:
+        lines.append(f"tensors to pass by name: {', '.join(sorted(facts.tensors))}")
+    if facts.scalars:
+        lines.append(f"numbers to pass: {', '.join(sorted(facts.scalars))}")
+    if facts.learned:
+        lines.append(f"learned: {', '.join(f'{name} from {start:g}' for name, start in facts.learned.items())}")
+    return "\n".join(lines)
+
+
+def _rewrites(objective: Objective, facts: Facts, options: Options, tasks: tuple[Task, ...]) -> Iterator[str]:
+    for task in tasks:
+        built = build(objective, likely_context(task, facts, options), options.ignore_index)
+        if built.rewrites:
+            rows = [f"    {r.rule}: {node_text(r.before)} -> {node_text(r.after)}" for r in built.rewrites]
+            yield "\n".join([f"rewrites for {task}:", *dict.fromkeys(rows)])

@@ -1,0 +1,98 @@
+"""The parameters of a loss as they are written in a call: names, words and ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from lossdsl.checking.resolved import Apply, Constant, Origin, ParameterOf, Resolved, Word
+from lossdsl.checking.vocabulary import REDUCTION_WORDS
+from lossdsl.errors import Diagnostic, Source, nearest
+from lossdsl.registry.model import Loss, Parameter
+from lossdsl.syntax import tree
+
+_REDUCTION = Parameter("reduction", None, REDUCTION_WORDS, tree.Name("mean"))
+
+Evaluate: TypeAlias = Callable[[tree.Expression, frozenset[str]], Resolved]
+Bound: TypeAlias = tuple[tuple[tuple[str, Resolved], ...], Resolved | None, list[Diagnostic]]
+
+
+def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Source) -> Bound:
+    """The parameters that a call writes, its `reduction`, and what is wrong with them."""
+    known = {parameter.name: parameter for parameter in loss.parameters}
+    bound: list[tuple[str, Resolved]] = []
+    reduction: Resolved | None = None
+    faults: list[Diagnostic] = []
+    for keyword in call.keywords:
+        origin = Origin(source, keyword.span)
+        if keyword.name == "reduction":
+            reduction = evaluate(keyword.value, frozenset(REDUCTION_WORDS))
+            faults += _word_faults(_REDUCTION, reduction, Origin(source, keyword.value.span))
+        elif keyword.name not in known:
+            faults.append(_unknown(loss, keyword.name, known, origin))
+        else:
+            parameter = known[keyword.name]
+            value = evaluate(keyword.value, frozenset(parameter.words))
+            faults += _value_faults(loss, parameter, value, Origin(source, keyword.value.span))
+            bound.append((keyword.name, value))
+    return tuple(bound), reduction, faults
+
+
+def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin) -> Diagnostic:
+    for word, instead in loss.documentation.refused:
+        if word == name:
+            return origin.says("LD203", f"`{loss.name}` does not take `{name}`", instead)
+    names = ", ".join((*known, "reduction"))
+    hint = nearest(name, (*known, "reduction"))
+    suggestion = f"{hint} parameters: {names}" if hint else f"parameters: {names}"
+    return origin.says("LD203", f"`{loss.name}` has no parameter `{name}`", suggestion)
+
+
+def _value_faults(loss: Loss, parameter: Parameter, value: Resolved, origin: Origin) -> list[Diagnostic]:
+    if isinstance(value, ParameterOf):
+        return []
+    if parameter.interval is None or isinstance(value, Word):
+        return _word_faults(parameter, value, origin)
+    number = constant_value(value)
+    if number is None or number in parameter.interval:
+        return []
+    message = f"`{parameter.name}` of `{loss.name}` is {tree.Number(number)}, outside {allowed_values(parameter)}"
+    return [origin.says("LD204", message, f"the default is {parameter.default}")]
+
+
+def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[Diagnostic]:
+    if isinstance(value, ParameterOf) or (isinstance(value, Word) and value.text in parameter.words):
+        return []
+    hint = nearest(value.text, parameter.words) if isinstance(value, Word) else None
+    message = f"`{parameter.name}` takes {allowed_values(parameter)}"
+    return [origin.says("LD205", message, hint or f"the default is {parameter.default}")]
+
+
+def allowed_values(parameter: Parameter) -> str:
+    """`[0, 1] or none`, `image or batch`."""
+    return " or ".join([*([str(parameter.interval)] if parameter.interval else []), *parameter.words])
+
+
+def constant_value(value: Resolved) -> float | None:
+    """The number that an expression of numbers stands for, None when it depends on anything else."""
+    if isinstance(value, Constant):
+        return value.value
+    if not isinstance(value, Apply) or value.function not in _CONSTANT:
+        return None
+    numbers = [constant_value(argument) for argument in value.arguments]
+    if any(number is None for number in numbers):
+        return None
+    try:
+        return float(_CONSTANT[value.function](*numbers))
+    except (ZeroDivisionError, OverflowError, TypeError):
+        return None
+
+
+_CONSTANT: dict[str, Callable[..., float]] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "power": lambda a, b: a**b,
+    "negative": lambda a: -a,
+}

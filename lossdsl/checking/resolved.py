@@ -1,0 +1,171 @@
+"""Expressions after their names are looked up: what each node means is settled, no text is looked up again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.registry.model import Loss
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a node was written."""
+
+    source: Source
+    span: Span
+
+    def says(self, code: str, message: str, hint: str | None = None) -> Diagnostic:
+        return Diagnostic(code, message, self.source, self.span, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    value: float
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A choice such as `image` or `none`; never a number."""
+
+    text: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterOf:
+    """A parameter of the definition that the text stands in."""
+
+    name: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A binding of the same text."""
+
+    name: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class TensorOf:
+    """A tensor of the call: `z p y pred target`, `class_weight`, or one that the caller passes by name."""
+
+    name: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarOf:
+    """`epoch`, `step`, or `classes`, the number of classes."""
+
+    name: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A scalar that is trained: a torch parameter with this name."""
+
+    name: str
+    initial: float
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A function of numbers, element by element: `add`, `multiply`, `log`, ..."""
+
+    function: str
+    arguments: tuple[Resolved, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """`where(left < right, chosen, otherwise)`; decided while building when both sides are words or constants."""
+
+    comparison: str
+    left: Resolved
+    right: Resolved
+    chosen: Resolved
+    otherwise: Resolved
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """`mean(value, over=[batch, pixel])`, `sum(value, per=image)`, `mean(value, count=weights)`.
+
+    over: the axes that go, None for all. per: `image` keeps batch and class, `batch` keeps class.
+    count: what the sum is divided by is the sum of this, 1 per element when None.
+    """
+
+    kind: str
+    value: Resolved
+    over: tuple[str, ...] | None
+    per: Resolved | None
+    count: Resolved | None
+    share: Resolved | None
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A loss by name, with its tensors and the parameters that were written."""
+
+    loss: Loss
+    tensors: tuple[Resolved, ...]
+    parameters: tuple[tuple[str, Resolved], ...]
+    reduction: Resolved | None
+    origin: Origin
+
+
+Resolved: TypeAlias = (
+    Constant | Word | ParameterOf | Local | TensorOf | ScalarOf | Learned | Apply | Where | Reduction | Use
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseBody:
+    tasks: tuple[str, ...]
+    value: Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The text of a formula loss, looked up."""
+
+    bindings: tuple[tuple[str, Resolved], ...]
+    cases: tuple[CaseBody, ...]
+
+    def case(self, task: str) -> Resolved | None:
+        for case in self.cases:
+            if not case.tasks or task in case.tasks:
+                return case.value
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One summand: its log name, its weight and its value before weighting."""
+
+    name: str
+    weight: Resolved
+    value: Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A whole loss, looked up. `total` is None when it is the weighted sum of the terms."""
+
+    bindings: tuple[tuple[str, Resolved], ...]
+    terms: tuple[Term, ...]
+    total: Resolved | None
+    bodies: tuple[tuple[str, Body], ...]
+
+    def body(self, name: str) -> Body:
+        return dict(self.bodies)[name]

@@ -1,0 +1,97 @@
+"""A formula to its terms: what is logged, under which name, with which weight.
+
+The signs and scalar factors of a summand that stand outside brackets are its weight, the rest is its value, and the
+value's canonical text is its name. So `0.5*bce - 2*dice` has the terms `bce` (0.5) and `dice` (-2), and a name depends on
+nothing but the term's own text. A name that occurs twice is one term with the weights added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lossdsl.checking.vocabulary import FUNCTIONS
+from lossdsl.spec.model import NamedExpression, Sourced, Spec, TermSpec
+from lossdsl.syntax import tree
+
+_NUMBERS = frozenset({"epoch", "step", "inf", "learn", *FUNCTIONS})
+_ONE = tree.Number(1.0)
+
+
+def terms_of(spec: Spec) -> tuple[TermSpec, ...]:
+    """The terms that a spec lists, or those of its expression."""
+    if spec.terms or spec.total is None:
+        return spec.terms
+    return split_terms(spec.total, spec.definitions)
+
+
+def split_terms(total: Sourced, definitions: tuple[NamedExpression, ...]) -> tuple[TermSpec, ...]:
+    """The terms of an expression, in the order of their first appearance."""
+    bindings = {definition.name: definition.value.expression for definition in definitions}
+    weights: dict[str, list[tree.Expression]] = {}
+    values: dict[str, tree.Expression] = {}
+    for sign, summand in _summands(total.expression):
+        weight, value = _split(sign, summand, bindings)
+        name = str(value)
+        values.setdefault(name, value)
+        weights.setdefault(name, []).append(weight)
+    return tuple(
+        TermSpec(name, Sourced(value, total.source), Sourced(_added(weights[name]), total.source))
+        for name, value in values.items()
+    )
+
+
+def _summands(expression: tree.Expression) -> list[tuple[str, tree.Expression]]:
+    if isinstance(expression, tree.Sum):
+        return [(part.operator, part.operand) for part in expression.parts]
+    return [("+", expression)]
+
+
+def _split(
+    sign: str, summand: tree.Expression, bindings: Mapping[str, tree.Expression]
+) -> tuple[tree.Expression, tree.Expression]:
+    """Weight and value of one summand."""
+    negative = sign == "-"
+    while isinstance(summand, tree.Negative):
+        negative, summand = not negative, summand.operand
+    parts = summand.parts if isinstance(summand, tree.Product) else (tree.Part("*", summand, summand.span),)
+    scalars = [part for part in parts if not depends_on_data(part.operand, bindings)]
+    data = [part for part in parts if part not in scalars]
+    if not data:
+        return _signed(_ONE, negative), summand
+    return _signed(_product(scalars), negative), _product(data)
+
+
+def depends_on_data(expression: tree.Expression, bindings: Mapping[str, tree.Expression]) -> bool:
+    """Whether a value can differ from call to call by more than epoch, step and learned scalars."""
+    for node, _ in tree.walk(expression):
+        if isinstance(node, tree.Name) and _is_data(node.text, bindings):
+            return True
+    return False
+
+
+def _is_data(name: str, bindings: Mapping[str, tree.Expression]) -> bool:
+    if name in bindings:
+        others = {key: value for key, value in bindings.items() if key != name}
+        return depends_on_data(bindings[name], others)
+    return name not in _NUMBERS
+
+
+def _product(parts: list[tree.Part]) -> tree.Expression:
+    if not parts:
+        return _ONE
+    first, *rest = parts
+    if first.operator == "/":
+        first, rest = tree.Part("*", _ONE), parts
+    if not rest:
+        return first.operand
+    return tree.Product((first, *rest), first.operand.span.to(rest[-1].span) if first.span.end else rest[0].span)
+
+
+def _signed(weight: tree.Expression, negative: bool) -> tree.Expression:
+    return tree.Negative(weight, weight.span) if negative else weight
+
+
+def _added(weights: list[tree.Expression]) -> tree.Expression:
+    if len(weights) == 1:
+        return weights[0]
+    return tree.Sum(tuple(tree.Part("+", weight, weight.span) for weight in weights), weights[0].span)

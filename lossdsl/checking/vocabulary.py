@@ -1,0 +1,33 @@
+"""The words of the language that are not losses: functions, reductions, tensors and scalars."""
+
+from __future__ import annotations
+
+# name -> least and greatest number of arguments; None: any number
+FUNCTIONS: dict[str, tuple[int, int | None]] = {
+    "exp": (1, 1),
+    "log": (1, 1),
+    "sqrt": (1, 1),
+    "abs": (1, 1),
+    "tanh": (1, 1),
+    "sigmoid": (1, 1),
+    "softplus": (1, 1),
+    "cosh": (1, 1),
+    "logcosh": (1, 1),
+    "relu": (1, 1),
+    "stop_gradient": (1, 1),
+    "min": (2, None),
+    "max": (2, None),
+    "clamp": (1, 1),
+    "where": (3, 3),
+}
+
+# `min` and `max` of one value reduce it; of several, they compare element by element.
+REDUCTIONS = ("sum", "mean", "max", "min", "topk")
+COMBINATORS = ("for_class", "multiscale")
+TENSORS = ("z", "p", "y", "pred", "target", "class_weight")
+SCALARS = ("epoch", "step", "classes")
+AXES = ("batch", "class", "pixel")
+WORDS = ("image", "batch", "class", "pixel", "none", "mean", "sum", "true", "false", "inf")
+
+RESERVED = frozenset({*FUNCTIONS, *REDUCTIONS, *COMBINATORS, *TENSORS, *SCALARS, "learn", "inf", "none", "true", "false"})
+REDUCTION_WORDS = ("mean", "sum", "none")

@@ -1,0 +1,26 @@
+"""What a graph is built for: the facts about a call that change which operations are needed, and nothing else."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Context(NamedTuple):
+    """A hashable description of a call.
+
+    indexed: the target holds class indices. masked: some elements do not count (mask, ignore_index or an empty batch).
+    mask: the axes of the mask that is passed, None without one. ignoring: ignore_index is set. weighted: class_weight is
+    set. tensors: the axes of each tensor passed by name, sorted by name.
+    """
+
+    task: str
+    input: str = "logits"
+    indexed: bool = False
+    mask: tuple[str, ...] | None = None
+    ignoring: bool = False
+    weighted: bool = False
+    tensors: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def masked(self) -> bool:
+        return self.mask is not None or self.ignoring

@@ -1,0 +1,105 @@
+"""The graph: a DAG of operations in which equal nodes are one node, each with the named axes of its value.
+
+Every tensor is laid out as (batch, class, pixel); an axis that a value does not have has size 1, a value without axes is
+0-d. So broadcasting follows the names of axes and never the sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+AXES = ("batch", "class", "pixel")
+NO_AXES: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One operation. `attributes` are what is not a node: a number, a name, the axes that a reduction removes."""
+
+    operation: str
+    arguments: tuple[Node, ...]
+    attributes: tuple[Hashable, ...]
+    axes: frozenset[str]
+
+    @property
+    def value(self) -> float:
+        """The number of a `constant`."""
+        (number,) = self.attributes
+        assert isinstance(number, float)
+        return number
+
+    @property
+    def is_constant(self) -> bool:
+        return self.operation == "constant"
+
+
+Rule: TypeAlias = Callable[["Graph", tuple[Node, ...], tuple[Hashable, ...]], "Node | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A rule that was applied: its name, what stood there, and what it became."""
+
+    rule: str
+    before: Node
+    after: Node
+
+
+@dataclass(slots=True)
+class Graph:
+    """Makes nodes. `rules` maps an operation to named rewrites, tried in order when such a node is made."""
+
+    rules: dict[str, tuple[tuple[str, Rule], ...]]
+    rewrites: dict[Rewrite, None] = field(default_factory=dict)
+    _nodes: dict[tuple[Hashable, ...], Node] = field(default_factory=dict)
+
+    def make(
+        self,
+        operation: str,
+        *arguments: Node,
+        attributes: tuple[Hashable, ...] = (),
+        axes: Iterable[str] | None = None,
+    ) -> Node:
+        """The node of this operation, rewritten; the same one for the same arguments. Axes default to the union."""
+        for name, rule in self.rules.get(operation, ()):
+            result = rule(self, arguments, attributes)
+            if result is not None:
+                if name:
+                    before = self._intern(operation, arguments, attributes, axes)
+                    self.rewrites.setdefault(Rewrite(name, before, result))
+                return result
+        return self._intern(operation, arguments, attributes, axes)
+
+    def constant(self, number: float) -> Node:
+        return self._intern("constant", (), (float(number),), NO_AXES)
+
+    def _intern(
+        self,
+        operation: str,
+        arguments: tuple[Node, ...],
+        attributes: tuple[Hashable, ...],
+        axes: Iterable[str] | None,
+    ) -> Node:
+        key = (operation, *(id(argument) for argument in arguments), *attributes)
+        if key not in self._nodes:
+            union = NO_AXES.union(*(argument.axes for argument in arguments)) if axes is None else frozenset(axes)
+            self._nodes[key] = Node(operation, arguments, attributes, union)
+        return self._nodes[key]
+
+
+def in_order(outputs: Iterable[Node]) -> tuple[Node, ...]:
+    """Every node that the outputs need, arguments first, without recursion."""
+    done: dict[Node, None] = {}
+    stack = [(node, False) for node in reversed(list(outputs))]
+    while stack:
+        node, expanded = stack.pop()
+        if node in done:
+            continue
+        if expanded:
+            done[node] = None
+        else:
+            stack.append((node, True))
+            stack.extend((argument, False) for argument in reversed(node.arguments))
+    return tuple(done)

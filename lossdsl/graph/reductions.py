@@ -1,0 +1,93 @@
+"""The one place where elements are added up, and so the one place where masks and class weights act.
+
+mean = sum(weight * value) / sum(weight * count) over the elements that count. The weight is the class weight where the
+class axis is averaged, else 1. A group in which no element counts, such as an image that is masked out entirely, does not
+count in a later mean either: it is as if it were not there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lossdsl.graph.nodes import AXES, Graph, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Reducer:
+    """Reductions for one head: `valid` says which elements count, `class_weight` how much each class does."""
+
+    graph: Graph
+    valid: Node | None
+    class_weight: Node | None
+    shape_of: Node
+
+    def sum(self, value: Node, over: frozenset[str]) -> Node:
+        return self._add_up(self._kept(value, over), over)
+
+    def mean(self, value: Node, over: frozenset[str], count: Node | None = None) -> Node:
+        weights = [*([count] if count else []), *self._weights(value, over)]
+        if not weights:
+            return self.graph.make("mean", value, attributes=(_ordered(over),), axes=value.axes - over)
+        weighted = self._kept(value, over)
+        if self.class_weight and "class" in over:
+            weighted = self.graph.make("multiply", self.class_weight, weighted)
+        return self.graph.make("divide", self._add_up(weighted, over), self._total(weights, over))
+
+    def extreme(self, kind: str, value: Node, over: frozenset[str]) -> Node:
+        """Largest or smallest element that counts; 0 where none does."""
+        valid = self._valid_for(value)
+        arguments = (value,) if valid is None else (value, valid)
+        return self.graph.make(f"reduce_{kind}", *arguments, attributes=(_ordered(over),), axes=value.axes - over)
+
+    def topk(self, value: Node, over: frozenset[str], share: float) -> Node:
+        """Mean of the largest `share` of the elements that count, at least one of them."""
+        valid = self._valid_for(value)
+        arguments = (value,) if valid is None else (value, valid)
+        return self.graph.make("topk", *arguments, attributes=(_ordered(over), share), axes=value.axes - over)
+
+    def _weights(self, value: Node, over: frozenset[str]) -> list[Node]:
+        """What an element counts for besides its `count`."""
+        weights = []
+        valid = self._valid_for(value)
+        if valid is not None and valid.axes & over:
+            weights.append(self.graph.make("cast_like", valid, self.shape_of))
+        if self.class_weight and "class" in over:
+            weights.append(self.class_weight)
+        return weights
+
+    def _total(self, weights: list[Node], over: frozenset[str]) -> Node:
+        """Sum of the product of the weights over `over`; an axis that none of them has counts its size."""
+        product = weights[0]
+        for weight in weights[1:]:
+            product = self.graph.make("multiply", product, weight)
+        total = self._add_up(product, over & product.axes)
+        for axis in _ordered(over - product.axes):
+            size = self.graph.make("size", self.shape_of, attributes=(axis,), axes=())
+            total = self.graph.make("multiply", total, size)
+        return total
+
+    def _kept(self, value: Node, over: frozenset[str]) -> Node:
+        valid = self._valid_for(value)
+        if valid is None or not valid.axes & over:
+            return value
+        return self.graph.make("keep", value, valid, axes=value.axes)
+
+    def _valid_for(self, value: Node) -> Node | None:
+        """Which elements of `value` count: those with anything that counts along the axes that it no longer has."""
+        if self.valid is None:
+            return None
+        gone = self.valid.axes - value.axes
+        if not gone:
+            return self.valid
+        if gone == self.valid.axes:
+            return None
+        return self.graph.make("any", self.valid, attributes=(_ordered(gone),), axes=self.valid.axes - gone)
+
+    def _add_up(self, value: Node, over: frozenset[str]) -> Node:
+        if not over:
+            return value
+        return self.graph.make("sum", value, attributes=(_ordered(over),), axes=value.axes - over)
+
+
+def _ordered(axes: frozenset[str]) -> tuple[str, ...]:
+    return tuple(axis for axis in AXES if axis in axes)

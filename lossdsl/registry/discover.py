@@ -1,0 +1,138 @@
+"""Names to losses. Installed entry points say which names exist; nothing is imported until a name is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from importlib.metadata import EntryPoint, entry_points
+
+from lossdsl.errors import LossError, PluginError
+from lossdsl.registry.kernels import kernel_of, local_kernels
+from lossdsl.registry.library import Entry, library_files, parse_entry, read_entries
+from lossdsl.registry.model import Kernel, Loss, Provider
+
+LIBRARIES = "lossdsl.libraries"
+LOSSES = "lossdsl.losses"
+BUILT_IN = "lossdsl"
+
+# Used in a plain checkout, where no installed metadata names the built-ins.
+_OWN = (
+    EntryPoint(BUILT_IN, "lossdsl.library", LIBRARIES),
+    EntryPoint("lovasz_extension", "lossdsl.library.kernels:lovasz_extension", LOSSES),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A loss that is known by name and not yet read: an entry of a .loss file, an entry point, or a local kernel."""
+
+    name: str
+    namespace: str
+    provider: Provider
+    content: Entry | EntryPoint | Kernel
+
+
+class Registry:
+    """Looks names up. Immutable after construction; loaded losses are remembered."""
+
+    def __init__(self, points: Iterable[EntryPoint]):
+        self._points = tuple(sorted(set(points), key=lambda point: (point.group, point.name, point.value)))
+        self._loaded: dict[tuple[str, str], Loss] = {}
+
+    @cached_property
+    def _installed(self) -> tuple[Candidate, ...]:
+        return tuple(candidate for point in self._points for candidate in _candidates(point))
+
+    def _all(self) -> tuple[Candidate, ...]:
+        installed = self._installed
+        known = {candidate.provider.entry_point for candidate in installed}
+        local = [
+            Candidate(kernel.name, kernel.namespace, kernel.provider, kernel)
+            for kernel in local_kernels().values()
+            if kernel.provider.entry_point not in known
+        ]
+        return (*installed, *local)
+
+    def candidates(self, name: str, home: str = BUILT_IN) -> tuple[Candidate, ...]:
+        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first, then everywhere."""
+        namespace, dot, short = name.rpartition(".")
+        matches = tuple(c for c in self._all() if c.name == short and (not dot or c.namespace == namespace))
+        for preferred in (home, BUILT_IN):
+            own = tuple(c for c in matches if c.namespace == preferred)
+            if own and not dot:
+                return own
+        return matches
+
+    def load(self, candidate: Candidate) -> Loss:
+        """Read or import one loss. Raises FormulaError (in its text) or PluginError (in its import)."""
+        key = (candidate.namespace, candidate.name)
+        if isinstance(candidate.content, Kernel):
+            return candidate.content
+        if key not in self._loaded:
+            self._loaded[key] = _load(candidate)
+        return self._loaded[key]
+
+    def names(self) -> tuple[str, ...]:
+        """Every name that can be written: short for built-ins and unique losses, full otherwise."""
+        by_name: Mapping[str, list[Candidate]] = _grouped(self._all())
+        short = [name for name, found in by_name.items() if len(found) == 1 or found[0].namespace == BUILT_IN]
+        full = [f"{c.namespace}.{c.name}" for c in self._all() if c.namespace != BUILT_IN]
+        return tuple(sorted({*short, *full}))
+
+    def built_ins(self) -> tuple[Loss, ...]:
+        return tuple(self.load(candidate) for candidate in self._installed if candidate.namespace == BUILT_IN)
+
+    def all(self) -> tuple[Candidate, ...]:
+        return tuple(sorted(self._all(), key=lambda c: (c.namespace != BUILT_IN, c.namespace, c.name)))
+
+
+@lru_cache(maxsize=1)
+def default_registry() -> Registry:
+    """The registry of what is installed. Metadata is read once per process."""
+    points = [*entry_points(group=LIBRARIES), *entry_points(group=LOSSES)]
+    own = () if any(point.name == BUILT_IN for point in points) else _OWN
+    return Registry([*points, *own])
+
+
+def _candidates(point: EntryPoint) -> list[Candidate]:
+    provider = _provider(point)
+    if point.group == LOSSES:
+        namespace, _, short = point.name.rpartition(".")
+        home = namespace or provider.distribution.removeprefix("lossdsl-").replace("-", "_")
+        return [Candidate(short, home, provider, point)]
+    try:
+        entries = [entry for path in library_files(point.value) for entry in read_entries(path)]
+    except (ImportError, OSError, LossError):
+        # A broken library fails alone; that its names are unknown is said when one of them is used.
+        return []
+    return [Candidate(entry.name, point.name, provider, entry) for entry in entries]
+
+
+def _provider(point: EntryPoint) -> Provider:
+    distribution = getattr(point, "dist", None)
+    name = distribution.name if distribution else BUILT_IN
+    version = distribution.version if distribution else ""
+    return Provider(name, version, point.value)
+
+
+def _load(candidate: Candidate) -> Loss:
+    content = candidate.content
+    if isinstance(content, Entry):
+        return parse_entry(content, candidate.namespace, candidate.provider)
+    assert isinstance(content, EntryPoint)
+    try:
+        kernel = kernel_of(content.load())
+    except Exception as cause:
+        message = f"`{candidate.name}` of {candidate.provider} ({content.value}) cannot be imported: {cause!r}"
+        raise PluginError(message) from cause
+    if kernel is None:
+        raise PluginError(f"`{content.value}` of {candidate.provider} is not decorated with @lossdsl.loss")
+    return replace(kernel, name=candidate.name, namespace=candidate.namespace, provider=candidate.provider)
+
+
+def _grouped(candidates: Iterable[Candidate]) -> dict[str, list[Candidate]]:
+    grouped: dict[str, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda c: c.namespace != BUILT_IN):
+        grouped.setdefault(candidate.name, []).append(candidate)
+    return grouped

@@ -1,0 +1,95 @@
+"""A .loss file: found and split without parsing; a definition is parsed when it is first used."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from lossdsl.errors import PluginError, Source
+from lossdsl.registry.model import Documentation, Formula, Provider
+from lossdsl.syntax.parse import parse_library
+
+_HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The text of one definition with the comment above it, not yet parsed."""
+
+    name: str
+    source: Source
+    comment: str
+
+
+def library_files(module: str) -> tuple[Path, ...]:
+    """The .loss files in the package `module`, sorted by name. The package itself is not imported, its parents are."""
+    spec = find_spec(module)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        raise PluginError(f"`{module}` is not a package with .loss files")
+    return tuple(sorted(path for folder in folders for path in Path(folder).glob("*.loss")))
+
+
+@lru_cache(maxsize=256)
+def read_entries(path: Path) -> tuple[Entry, ...]:
+    """The definitions of a file in their order."""
+    text = path.read_text(encoding="utf-8")
+    heads = list(_HEAD.finditer(text))
+    starts = [_comment_start(text, head.start()) for head in heads]
+    ends = [*starts[1:], len(text)]
+    return tuple(
+        Entry(head.group(1), _slice(text, path, head.start(), end), text[start : head.start()])
+        for head, start, end in zip(heads, starts, ends, strict=True)
+    )
+
+
+def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
+    """The definition as a loss. Raises FormulaError at the place in the .loss file."""
+    (declaration,) = parse_library(entry.source)
+    return Formula(
+        entry.name, namespace, declaration, read_comment(entry.comment), provider=provider, source=entry.source
+    )
+
+
+def read_comment(comment: str) -> Documentation:
+    """`# text` lines; a line that begins with `Source:`, `Note:` or `Refused:` says what it is."""
+    lines = [line.lstrip("# ").rstrip() for line in comment.splitlines() if line.strip("# ")]
+    fields: dict[str, list[str]] = {"Summary": [], "Source": [], "Note": [], "Refused": []}
+    current = "Summary"
+    for line in lines:
+        key, colon, rest = line.partition(":")
+        if colon and key in fields:
+            current = key
+            fields[key].append(rest.strip())
+        elif fields[current] and current != "Summary":
+            fields[current][-1] += " " + line
+        else:
+            fields[current].append(line)
+    return Documentation(
+        " ".join(fields["Summary"]), " ".join(fields["Source"]), tuple(fields["Note"]), _refused(fields["Refused"])
+    )
+
+
+def _refused(lines: list[str]) -> tuple[tuple[str, str], ...]:
+    """`alpha, beta -- write fp_weight or fn_weight`."""
+    pairs = []
+    for line in lines:
+        words, _, instead = line.partition("--")
+        pairs += [(word.strip(), instead.strip()) for word in words.split(",")]
+    return tuple(pairs)
+
+
+def _comment_start(text: str, head: int) -> int:
+    """Where the block of comment lines directly above `head` begins."""
+    lines = text[:head].splitlines(keepends=True)
+    start = head
+    while lines and lines[-1].startswith("#"):
+        start -= len(lines.pop())
+    return start
+
+
+def _slice(text: str, path: Path, start: int, end: int) -> Source:
+    return Source(text[start:end], file=str(path), document=text, offsets=tuple(range(start, end + 1)))

@@ -1,0 +1,177 @@
+"""Tensors of a call to the layout (batch, class, pixel): views only, after every shape and dtype is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lossdsl.errors import Diagnostic, InputError
+from lossdsl.graph.context import Context
+
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call made ready: what it is, and its tensors by the names of a plan's inputs."""
+
+    context: Context
+    tensors: dict[str, Tensor]
+
+
+def fault(code: str, message: str, hint: str | None = None) -> InputError:
+    return InputError([Diagnostic(code, message, hint=hint)])
+
+
+def shape(tensor: Tensor) -> str:
+    return f"({', '.join(str(int(size)) for size in tensor.shape)}{',' * (tensor.ndim == 1)})"
+
+
+def decide_task(pred: Tensor, target: Tensor, raw_only: bool) -> str:
+    """The task of a call whose task is not given.
+
+    A target without the class axis, of integers: multiclass. Equal shapes: regression for a formula that reads only the
+    raw prediction and target; multilabel for (N, C, H, W, ...) with C > 1; binary otherwise.
+    """
+    if raw_only and pred.shape == target.shape:
+        return "regression"
+    if target.ndim == pred.ndim - 1 and not target.dtype.is_floating_point and target.dtype != torch.bool:
+        return "multiclass"
+    return "multilabel" if pred.ndim >= 4 and pred.shape[1] > 1 and pred.shape == target.shape else "binary"
+
+
+def arrange(
+    task: str,
+    kind: str,
+    ignoring: bool,
+    class_weight: Tensor | None,
+    pred: Tensor,
+    target: Tensor,
+    mask: Tensor | None,
+    extra: Mapping[str, Tensor],
+) -> Call:
+    """Check a call against its task and lay its tensors out.
+
+    Raises InputError naming both shapes, dtypes or devices where two things do not fit.
+    """
+    _check_tensors(pred, target, mask, extra)
+    classless = _has_no_class_axis(task, pred)
+    indexed = task == "multiclass" and target.ndim == pred.ndim - 1
+    _check_target(task, pred, target, indexed)
+    spatial = tuple(pred.shape[1:] if classless else pred.shape[2:])
+    full = (pred.shape[0], 1 if classless else pred.shape[1], *spatial)
+    tensors = {"pred": _flat(pred, full), "target": _flat(target, (full[0], 1, *spatial) if indexed else full)}
+    mask_axes: tuple[str, ...] | None = None
+    if mask is not None:
+        tensors["mask"], mask_axes = _mask(mask, pred, full, indexed)
+    elif pred.numel() == 0:
+        # An empty batch is a batch in which nothing counts.
+        tensors["mask"], mask_axes = torch.ones_like(tensors["pred"][:, :1], dtype=torch.bool), ("batch", "pixel")
+    if class_weight is not None:
+        tensors["class_weight"] = _class_weight(class_weight, full[1])
+    named = []
+    for name, tensor in sorted(extra.items()):
+        tensors[f"tensor:{name}"], axes = _named(name, tensor, pred, full)
+        named.append((name, axes))
+    context = Context(task, kind, indexed, mask_axes, ignoring, class_weight is not None, tuple(named))
+    return Call(context, tensors)
+
+
+def _check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapping[str, Tensor]) -> None:
+    others = {"target": target, **({"mask": mask} if mask is not None else {}), **extra}
+    for name, value in {"pred": pred, **others}.items():
+        if not isinstance(value, Tensor):
+            raise fault("LD501", f"`{name}` is {type(value).__name__}, not a torch tensor")
+    if not pred.dtype.is_floating_point:
+        raise fault("LD503", f"`pred` has dtype {pred.dtype}; logits and probabilities are floating point")
+    for name, value in others.items():
+        if value.device != pred.device:
+            raise fault("LD504", f"`pred` is on {pred.device}, `{name}` on {value.device}")
+        if value.dtype.is_complex:
+            raise fault("LD503", f"`{name}` has dtype {value.dtype}")
+
+
+def _has_no_class_axis(task: str, pred: Tensor) -> bool:
+    """(N,) for every task; for binary also (N, *spatial): one class, so the second axis is pixels like the others."""
+    return pred.ndim == 1 or (task == "binary" and not (pred.ndim >= 2 and pred.shape[1] == 1))
+
+
+def _check_target(task: str, pred: Tensor, target: Tensor, indexed: bool) -> None:
+    pair = f"`pred` has shape {shape(pred)}, `target` {shape(target)}"
+    if pred.ndim == 0:
+        raise fault("LD502", "`pred` has no batch axis", "pred is (N, C, *spatial), or (N, *spatial) for binary")
+    if task == "multiclass":
+        if pred.ndim < 2 or pred.shape[1] < 2:
+            hint = "a softmax over one class is constantly 1; for one channel the task is binary"
+            raise fault("LD502", f"multiclass needs at least 2 classes; {pair}", hint)
+        if indexed and (target.shape[0] != pred.shape[0] or target.shape[1:] != pred.shape[2:]):
+            raise fault("LD502", f"{pair}; class indices need {_expected(pred)}")
+        if indexed and target.dtype not in _INTEGERS:
+            raise fault("LD503", f"`target` holds class indices but has dtype {target.dtype}; {pair}", "target.long()")
+    if not indexed and pred.shape != target.shape:
+        raise fault("LD502", f"{pair}; {task} needs equal shapes", _shape_hint(task, pred, target))
+
+
+def _expected(pred: Tensor) -> str:
+    return f"({', '.join(str(size) for size in (pred.shape[0], *pred.shape[2:]))})"
+
+
+def _shape_hint(task: str, pred: Tensor, target: Tensor) -> str | None:
+    if task == "multiclass":
+        return f"class indices have shape {_expected(pred)}, probabilities the shape of pred"
+    if target.ndim == pred.ndim - 1 and pred.shape[1] == 1:
+        return "add the class axis: target.unsqueeze(1)"
+    if pred.ndim == target.ndim - 1 and target.shape[1] == 1:
+        return "add the class axis: pred.unsqueeze(1)"
+    return None
+
+
+def _flat(tensor: Tensor, full: tuple[int, ...]) -> Tensor:
+    """(N, C, *spatial) as (N, C, pixels); a view where the memory allows it."""
+    if tensor.shape != full:
+        tensor = tensor.reshape(full)
+    if tensor.ndim == 3:
+        return tensor
+    return tensor.unsqueeze(-1) if tensor.ndim == 2 else tensor.flatten(2)
+
+
+def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], indexed: bool) -> tuple[Tensor, tuple[str, ...]]:
+    """A mask of (N, *spatial) or what broadcasts to it; of pred's own shape when each class has its own elements."""
+    counted = mask if mask.dtype == torch.bool else mask != 0
+    pixels = (full[0], *full[2:])
+    if mask.shape == pred.shape and len(full) == pred.ndim and full[1] > 1 and not indexed:
+        return _flat(counted, full), ("batch", "class", "pixel")
+    if mask.ndim == len(full) and mask.shape[1] == 1:
+        counted = counted.squeeze(1)
+    try:
+        counted = counted.expand(pixels)
+    except RuntimeError:
+        wanted = f"({', '.join(str(int(size)) for size in pixels)})"
+        raise fault("LD502", f"`mask` has shape {shape(mask)}; `pred` {shape(pred)} needs one that broadcasts to {wanted}") from None
+    return _flat(counted.unsqueeze(1), (full[0], 1, *full[2:])), ("batch", "pixel")
+
+
+def _class_weight(weight: Tensor, classes: int) -> Tensor:
+    if weight.numel() != classes:
+        raise fault("LD502", f"`class_weight` has {weight.numel()} weights, `pred` has {classes} classes")
+    return weight.view(1, -1, 1)
+
+
+def _named(name: str, tensor: Tensor, pred: Tensor, full: tuple[int, ...]) -> tuple[Tensor, tuple[str, ...]]:
+    """A tensor passed by name: one number, one for each sample, class or pixel, or any of these together."""
+    batch, classes, *spatial = full
+    if tensor.ndim == 0:
+        return tensor, ()
+    if spatial and tensor.shape == (batch, *spatial):
+        return _flat(tensor.unsqueeze(1), (batch, 1, *spatial)), ("batch", "pixel")
+    if tensor.ndim in (1, 2, len(full)) and tensor.shape[0] == batch:
+        layout = tensor.reshape(*tensor.shape, *[1] * (len(full) - tensor.ndim))
+        wide, deep = layout.shape[1:2] == (classes,) and classes > 1, list(layout.shape[2:]) == spatial
+        flat_class = layout.shape[1:2] in ((1,), ()) or wide
+        if flat_class and (deep or all(size == 1 for size in layout.shape[2:])):
+            axes = ("batch", *(("class",) if wide else ()), *(("pixel",) if deep and spatial else ()))
+            return _flat(layout, tuple(layout.shape)), axes
+    raise fault("LD502", f"`{name}` has shape {shape(tensor)}, which does not fit `pred` {shape(pred)}")

@@ -1,0 +1,185 @@
+"""`Loss`: a torch module around an objective. It checks a call, finds the plan for its kind, and runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossdsl.checking.facts import Facts
+from lossdsl.checking.resolved import Objective
+from lossdsl.graph.build import build
+from lossdsl.graph.context import Context
+from lossdsl.runtime.compiled import Runner, compiled
+from lossdsl.runtime.inspect import check_values
+from lossdsl.runtime.layout import Call, arrange, decide_task, fault
+from lossdsl.runtime.lower import Plan, lower
+from lossdsl.spec.model import Options
+
+
+@dataclass(frozen=True, slots=True)
+class TermValue:
+    """One term of a breakdown: 0-d tensors with contribution = weight * value."""
+
+    value: Tensor
+    weight: Tensor
+    contribution: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A loss and its parts. `total` is differentiable; `terms` are in the order of the formula."""
+
+    total: Tensor
+    terms: Mapping[str, TermValue]
+
+
+class Loss(nn.Module):
+    """A compiled loss. Made by `lossdsl.compile` and `lossdsl.load`.
+
+    `loss(pred, target)` returns a 0-d tensor in the dtype of pred, float32 for half precision. Its parameters are the
+    learned scalars of the formula, its state_dict holds nothing else.
+    """
+
+    def __init__(self, objective: Objective, facts: Facts, options: Options, text: str):
+        super().__init__()
+        self.text = text
+        self.options = options
+        self._objective = objective
+        self._facts = facts
+        self._plans: dict[Context, Plan] = {}
+        self._runners: dict[Context, Runner] = {}
+        self._looked_at = False
+        weight = options.class_weight
+        self.register_buffer(
+            "class_weight",
+            None if weight is None else torch.tensor([float(w) for w in weight], dtype=torch.float64),
+            persistent=False,
+        )
+        self.learned = nn.ParameterDict({name: nn.Parameter(torch.tensor(start)) for name, start in facts.learned.items()})
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        *,
+        mask: Tensor | None = None,
+        epoch: float | Tensor | None = None,
+        step: float | Tensor | None = None,
+        **tensors: Tensor,
+    ) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            pred: (N, C, *spatial), or (N, *spatial) for binary; logits, or probabilities with input="probs".
+            target: the same shape, or (N, *spatial) class indices for multiclass.
+            mask: what counts; bool or 0/1, broadcasts to (N, *spatial). What does not count is as if it were not there.
+            epoch, step: numbers for the schedules of the formula.
+            tensors: the tensors that the formula names.
+
+        Raises:
+            InputError: shapes, dtypes, devices or values do not fit.
+        """
+        total: Tensor = self._run(pred, target, mask, epoch, step, tensors)[1][0]
+        return total
+
+    def breakdown(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        *,
+        mask: Tensor | None = None,
+        epoch: float | Tensor | None = None,
+        step: float | Tensor | None = None,
+        **tensors: Tensor,
+    ) -> Breakdown:
+        """The loss with the value, weight and contribution of each term, from one pass. Takes what a call takes."""
+        plan, (total, *parts) = self._run(pred, target, mask, epoch, step, tensors)
+        parts = [part if isinstance(part, Tensor) else torch.full_like(total.detach(), part) for part in parts]
+        triples = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+        terms = {name: TermValue(*triple) for name, triple in zip(plan.terms, triples, strict=True)}
+        return Breakdown(total, MappingProxyType(terms))
+
+    def _run(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        mask: Tensor | None,
+        epoch: float | Tensor | None,
+        step: float | Tensor | None,
+        tensors: Mapping[str, Tensor],
+    ) -> tuple[Plan, tuple[Any, ...]]:
+        self._check_names(tensors)
+        call = self._arranged(pred, target, mask, tensors)
+        self._prepare(call.context)
+        plan = self._plans[call.context]
+        if not torch.compiler.is_compiling():
+            self._look_at(call, pred)
+        scalars = {"scalar:epoch": epoch, "scalar:step": step}
+        inputs = [self._input(name, call, scalars) for name in plan.inputs]
+        total, *parts = self._runners[call.context](*inputs)
+        if not isinstance(total, Tensor):
+            total = call.tensors["pred"].new_full((), total)
+        return plan, (total, *parts)
+
+    def _arranged(self, pred: Tensor, target: Tensor, mask: Tensor | None, tensors: Mapping[str, Tensor]) -> Call:
+        options = self.options
+        task = options.task
+        if task is None:
+            if not (isinstance(pred, Tensor) and isinstance(target, Tensor)):
+                raise fault("LD501", "pred and target are torch tensors")
+            task = decide_task(pred, target, self._facts.raw_only)
+        ignoring = options.ignore_index is not None
+        return arrange(task, options.input or "logits", ignoring, self.class_weight, pred, target, mask, tensors)
+
+    def _check_names(self, tensors: Mapping[str, Tensor]) -> None:
+        if tensors.keys() == self._facts.tensors:
+            return
+        for name in sorted(self._facts.tensors - tensors.keys()):
+            raise fault("LD505", f"the formula needs the tensor `{name}`", f"loss(pred, target, {name}=...)")
+        for name in sorted(tensors.keys() - self._facts.tensors):
+            known = ", ".join(sorted(self._facts.tensors)) or "none"
+            raise fault("LD505", f"the formula uses no tensor `{name}`", f"tensors of the formula: {known}")
+
+    def _input(self, name: str, call: Call, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
+        if name in call.tensors:
+            return call.tensors[name]
+        pred = call.tensors["pred"]
+        kind, _, short = name.partition(":")
+        if kind == "learned":
+            learned: Tensor = self.learned[short]
+            return learned
+        value = scalars[name]
+        if value is None:
+            raise fault("LD505", f"the formula uses `{short}`", f"loss(pred, target, {short}=...)")
+        dtype = torch.promote_types(pred.dtype, torch.float32)
+        if isinstance(value, Tensor):
+            return value.to(device=pred.device, dtype=dtype)
+        return torch.full((), value, dtype=dtype, device=pred.device)
+
+    @torch.compiler.assume_constant_result
+    def _prepare(self, context: Context) -> bool:
+        """Make the plan of a kind of call the first time. Under torch.compile this runs while tracing."""
+        if context not in self._plans:
+            plan = lower(build(self._objective, context, self.options.ignore_index))
+            self._plans[context] = plan
+            self._runners[context] = compiled(plan, self.options.backend or "eager")
+        return True
+
+    def _look_at(self, call: Call, pred: Tensor) -> None:
+        """Look at the values of the first batch: targets out of range are found here, not after a night."""
+        if not self._looked_at:
+            check_values(call, self.options.ignore_index, pred)
+            self._looked_at = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the plans: they are made again from the formula."""
+        return {**super().__getstate__(), "_plans": {}, "_runners": {}, "_looked_at": False}  # type: ignore[misc]
+
+    def extra_repr(self) -> str:
+        task = self.options.task or "decided by the first batch"
+        return f"{self.text!r}, task={task}, input={self.options.input or 'logits'}"

@@ -1,0 +1,151 @@
+"""Graph to torch.fx: each node becomes one call, in order. The result is plain torch code that torch.compile reads whole."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.nn import functional
+
+from lossdsl.errors import PluginError
+from lossdsl.graph.build import BuiltLoss
+from lossdsl.graph.nodes import AXES, Node, in_order
+from lossdsl.registry.model import Kernel
+from lossdsl.runtime import ops
+
+_COMPARE = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+
+# Operations that are one torch function of their arguments. Constants arrive as Python numbers.
+_DIRECT: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": ops.divide,
+    "power": ops.power,
+    "negative": operator.neg,
+    "exp": torch.exp,
+    "log": ops.log,
+    "sqrt": ops.sqrt,
+    "abs": torch.abs,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "softplus": ops.softplus,
+    "cosh": torch.cosh,
+    "logcosh": ops.log_cosh,
+    "relu": torch.relu,
+    "where": torch.where,
+    "stop_gradient": torch.detach,
+    "log_sigmoid": functional.logsigmoid,
+    "log_one_minus_softmax": ops.log_one_minus_softmax,
+    "cast": ops.cast,
+    "cast_like": ops.cast_like,
+    "one_hot": ops.one_hot,
+    "keep": ops.keep,
+    "pick": ops.pick,
+    "both": operator.and_,
+    "any_of": ops.any_of,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A compiled call: the module, the names of its inputs in order, and the names of the terms that it returns.
+
+    The module returns the total, then value, weight and contribution of each term.
+    """
+
+    module: fx.GraphModule
+    inputs: tuple[str, ...]
+    terms: tuple[str, ...]
+
+
+def lower(loss: BuiltLoss) -> Plan:
+    """The plan of a built loss."""
+    outputs = [loss.total]
+    for term in loss.terms:
+        outputs += [term.value, term.weight, term.contribution]
+    nodes = in_order(outputs)
+    graph = fx.Graph()
+    made: dict[Node, Any] = {}
+    inputs = tuple(str(node.attributes[0]) for node in nodes if node.operation == "input")
+    for node in nodes:
+        if node.operation == "input":
+            made[node] = graph.placeholder(str(node.attributes[0]).replace(":", "_"))
+    for node in nodes:
+        if node.operation != "input":
+            made[node] = _call(graph, node, [made[argument] for argument in node.arguments])
+    graph.output(tuple(made[output] for output in outputs))
+    return Plan(fx.GraphModule(torch.nn.Module(), graph), inputs, tuple(term.name for term in loss.terms))
+
+
+def _call(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+    """One node as an fx call; constants stay Python numbers."""
+    match node.operation:
+        case "constant":
+            return node.value
+        case "sum" | "mean":
+            function = torch.sum if node.operation == "sum" else torch.mean
+            if not node.axes:
+                return graph.call_function(function, (arguments[0],))
+            return graph.call_function(function, (arguments[0],), {"dim": _dims(node), "keepdim": True})
+        case "reduce_max" | "reduce_min":
+            kind = node.operation.removeprefix("reduce_")
+            value, valid = _with_valid(arguments)
+            return graph.call_function(ops.extreme, (kind, value, valid, _dims(node), not node.axes))
+        case "topk":
+            value, valid = _with_valid(arguments)
+            return graph.call_function(ops.topk_mean, (value, valid, _dims(node), node.attributes[1], not node.axes))
+        case "any":
+            return graph.call_function(ops.any_along, (arguments[0], _dims(node)))
+        case "size":
+            return graph.call_function(size, (arguments[0], AXES.index(str(node.attributes[0]))))
+        case "softmax" | "log_softmax":
+            return graph.call_function(getattr(functional, node.operation), (arguments[0],), {"dim": 1})
+        case "index":
+            return graph.call_method("long", (arguments[0],))
+        case "differs":
+            return graph.call_function(operator.ne, (arguments[0], node.attributes[0]))
+        case "compare":
+            return graph.call_function(_COMPARE[str(node.attributes[0])], tuple(arguments))
+        case "kernel":
+            return graph.call_function(run_kernel, (node.attributes, node.axes, *arguments))
+        case operation:
+            return graph.call_function(_DIRECT[operation], tuple(arguments))
+
+
+def _dims(node: Node) -> tuple[int, ...]:
+    over = node.attributes[0]
+    assert isinstance(over, tuple)
+    return tuple(AXES.index(axis) for axis in over)
+
+
+def _with_valid(arguments: list[Any]) -> tuple[Any, Any]:
+    return arguments[0], arguments[1] if len(arguments) > 1 else None
+
+
+def size(x: Tensor, dim: int) -> int:
+    return x.shape[dim]
+
+
+def run_kernel(attributes: tuple[Any, ...], axes: Iterable[str], *arguments: Tensor) -> Tensor:
+    """Call a kernel with full-size tensors and check the shape that it returns."""
+    kernel, count, numbers, words, masked = attributes
+    assert isinstance(kernel, Kernel)
+    tensors = torch.broadcast_tensors(*arguments[:count])
+    keywords: dict[str, Any] = dict(zip(numbers, arguments[count : count + len(numbers)], strict=True)) | dict(words)
+    if masked:
+        keywords["mask"] = arguments[-1].expand_as(tensors[0])
+    result: Tensor = kernel.function(*tensors, **keywords)
+    wanted = tuple(length if axis in axes else 1 for axis, length in zip(AXES, tensors[0].shape, strict=True))
+    if result.numel() == 1 and not axes:
+        return result.reshape(())
+    if tuple(result.shape) != wanted:
+        given = tuple(result.shape)
+        raise PluginError(f"`{kernel.name}` of {kernel.provider} returned the shape {given}; {wanted} was declared")
+    return result

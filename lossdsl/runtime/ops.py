@@ -1,0 +1,197 @@
+"""Operations that torch does not have in the form needed: exact inside their domain, finite at its edge.
+
+`_border(dtype)` is where the edge begins: 1e-19 in float32, 1.5e-154 in float64. At and below it the slope is that of the
+border, so that a gradient points the right way and stays finite.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def _border(dtype: torch.dtype) -> float:
+    return float(torch.finfo(dtype).tiny) ** 0.5
+
+
+class _Log(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.clamp_min(torch.finfo(x.dtype).tiny).log()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grad / x.clamp_min(_border(x.dtype))
+
+
+class _Sqrt(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.clamp_min(0).sqrt()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grad * 0.5 * x.clamp_min(_border(x.dtype)).rsqrt()
+
+
+class _Power(torch.autograd.Function):
+    """x**g for x >= 0 and any g >= 0."""
+
+    @staticmethod
+    def forward(x: Tensor, exponent: Tensor) -> Tensor:
+        return x.clamp_min(0) ** exponent
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, exponent = ctx.saved_tensors
+        safe = x.clamp_min(_border(x.dtype))
+        of_base = grad * exponent * safe ** (exponent - 1) if ctx.needs_input_grad[0] else None
+        of_exponent = None
+        if ctx.needs_input_grad[1]:
+            of_exponent = (grad * x.clamp_min(0) ** exponent * safe.log()).sum_to_size(exponent.shape)
+        return None if of_base is None else of_base.sum_to_size(x.shape), of_exponent
+
+
+def log(x: Tensor) -> Tensor:
+    """log(x); at x <= 0 the logarithm of the smallest normal number."""
+    result: Tensor = _Log.apply(x)  # type: ignore[no-untyped-call]
+    return result
+
+
+def sqrt(x: Tensor) -> Tensor:
+    """sqrt(x); 0 for x <= 0."""
+    result: Tensor = _Sqrt.apply(x)  # type: ignore[no-untyped-call]
+    return result
+
+
+def power(x: Tensor | float, exponent: Tensor | float) -> Tensor:
+    """x**exponent. A constant exponent that is whole or at least 1 is torch's own power; a negative one divides."""
+    if not isinstance(exponent, Tensor):
+        assert isinstance(x, Tensor)
+        if exponent < 0:
+            return divide(1.0, power(x, -exponent))
+        if exponent >= 1 or exponent == 0:
+            return torch.pow(x, exponent)
+        exponent = torch.full((), exponent, dtype=x.dtype, device=x.device)
+    base = x if isinstance(x, Tensor) else torch.full((), x, dtype=exponent.dtype, device=exponent.device)
+    result: Tensor = _Power.apply(base, exponent)  # type: ignore[no-untyped-call]
+    return result
+
+
+def divide(numerator: Tensor | float, denominator: Tensor | float) -> Tensor:
+    """numerator / denominator; a denominator within the border of 0 counts as the border, so 0/0 is 0."""
+    if not isinstance(denominator, Tensor):
+        assert isinstance(numerator, Tensor)
+        return numerator / denominator
+    border = _border(denominator.dtype)
+    return numerator / torch.where(denominator.abs() < border, border, denominator)
+
+
+def log_cosh(x: Tensor) -> Tensor:
+    """log(cosh(x)) = |x| + softplus(-2|x|) - log 2: no overflow."""
+    magnitude = x.abs()
+    return magnitude + functional.softplus(-2 * magnitude) - math.log(2)
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)), exact for large x too (torch's own is linear above its threshold of 20)."""
+    return -functional.logsigmoid(-x)
+
+
+def log_one_minus_softmax(z: Tensor) -> Tensor:
+    """log(1 - softmax(z)) over the class axis, exact where one probability is nearly 1.
+
+    Where a class is not the largest its probability is at most 1/2 and log1p is exact; for the largest, the probabilities
+    of all others are added up instead.
+    """
+    log_p = functional.log_softmax(z, dim=1)
+    largest = torch.zeros_like(z, dtype=torch.bool).scatter(1, z.argmax(dim=1, keepdim=True), value=True)
+    others = z.masked_fill(largest, -math.inf).logsumexp(dim=1, keepdim=True)
+    of_largest = others - z.logsumexp(dim=1, keepdim=True)
+    return torch.where(largest, of_largest, torch.log1p(-log_p.masked_fill(largest, -1.0).exp()))
+
+
+def cast(x: Tensor) -> Tensor:
+    """float16 and bfloat16 are computed in float32."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def cast_like(x: Tensor, prediction: Tensor) -> Tensor:
+    """The dtype in which the prediction is computed."""
+    half = prediction.dtype in (torch.float16, torch.bfloat16)
+    return x.to(torch.float32 if half else prediction.dtype)
+
+
+def one_hot(index: Tensor, prediction: Tensor) -> Tensor:
+    """Comparison of class indices (N, 1, P) with the class numbers: (N, C, P)."""
+    classes = torch.arange(prediction.shape[1], device=index.device).view(1, -1, 1)
+    return cast_like(index == classes, prediction)
+
+
+def keep(x: Tensor, valid: Tensor) -> Tensor:
+    """x where an element counts, 0 elsewhere, also if x is not a number there; the gradient elsewhere is 0."""
+    return torch.where(valid, x, torch.zeros((), dtype=x.dtype, device=x.device))
+
+
+def pick(x: Tensor, index: Tensor) -> Tensor:
+    """x at the class of each element: (N, C, P) or (1, C, 1) and indices (N, 1, P) to (N, 1, P)."""
+    if x.shape[0] == 1 and x.shape[2] == 1:
+        return x.reshape(-1)[index]
+    return x.expand(index.shape[0], -1, index.shape[2]).gather(1, index)
+
+
+def any_of(*valid: Tensor) -> Tensor:
+    """Whether anything counts anywhere: 0-d."""
+    return torch.stack([mask.any() for mask in valid]).any() if len(valid) > 1 else valid[0].any()
+
+
+def any_along(valid: Tensor, dims: tuple[int, ...]) -> Tensor:
+    return torch.any(valid, dim=dims, keepdim=True)
+
+
+def extreme(kind: str, x: Tensor, valid: Tensor | None, dims: tuple[int, ...], scalar: bool) -> Tensor:
+    """Largest or smallest element that counts along `dims`; 0 where none does."""
+    function = torch.amax if kind == "max" else torch.amin
+    if valid is not None:
+        x = torch.where(valid, x, -math.inf if kind == "max" else math.inf)
+    result = function(x, dim=dims, keepdim=True)
+    if valid is not None:
+        result = torch.where(torch.isfinite(result), result, torch.zeros_like(result))
+    return result.reshape(()) if scalar else result
+
+
+def topk_mean(x: Tensor, valid: Tensor | None, dims: tuple[int, ...], share: float, scalar: bool) -> Tensor:
+    """Mean over the largest ceil(share * n) of the n elements that count along `dims`; 0 where none does."""
+    kept = [dim for dim in range(3) if dim not in dims]
+    shape = [x.shape[dim] if dim in kept else 1 for dim in range(3)]
+    rows = _rows(x, kept, dims)
+    counts = torch.ones_like(rows, dtype=torch.bool) if valid is None else _rows(valid.expand_as(x), kept, dims)
+    ordered, order = torch.where(counts, rows, -math.inf).sort(dim=-1, descending=True)
+    wanted = (counts.sum(-1, keepdim=True) * share).ceil()
+    chosen = (torch.arange(rows.shape[-1], device=x.device) < wanted) & counts.gather(-1, order)
+    result = keep(ordered, chosen).sum(-1) / chosen.sum(-1).clamp_min(1)
+    return result.reshape(()) if scalar else result.reshape(shape)
+
+
+def _rows(x: Tensor, kept: list[int], dims: tuple[int, ...]) -> Tensor:
+    """The elements to be ordered in the last axis, one row for each combination of the others."""
+    moved = x.permute(*kept, *dims)
+    return moved.reshape(*moved.shape[: len(kept)], -1)

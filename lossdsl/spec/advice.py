@@ -1,0 +1,54 @@
+"""What YAML does to a formula before it is parsed, and what to say when that is what went wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from lossdsl.errors import Diagnostic, Source, Span
+
+_COMMENT = re.compile(r"#[^\n]*")
+_YAML_COMMENT = re.compile(r"[ \t]+#")
+_FOLDED = "YAML folds line breaks into spaces here: write the formula below `key: |` to keep its lines"
+_CUT_OFF = "for YAML the rest of the line is a comment: quote the formula if it belongs to it"
+_UNFINISHED = ("LD107", "LD108")
+
+
+def with_advice(finding: Diagnostic) -> Diagnostic:
+    """A parser's finding, with YAML's part in it as the hint."""
+    source, span = finding.source, finding.span
+    if source is None or span is None or not source.offsets:
+        return finding
+    if finding.code == "LD102" and _spans_folded_lines(source, span):
+        return replace(finding, hint=_FOLDED)
+    if finding.code in _UNFINISHED and _YAML_COMMENT.match(source.page, source.offset(len(source.text.rstrip()))):
+        return replace(finding, hint=f"{finding.hint}; {_CUT_OFF}" if finding.hint else _CUT_OFF)
+    return finding
+
+
+def swallowed_lines(source: Source) -> tuple[Diagnostic, ...]:
+    """A finding for each `#` that makes a comment of lines below it, because folding joined them to its line.
+
+    Without it part of a loss would be dropped without a word.
+    """
+    comments = (match.span() for match in _COMMENT.finditer(source.text)) if source.offsets else ()
+    message = "the comment swallows the lines below it: YAML folds line breaks into spaces here"
+    return tuple(
+        Diagnostic("LD405", message, source, Span(start, end), "write the formula below `key: |` to keep its lines")
+        for start, end in comments
+        if _holds_more_than_comments(_below(source, start, end))
+    )
+
+
+def _spans_folded_lines(source: Source, span: Span) -> bool:
+    return bool(_below(source, span.start, span.end)) and "\n" not in source.text[span.start : span.end]
+
+
+def _below(source: Source, start: int, end: int) -> list[str]:
+    """The document's lines, from the second on, of a piece of text."""
+    last = start + len(source.text[start:end].rstrip())
+    return source.page[source.offset(start) : source.offset(last - 1) + 1].split("\n")[1:]
+
+
+def _holds_more_than_comments(lines: list[str]) -> bool:
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)

@@ -1,0 +1,98 @@
+"""The two YAML forms: a scalar is a formula, a mapping is the long form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lossdsl.errors import Diagnostic, Source
+from lossdsl.spec.formula import bindings_of, parsed, read_expression, read_program
+from lossdsl.spec.keys import unknown_keys
+from lossdsl.spec.model import NamedExpression, Options, Reading, Sourced, Spec
+from lossdsl.spec.options import read_options
+from lossdsl.spec.parts import read_definitions, read_terms
+from lossdsl.spec.prune import prune
+from lossdsl.spec.values import Entry, Found, Place, Scalar, Table, Unread, Value, described, is_null
+from lossdsl.syntax import tree
+
+_KEYS = ("task", "input", "ignore_index", "class_weight", "backend", "define", "terms", "total", "expr")
+_EXAMPLE = "write for example 0.5*bce + 0.5*dice"
+
+
+def formula_reading(source: Source) -> Reading:
+    """A formula by itself."""
+    return _formula(parsed(source), source)
+
+
+def reading_of(value: Value, place: Place) -> Reading:
+    """A loss in either form. `place` is where to say that there is none."""
+    match value:
+        case Unread():
+            return Reading(None, ())
+        case Scalar(kind="null"):
+            return Reading(None, (place.says("LD406", "there is no loss here", _EXAMPLE),))
+        case Scalar():
+            return _formula(read_program(value, place, "a loss"), value.source)
+        case Table():
+            return _long_form(value, place)
+        case _:
+            message = f"a loss must be a formula or a mapping, got {described(value)}"
+            hint = "quote a formula that starts with - or [; several parts go below `terms:`, each with a name"
+            return Reading(None, (value.place.says("LD405", message, hint),))
+
+
+def _formula(program: Found[tree.Program | None], source: Source) -> Reading:
+    if program.value is None:
+        return Reading(None, program.findings)
+    total = Sourced(program.value.expression, source)
+    return Reading(Spec(bindings_of(program.value, source), (), total, Options()), program.findings)
+
+
+def _long_form(table: Table, place: Place) -> Reading:
+    entries = {entry.name: entry for entry in table.entries if entry.name in _KEYS}
+    options = read_options(entries)
+    define = read_definitions(entries.get("define"))
+    terms = read_terms(entries.get("terms"))
+    bindings, total = _totals(entries)
+    spec = Spec((*define.value.items, *bindings.value), terms.value.items, total.value, options.value)
+    spec = prune(spec, define.value.lost, terms.value.lost)
+    findings = (*unknown_keys(table, _KEYS), *_shape(entries, place), *options.findings, *define.findings)
+    findings += (*terms.findings, *bindings.findings, *total.findings)
+    return Reading(spec if spec.definitions or spec.terms or spec.total else None, findings)
+
+
+def _totals(entries: Mapping[str, Entry]) -> tuple[Found[tuple[NamedExpression, ...]], Found[Sourced | None]]:
+    """The names that `expr` defines, and the expression of `expr` or `total`. With `terms`, that of `total` counts."""
+    nothing: Found[tuple[NamedExpression, ...]] = Found(())
+    summed = _given(entries, "total")
+    total = read_expression(summed.value, summed.place, "total") if summed else Found(None)
+    whole = _given(entries, "expr")
+    if whole is None:
+        return nothing, total
+    program = read_program(whole.value, whole.place, "expr")
+    if program.value is None or not isinstance(whole.value, Scalar) or _given(entries, "terms"):
+        return nothing, Found(total.value, (*total.findings, *program.findings))
+    source = whole.value.source
+    findings = (*total.findings, *program.findings)
+    return Found(bindings_of(program.value, source)), Found(Sourced(program.value.expression, source), findings)
+
+
+def _given(entries: Mapping[str, Entry], name: str) -> Entry | None:
+    """An entry that is there and not null; null is the same as leaving out."""
+    entry = entries.get(name)
+    return None if entry is None or is_null(entry.value) else entry
+
+
+def _shape(entries: Mapping[str, Entry], place: Place) -> tuple[Diagnostic, ...]:
+    """Exactly one of `terms` and `expr`; `total` only with `terms`."""
+    terms, whole, total = (_given(entries, name) for name in ("terms", "expr", "total"))
+    if terms and whole:
+        message = "a loss has either terms or expr, not both"
+        return (whole.place.says("LD405", message, "move the formula to `total:` if it is over the terms"),)
+    if terms and isinstance(terms.value, Table) and not terms.value.entries:
+        return (terms.place.says("LD406", "terms is empty", "add a term: region: {expr: dice, weight: 0.5}"),)
+    if whole and total:
+        return (total.place.says("LD405", "total goes with terms, not with expr", "remove one of the two"),)
+    if not (terms or whole):
+        empty = next((entries[name].place for name in ("terms", "expr") if name in entries), place)
+        return (empty.says("LD406", "the loss has neither terms nor expr", "add expr: 0.5*bce + 0.5*dice"),)
+    return ()

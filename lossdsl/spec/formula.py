@@ -1,0 +1,51 @@
+"""Values to expressions: the formula inside a scalar."""
+
+from __future__ import annotations
+
+from lossdsl.errors import FormulaError, Source
+from lossdsl.spec.advice import swallowed_lines, with_advice
+from lossdsl.spec.model import NamedExpression, Sourced
+from lossdsl.spec.scalars import finite_number
+from lossdsl.spec.values import Found, Place, Scalar, Unread, Value, described, shown
+from lossdsl.syntax import tree
+from lossdsl.syntax.parse import parse
+
+
+def parsed(source: Source) -> Found[tree.Program | None]:
+    """The program in a text, or what is wrong with it."""
+    swallowed = swallowed_lines(source)
+    try:
+        return Found(parse(source), swallowed)
+    except FormulaError as error:
+        return Found(None, (*swallowed, *(with_advice(finding) for finding in error.diagnostics)))
+
+
+def read_program(value: Value, place: Place, what: str) -> Found[tree.Program | None]:
+    """A whole formula: definitions and an expression. `place` is where to say that there is none."""
+    if isinstance(value, Unread):
+        return Found(None)
+    if not isinstance(value, Scalar) or value.kind in ("null", "bool"):
+        where = place if isinstance(value, Scalar) and not value.text else value.place
+        return Found(None, (where.says("LD405", f"{what} must be a formula, got {described(value)}"),))
+    if value.kind == "number" and finite_number(value.text) is None:
+        return Found(None, (value.place.says("LD405", f"{what} must be finite, got {shown(value.text)}"),))
+    return parsed(value.source)
+
+
+def read_expression(value: Value, place: Place, what: str) -> Found[Sourced | None]:
+    """A single expression, as it stands in define, terms, weight and total."""
+    program = read_program(value, place, what)
+    if program.value is None or not isinstance(value, Scalar):
+        return Found(None, program.findings)
+    findings = tuple(
+        Place(value.source, binding.span).says(
+            "LD405", f"{what} is one expression; `{binding.name}` cannot be defined in it", "move it to `define:`"
+        )
+        for binding in program.value.bindings
+    )
+    read = None if findings else Sourced(program.value.expression, value.source)
+    return Found(read, (*program.findings, *findings))
+
+
+def bindings_of(program: tree.Program, source: Source) -> tuple[NamedExpression, ...]:
+    return tuple(NamedExpression(binding.name, Sourced(binding.value, source)) for binding in program.bindings)

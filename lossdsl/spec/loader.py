@@ -1,0 +1,59 @@
+"""YAML text to PyYAML nodes. Nothing is constructed: a node is a tag, raw values and marks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from lossdsl.spec.page import Page
+from lossdsl.spec.unreadable import explain
+from lossdsl.spec.values import Found
+
+PLAIN = "plain"
+STANDARD = "standard"
+MAX_DEPTH = 100
+
+
+class TooDeep(yaml.MarkedYAMLError):
+    """The file is nested deeper than anyone writes; composing it would overflow the stack."""
+
+
+class NodeLoader(yaml.SafeLoader):
+    """Composes nodes only. A node's tag is PLAIN (unquoted text), STANDARD, or what the user wrote after `!`."""
+
+    def __init__(self, text: str):
+        super().__init__(text)
+        self._depth = 0
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:  # noqa: ARG002 - PyYAML calls it
+        """Instead of YAML 1.1's guess at a type: whether there is anything to guess."""
+        return PLAIN if kind is yaml.ScalarNode and implicit[0] else STANDARD
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise TooDeep(problem=f"more than {MAX_DEPTH} levels", problem_mark=self.get_mark())
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def compose(page: Page) -> Found[yaml.Node | None]:
+    """The node of a file's only document."""
+    try:
+        node = NodeLoader(_without_tabs(page.text)).get_single_node()
+    except TooDeep as error:
+        start = error.problem_mark.index if error.problem_mark else 0
+        return Found(None, (page.at(start).says("LD408", f"the file is nested too deep: {error.problem}"),))
+    except yaml.YAMLError as error:
+        return Found(None, (explain(error, page),))
+    if node is None:
+        hint = "write for example loss: 0.5*bce + 0.5*dice"
+        return Found(None, (page.whole.says("LD401", "the file is empty", hint),))
+    return Found(node)
+
+
+def _without_tabs(text: str) -> str:
+    """JSON may be indented with tabs, PyYAML refuses them; the number of characters stays the same."""
+    return text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text

@@ -1,0 +1,59 @@
+"""The three ways in: a formula, a mapping, a file. Each returns what could be read and everything found wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lossdsl.errors import Diagnostic, Source
+from lossdsl.spec import data, nodes
+from lossdsl.spec.form import formula_reading, reading_of
+from lossdsl.spec.loader import compose
+from lossdsl.spec.locate import locate
+from lossdsl.spec.model import Reading
+from lossdsl.spec.page import open_page
+from lossdsl.spec.values import Found, Place, Value
+
+
+def read_formula(text: str) -> Reading:
+    """Read a formula that was typed in place."""
+    return formula_reading(Source(text))
+
+
+def read_mapping(mapping: Mapping[str, Any], path: str = "loss") -> Reading:
+    """Read the YAML form from Python data: dicts, OmegaConf, any Mapping and Sequence. It is not changed.
+
+    Places are key paths that start with `path`.
+    """
+    return _reading(data.value_of(mapping, path), Place(Source("", path=path)))
+
+
+def read_file(path: str | os.PathLike[str], key: str = "loss") -> Reading:
+    """Read the loss that stands at a dotted key, such as "train.loss", in a YAML or JSON file.
+
+    The rest of the file belongs to others and is not judged. An empty key means that the whole file is the loss.
+    """
+    page = open_page(path)
+    if page.value is None:
+        return Reading(None, page.findings)
+    root = compose(page.value)
+    if root.value is None:
+        return Reading(None, root.findings)
+    located = locate(page.value, root.value, key)
+    if located.value is None:
+        return Reading(None, located.findings)
+    value = nodes.value_of(page.value, located.value.node, located.value.place)
+    reading = _reading(value, located.value.place)
+    return Reading(reading.spec, _in_order((*located.findings, *reading.diagnostics)))
+
+
+def _reading(value: Found[Value], place: Place) -> Reading:
+    reading = reading_of(value.value, place)
+    return replace(reading, diagnostics=(*value.findings, *reading.diagnostics))
+
+
+def _in_order(findings: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """As one reads the file."""
+    return tuple(sorted(findings, key=lambda finding: (finding.line or 0, finding.column or 0)))

@@ -1,0 +1,47 @@
+"""What unquoted YAML text means, by the rules of YAML 1.2.
+
+PyYAML's own rules are those of YAML 1.1, where `no` is false, `012` is 10, `1:30` is 90 and `1e-3` is text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from lossdsl.spec.values import Kind
+
+_NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_WHOLE = re.compile(r"[-+]?[0-9]{1,19}", re.ASCII)
+_NOT_FINITE = {".inf", "+.inf", "-.inf", ".nan", "inf", "-inf", "nan"}
+_BOOLS = {"true", "True", "TRUE", "false", "False", "FALSE"}
+_NULLS = {"", "~", "null", "Null", "NULL"}
+_LARGEST = 2**63
+
+
+def kind_of_plain(text: str) -> Kind:
+    """The kind of an unquoted scalar. `inf` and `nan` are words; `.inf` and `.nan` are numbers."""
+    if text in _NULLS:
+        return "null"
+    if text in _BOOLS:
+        return "bool"
+    return "number" if looks_like_number(text) or text.lower() in (".inf", "+.inf", "-.inf", ".nan") else "text"
+
+
+def looks_like_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None
+
+
+def finite_number(text: str) -> float | None:
+    """The value of number text, or None when it has none that is finite."""
+    if text.lower() in _NOT_FINITE:
+        return None
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def whole_number(text: str) -> int | None:
+    """The value of text that is a whole number of at most 64 bits."""
+    if not _WHOLE.fullmatch(text):
+        return None
+    value = int(text)
+    return value if -_LARGEST <= value < _LARGEST else None

@@ -1,0 +1,109 @@
+"""Config data before it has a meaning: scalars, tables and rows, each with the place where the user wrote it.
+
+YAML files and Python mappings are both turned into these, so that the rules of the long form are written once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+from lossdsl.errors import Diagnostic, Source, Span
+
+Kind = Literal["text", "number", "bool", "null"]
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands; `span` is None when the source's name alone says it (a key path, a file)."""
+
+    source: Source
+    span: Span | None = None
+
+    def says(self, code: str, message: str, hint: str | None = None) -> Diagnostic:
+        return Diagnostic(code, message, self.source, self.span, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """Text as the user wrote it; `kind` says what YAML 1.2 reads it as. A formula is read from `source.text`."""
+
+    kind: Kind
+    source: Source
+
+    @property
+    def text(self) -> str:
+        return self.source.text
+
+    @property
+    def place(self) -> Place:
+        return Place(self.source, Span(0, len(self.text.rstrip())))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One `name: value` of a table; `place` is that of the name."""
+
+    name: str
+    place: Place
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A mapping; its names are text and differ from each other."""
+
+    entries: tuple[Entry, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A list."""
+
+    items: tuple[Value, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Something that was refused: the finding is made already, so whoever meets it says nothing more."""
+
+    place: Place
+
+
+Value: TypeAlias = Scalar | Table | Row | Unread
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T_co]):
+    """What a reader made of its part (None: nothing), and what it found wrong with it."""
+
+    value: T_co
+    findings: tuple[Diagnostic, ...] = ()
+
+
+def is_null(value: Value) -> bool:
+    return isinstance(value, Scalar) and value.kind == "null"
+
+
+def shown(text: str, width: int = 40) -> str:
+    """Text between backticks, on one line and not too long."""
+    line = " ".join(text.split())
+    return f"`{line if len(line) <= width else line[: width - 3] + '...'}`"
+
+
+def described(value: Value) -> str:
+    """The value as the end of a sentence: 'must be a number, got ...'."""
+    match value:
+        case Scalar(kind="null"):
+            return "nothing"
+        case Scalar():
+            return shown(value.text) if value.text.strip() else "an empty text"
+        case Table():
+            return "a mapping"
+        case Row():
+            return "a list"
+        case Unread():
+            return "something unreadable"

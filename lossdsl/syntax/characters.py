@@ -1,0 +1,49 @@
+"""What to write instead of a character that the language does not have."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_LOOK_ALIKES = {
+    "\N{MINUS SIGN}": "-", "\N{MULTIPLICATION SIGN}": "*", "\N{DOT OPERATOR}": "*", "\N{MIDDLE DOT}": "*",
+    "\N{ASTERISK OPERATOR}": "*", "\N{DIVISION SIGN}": "/", "\N{DIVISION SLASH}": "/", "\N{FRACTION SLASH}": "/",
+    "\N{CYRILLIC SMALL LETTER A}": "a", "\N{CYRILLIC SMALL LETTER IE}": "e", "\N{CYRILLIC SMALL LETTER O}": "o",
+    "\N{CYRILLIC SMALL LETTER ER}": "p", "\N{CYRILLIC SMALL LETTER ES}": "c", "\N{CYRILLIC SMALL LETTER U}": "y",
+    "\N{CYRILLIC SMALL LETTER HA}": "x", "\N{SQUARE ROOT}": "sqrt", "\N{N-ARY SUMMATION}": "sum",
+    "\N{INFINITY}": "inf", "\N{LESS-THAN OR EQUAL TO}": "<=", "\N{GREATER-THAN OR EQUAL TO}": ">=",
+    "\N{NOT EQUAL TO}": "!=", "\N{RIGHTWARDS ARROW}": "->",
+}  # fmt: skip
+_SIGNS = "+-*/()[]<>=,.;:|#_"
+
+
+def describe(character: str) -> str:
+    """`x` (U+0445 CYRILLIC SMALL LETTER HA); without the first part if nobody can see it."""
+    named = f"U+{ord(character):04X} {unicodedata.name(character, 'control character')}"
+    seen = character.isprintable() and not unicodedata.combining(character)
+    return f"`{character}` ({named})" if seen else named
+
+
+def instead(character: str) -> str:
+    """The hint: what this character most likely stands for."""
+    plain = unicodedata.normalize("NFKC", character)
+    name = unicodedata.name(plain[0], "")
+    category = unicodedata.category(character)
+    if "QUOTATION MARK" in name:
+        return "write the bare word, without quotes"
+    if category[0] == "Z":
+        return "write a plain space"
+    if category[0] in "CM":
+        return "delete it"
+    if category == "Pd":
+        return "write `-`"
+    if plain in _LOOK_ALIKES:
+        return f"write `{_LOOK_ALIKES[plain]}`"
+    greek = re.fullmatch(r"GREEK (?:SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)", name)
+    if greek:
+        return f"write `{greek.group(1).lower().replace('lamda', 'lambda')}`"
+    if plain.isascii() and plain.isdigit() and unicodedata.decomposition(character).startswith("<super>"):
+        return f"write `**{plain}`"
+    if plain.isascii() and (plain.isalnum() or plain in _SIGNS):
+        return f"write `{plain}`"
+    return "write it in ASCII"
