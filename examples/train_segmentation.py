@@ -175,7 +175,7 @@ def train(
     loader = DataLoader(data, batch_size=batch_size, shuffle=True)
     parameters = [*model.parameters(), *loss.parameters()]  # a formula may have learned scalars
     optimizer = torch.optim.AdamW(parameters, lr=lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=epochs * len(loader))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs * len(loader))
     curves: Curves = defaultdict(list)
 
     model.train()

@@ -1,7 +1,7 @@
 """lossdsl: a loss is a formula.
 
-    loss = lossdsl.compile("0.5*bce + 0.5*(-log(1 - dice))")
-    value = loss(pred, target)
+loss = lossdsl.compile("0.5*bce + 0.5*(-log(1 - dice))")
+value = loss(pred, target)
 """
 
 from __future__ import annotations

@@ -56,7 +56,13 @@ def compile(
     if isinstance(source, os.PathLike):
         raise ConfigError([Diagnostic("LD405", "compile takes a formula or a mapping", hint=f"load({str(source)!r})")])
     reading = read_formula(source) if isinstance(source, str) else read_mapping(source)
-    given = {"task": task, "input": input, "ignore_index": ignore_index, "class_weight": class_weight, "backend": backend}
+    given = {
+        "task": task,
+        "input": input,
+        "ignore_index": ignore_index,
+        "class_weight": class_weight,
+        "backend": backend,
+    }
     return _module(reading, given)
 
 

@@ -32,7 +32,10 @@ def show_loss(loss: Loss) -> str:
     """A loss as `lossdsl show` prints it."""
     lines = [f"{loss.name}: {loss.documentation.summary}"]
     lines += [f"    {line}" for line in _text(loss).splitlines()]
-    lines += [f"    {parameter.name}: {allowed_values(parameter)}, default {parameter.default}" for parameter in loss.parameters]
+    lines += [
+        f"    {parameter.name}: {allowed_values(parameter)}, default {parameter.default}"
+        for parameter in loss.parameters
+    ]
     lines.append(f"    range: {loss.range}")
     if loss.tasks:
         lines.append(f"    tasks: {', '.join(loss.tasks)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from lossdsl.checking.resolved import Apply, Constant, Origin, ParameterOf, Resolved, Word
+from lossdsl.checking.resolved import Apply, Chain, Constant, Origin, ParameterOf, Resolved, Word
 from lossdsl.checking.vocabulary import REDUCTION_WORDS
 from lossdsl.errors import Diagnostic, Source, nearest
 from lossdsl.registry.model import Loss, Parameter
@@ -77,13 +77,21 @@ def constant_value(value: Resolved) -> float | None:
     """The number that an expression of numbers stands for, None when it depends on anything else."""
     if isinstance(value, Constant):
         return value.value
-    if not isinstance(value, Apply) or value.function not in _CONSTANT:
-        return None
-    numbers = [constant_value(argument) for argument in value.arguments]
-    if any(number is None for number in numbers):
+    if isinstance(value, Chain):
+        result = constant_value(value.first)
+        for function, operand in value.rest:
+            result = _folded(function, result, constant_value(operand))
+        return result
+    if isinstance(value, Apply):
+        return _folded(value.function, *(constant_value(argument) for argument in value.arguments))
+    return None
+
+
+def _folded(function: str, *numbers: float | None) -> float | None:
+    if function not in _CONSTANT or any(number is None for number in numbers):
         return None
     try:
-        return float(_CONSTANT[value.function](*numbers))
+        return float(_CONSTANT[function](*numbers))
     except (ZeroDivisionError, OverflowError, TypeError):
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lossdsl.checking.resolved import Apply, Learned, Objective, Reduction, Resolved, ScalarOf, TensorOf, Use, Where
+from lossdsl.checking.resolved import Learned, Objective, Resolved, ScalarOf, TensorOf, Use, every
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Kernel, Loss
 
@@ -35,7 +35,11 @@ def facts_of(objective: Objective) -> Facts:
     return Facts(
         tensors=frozenset(names - set(TENSORS)),
         heads=frozenset(
-            tensor.name for node in nodes if isinstance(node, Use) for tensor in node.tensors if isinstance(tensor, TensorOf)
+            tensor.name
+            for node in nodes
+            if isinstance(node, Use)
+            for tensor in node.tensors
+            if isinstance(tensor, TensorOf)
         ),
         scalars=frozenset(node.name for node in nodes if isinstance(node, ScalarOf)) & {"epoch", "step"},
         learned={node.name: node.initial for node in nodes if isinstance(node, Learned)},
@@ -45,29 +49,10 @@ def facts_of(objective: Objective) -> Facts:
 
 
 def _all(objective: Objective) -> Iterator[Resolved]:
-    stack: list[Resolved] = [value for _, value in objective.bindings]
+    roots = [value for _, value in objective.bindings]
     for term in objective.terms:
-        stack += [term.weight, term.value]
-    stack += [objective.total] if objective.total else []
+        roots += [term.weight, term.value]
+    roots += [objective.total] if objective.total else []
     for _, body in objective.bodies:
-        stack += [value for _, value in body.bindings] + [case.value for case in body.cases]
-    stack.reverse()
-    while stack:
-        node = stack.pop()
-        yield node
-        stack.extend(reversed(_below(node)))
-
-
-def _below(node: Resolved) -> tuple[Resolved, ...]:
-    match node:
-        case Apply():
-            return node.arguments
-        case Where():
-            return (node.left, node.right, node.chosen, node.otherwise)
-        case Reduction():
-            return tuple(part for part in (node.value, node.per, node.count, node.share) if part is not None)
-        case Use():
-            reduction = (node.reduction,) if node.reduction else ()
-            return (*node.tensors, *(value for _, value in node.parameters), *reduction)
-        case _:
-            return ()
+        roots += [value for _, value in body.bindings] + [case.value for case in body.cases]
+    return every(roots)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from lossdsl.checking.arguments import bind_parameters
+from lossdsl.checking.bindings import cycle, needed
 from lossdsl.checking.resolved import (
     Apply,
     Body,
     CaseBody,
+    Chain,
     Constant,
     Learned,
     Local,
@@ -32,6 +35,7 @@ from lossdsl.registry.model import Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced, Spec
 from lossdsl.syntax import tree
 
+_NO_SOURCE = Source("")
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 
 
@@ -49,15 +53,25 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
     definitions = spec.definitions
     terms = terms_of(spec)
     scope = _Scope(memory, names=frozenset(definition.name for definition in definitions))
-    bindings = tuple((d.name, scope.binding(d)) for d in definitions)
+    bindings = {d.name: scope.binding(d) for d in definitions}
+    _report_cycle(memory, bindings)
     resolved = tuple(Term(term.name, scope.of(term.weight), scope.of(term.value)) for term in terms)
     total = None
     if spec.terms and spec.total:
         total = replace(scope, names=scope.names | {term.name for term in terms}).of(spec.total)
     if any(diagnostic.severity == "error" for diagnostic in memory.diagnostics):
         return Resolution(None, _distinct(memory.diagnostics))
-    objective = Objective(bindings, resolved, total, tuple(memory.bodies.items()))
+    roots = [part for term in resolved for part in (term.weight, term.value)] + ([total] if total else [])
+    order = needed(bindings, roots)
+    objective = Objective(tuple((name, bindings[name]) for name in order), resolved, total, tuple(memory.bodies.items()))
     return Resolution(objective, _distinct(memory.diagnostics))
+
+
+def _report_cycle(memory: _Memory, bindings: Mapping[str, Resolved]) -> None:
+    names = cycle(bindings)
+    if names:
+        shown = " -> ".join(names)
+        memory.diagnostics.append(bindings[names[0]].origin.says("LD210", f"the names are defined by each other: {shown}"))
 
 
 def _distinct(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:
@@ -84,7 +98,7 @@ class _Scope:
     parameters: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     home: str = BUILT_IN
-    source: Source = Source("")
+    source: Source = _NO_SOURCE
     tensors: bool = False
     choosing: bool = False
 
@@ -124,10 +138,8 @@ class _Scope:
 
     def _chain(self, node: tree.Sum | tree.Product, origin: Origin) -> Resolved:
         first, *rest = node.parts
-        result = self.expression(first.operand)
-        for part in rest:
-            result = Apply(_ARITHMETIC[part.operator], (result, self.expression(part.operand)), origin)
-        return result
+        operands = tuple((_ARITHMETIC[part.operator], self.expression(part.operand)) for part in rest)
+        return Chain(self.expression(first.operand), operands, origin)
 
     def _name(self, node: tree.Name, origin: Origin) -> Resolved:
         name = node.text
@@ -155,7 +167,10 @@ class _Scope:
         if self.tensors and "." not in node.text:
             return TensorOf(node.text, origin)
         known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS}
-        hint = nearest(node.text, known) or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
+        hint = (
+            nearest(node.text, known)
+            or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
+        )
         return self._wrong(node, "LD201", f"unknown loss `{node.text}`", hint)
 
     def _call(self, node: tree.Call, origin: Origin) -> Resolved:
@@ -230,7 +245,9 @@ class _Scope:
         if len(node.arguments) != 1:
             return self._wrong(node, "LD202", f"`{kind}` takes one value", f"{kind}(value, over=pixel)")
         if kind == "topk" and "share" not in given:
-            return self._wrong(node, "LD202", "topk needs share=, the part of the elements to keep", "topk(x, share=0.1)")
+            return self._wrong(
+                node, "LD202", "topk needs share=, the part of the elements to keep", "topk(x, share=0.1)"
+            )
         if {"over", "per"} <= given.keys():
             return self._wrong(given["per"], "LD203", "over and per exclude each other")
         inside = replace(self, tensors=True)
@@ -269,7 +286,10 @@ class _Scope:
             text = f"`{loss.name}` takes at most {limit} tensors: {loss.name}(prediction, target)"
             return self._wrong(node.arguments[limit], "LD202", text, "parameters are written name=value")
         parameters, reduction, faults = bind_parameters(
-            loss, node, lambda value, words: replace(self, words=words, choosing=bool(words)).expression(value), self.source
+            loss,
+            node,
+            lambda value, words: replace(self, words=words, choosing=bool(words)).expression(value),
+            self.source,
         )
         self.memory.diagnostics.extend(faults)
         return Use(loss, tensors, parameters, reduction, origin)
@@ -293,12 +313,12 @@ class _Scope:
             home=loss.namespace,
             source=loss.source,
         )
-        bindings = tuple(
-            (binding.name, replace(scope, tensors=True).expression(binding.value)) for binding in declaration.bindings
-        )
+        inside = replace(scope, tensors=True)
+        bindings = {binding.name: inside.expression(binding.value) for binding in declaration.bindings}
+        _report_cycle(memory, bindings)
         cases = tuple(CaseBody(case.tasks, scope.expression(case.expression)) for case in declaration.cases)
         memory.open.pop()
-        memory.bodies[key] = Body(bindings, cases)
+        memory.bodies[key] = Body(tuple(bindings.items()), cases)
 
     def _learned(self, name: str, call: tree.Call) -> Resolved:
         value = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -85,6 +86,15 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """A sum or a product as it was written: the first operand, then (`add`, operand) and so on, from left to right."""
+
+    first: Resolved
+    rest: tuple[tuple[str, Resolved], ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Where:
     """`where(left < right, chosen, otherwise)`; decided while building when both sides are words or constants."""
 
@@ -125,8 +135,35 @@ class Use:
 
 
 Resolved: TypeAlias = (
-    Constant | Word | ParameterOf | Local | TensorOf | ScalarOf | Learned | Apply | Where | Reduction | Use
+    Constant | Word | ParameterOf | Local | TensorOf | ScalarOf | Learned | Apply | Chain | Where | Reduction | Use
 )
+
+
+def below(node: Resolved) -> tuple[Resolved, ...]:
+    """The expressions directly inside one, left to right."""
+    match node:
+        case Apply():
+            return node.arguments
+        case Chain():
+            return (node.first, *(operand for _, operand in node.rest))
+        case Where():
+            return (node.left, node.right, node.chosen, node.otherwise)
+        case Reduction():
+            return tuple(part for part in (node.value, node.per, node.count, node.share) if part is not None)
+        case Use():
+            reduction = (node.reduction,) if node.reduction else ()
+            return (*node.tensors, *(value for _, value in node.parameters), *reduction)
+        case _:
+            return ()
+
+
+def every(roots: Iterable[Resolved]) -> Iterator[Resolved]:
+    """All expressions in and below some, in reading order, without recursion."""
+    stack = list(roots)[::-1]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(reversed(below(node)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,5 +29,7 @@ SCALARS = ("epoch", "step", "classes")
 AXES = ("batch", "class", "pixel")
 WORDS = ("image", "batch", "class", "pixel", "none", "mean", "sum", "true", "false", "inf")
 
-RESERVED = frozenset({*FUNCTIONS, *REDUCTIONS, *COMBINATORS, *TENSORS, *SCALARS, "learn", "inf", "none", "true", "false"})
+RESERVED = frozenset(
+    {*FUNCTIONS, *REDUCTIONS, *COMBINATORS, *TENSORS, *SCALARS, "learn", "inf", "none", "true", "false"}
+)
 REDUCTION_WORDS = ("mean", "sum", "none")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from lossdsl.checking.resolved import (
     Apply,
+    Chain,
     Constant,
     Learned,
     Local,
@@ -33,12 +34,10 @@ from lossdsl.syntax import tree
 
 Value: TypeAlias = Node | str
 
-_COMPARISONS: dict[str, Callable[[object, object], bool]] = {
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
 _HEAD_TENSORS = ("z", "p", "y", "pred", "target")
-# Functions that can leave their domain: a constant that could not be folded has left it.
-_PARTIAL = ("log", "sqrt", "divide", "power")
 
 
 class _Fault(Exception):
@@ -119,12 +118,24 @@ class _Builder:
 
     def loss(self) -> BuiltLoss:
         frame = _Frame(self.main, dict(self.objective.bindings))
-        parts = [(term.name, self._scalar(term.weight, frame), self._scalar(term.value, frame)) for term in self.objective.terms]
+        self._bind(frame)
+        parts = [
+            (term.name, self._scalar(term.weight, frame), self._scalar(term.value, frame))
+            for term in self.objective.terms
+        ]
         terms = [self._term(name, weight, value) for name, weight, value in parts]
         total = self._total(terms, frame)
         if self.faults:
             raise FormulaError(dict.fromkeys(self.faults))
         return BuiltLoss(tuple(terms), total, tuple(self.graph.rewrites))
+
+    def _bind(self, frame: _Frame) -> None:
+        """Evaluate the bindings in their order, so that a long chain of them is not a deep recursion."""
+        for name in frame.bindings:
+            try:
+                self._local(name, frame)
+            except _Fault as fault:
+                self.faults.append(fault.diagnostic)
 
     def _term(self, name: str, weight: Node, value: Node) -> BuiltTerm:
         value = self._zero_without_elements(value)
@@ -145,7 +156,7 @@ class _Builder:
         valid = [head.valid for head in self.heads if head.valid is not None]
         if not valid or value.is_constant:
             return value
-        return self.graph.make("keep", value, self.graph.make("any_of", *dict.fromkeys(valid), axes=()), axes=value.axes)
+        return self.graph.make("keep", value, self.graph.make("any_of", *dict.fromkeys(valid), axes=()))
 
     def _scalar(self, expression: Resolved, frame: _Frame) -> Node:
         """A number without axes; faults are gathered so that all terms are looked at."""
@@ -185,6 +196,8 @@ class _Builder:
                 return self.graph.make("input", attributes=(f"learned:{expression.name}",), axes=())
             case Apply():
                 return self._apply(expression, frame)
+            case Chain():
+                return self._chain(expression, frame)
             case Where():
                 return self._where(expression, frame)
             case Reduction():
@@ -209,10 +222,12 @@ class _Builder:
         if name not in _HEAD_TENSORS:
             node = self._named(expression)
             valid = frame.head.valid
-            return self.graph.make("keep", node, valid, axes=node.axes) if valid and valid.axes <= node.axes else node
+            return self.graph.make("keep", node, valid) if valid and valid.axes <= node.axes else node
         if self.context.task == "regression" and name in ("z", "p", "y"):
             meaning = {"z": "logits", "p": "probabilities", "y": "labels"}[name]
-            raise _Fault(expression.origin.says("LD301", f"a regression has no {meaning} `{name}`", "use pred and target"))
+            raise _Fault(
+                expression.origin.says("LD301", f"a regression has no {meaning} `{name}`", "use pred and target")
+            )
         if name in ("pred", "target") and frame.head.indexed:
             message = f"`{name}` cannot be compared element by element: the target holds class indices"
             raise _Fault(expression.origin.says("LD301", message, "for multiclass use p and y: mean((p - y)**2)"))
@@ -222,7 +237,11 @@ class _Builder:
         """A tensor that the caller passes by name."""
         name = expression.name
         if name not in self.tensor_axes:
-            raise _Fault(expression.origin.says("LD304", f"the tensor `{name}` is not passed", f"call loss(pred, target, {name}=...)"))
+            raise _Fault(
+                expression.origin.says(
+                    "LD304", f"the tensor `{name}` is not passed", f"call loss(pred, target, {name}=...)"
+                )
+            )
         node = self.graph.make("input", attributes=(f"tensor:{name}",), axes=self.tensor_axes[name])
         return self.graph.make("cast_like", node, self.main.prediction)
 
@@ -234,9 +253,18 @@ class _Builder:
 
     def _apply(self, expression: Apply, frame: _Frame) -> Node:
         arguments = [self._number(argument, frame) for argument in expression.arguments]
-        node = self.graph.make(expression.function, *arguments)
-        if node.operation in _PARTIAL and all(argument.is_constant for argument in node.arguments):
-            raise _Fault(expression.origin.says("LD302", f"`{expression.function}` of these numbers is not a number"))
+        return self._applied(expression.function, arguments, expression)
+
+    def _chain(self, expression: Chain, frame: _Frame) -> Node:
+        node = self._number(expression.first, frame)
+        for function, operand in expression.rest:
+            node = self._applied(function, [node, self._number(operand, frame)], expression)
+        return node
+
+    def _applied(self, function: str, arguments: list[Node], expression: Apply | Chain) -> Node:
+        node = self.graph.make(function, *arguments)
+        if node.arguments and all(argument.is_constant for argument in node.arguments):
+            raise _Fault(expression.origin.says("LD302", f"`{function}` of these numbers is not a number"))
         return node
 
     def _where(self, expression: Where, frame: _Frame) -> Value:
@@ -248,7 +276,10 @@ class _Builder:
         assert isinstance(right, Node)
         condition = self.graph.make("compare", left, right, attributes=(expression.comparison,))
         chosen, otherwise = self._number(expression.chosen, frame), self._number(expression.otherwise, frame)
-        return self.graph.make("where", condition, chosen, otherwise)
+        node = self.graph.make("where", condition, chosen, otherwise)
+        if chosen.is_constant and otherwise.is_constant:
+            return self.graph.make("cast_like", node, self.main.prediction)
+        return node
 
     def _decided(self, expression: Where, left: Value, right: Value) -> bool | None:
         """The outcome of a comparison of words or constants, None when it depends on the data."""
@@ -297,14 +328,18 @@ class _Builder:
         if count.axes <= value.axes:
             return count
         extra = " and ".join(_sorted(count.axes - value.axes))
-        raise _Fault(expression.count.origin.says("LD302", f"`count` has one number for each {extra}, the value has not"))
+        raise _Fault(
+            expression.count.origin.says("LD302", f"`count` has one number for each {extra}, the value has not")
+        )
 
     def _share(self, expression: Reduction, frame: _Frame) -> float:
         assert expression.share is not None
         share = self._number(expression.share, frame)
         if share.is_constant and 0 < share.value <= 1:
             return share.value
-        raise _Fault(expression.share.origin.says("LD204", "`share` of `topk` is a number in (0, 1]", "0.1 keeps a tenth"))
+        raise _Fault(
+            expression.share.origin.says("LD204", "`share` of `topk` is a number in (0, 1]", "0.1 keeps a tenth")
+        )
 
     def _use(self, use: Use, frame: _Frame) -> Node:
         reduction = "mean" if use.reduction is None else self._value(use.reduction, frame)
@@ -412,7 +447,9 @@ class _Builder:
         for name in kernel.inputs[len(tensors) :]:
             if name not in _HEAD_TENSORS:
                 wanted = ", ".join(kernel.inputs)
-                raise _Fault(use.origin.says("LD202", f"`{kernel.name}` needs {wanted}", f"write {kernel.name}({wanted})"))
+                raise _Fault(
+                    use.origin.says("LD202", f"`{kernel.name}` needs {wanted}", f"write {kernel.name}({wanted})")
+                )
             tensors.append(self._tensor(TensorOf(name, use.origin), frame))
         return tensors
 

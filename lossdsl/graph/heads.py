@@ -46,7 +46,7 @@ class Head:
     def _kept(self, node: Node) -> Node:
         if self.valid is None or self.prepared:
             return node
-        return self.graph.make("keep", node, self.valid, axes=node.axes)
+        return self.graph.make("keep", node, self.valid)
 
     def _probability(self) -> Node:
         return self.graph.make("softmax" if self.context.task == "multiclass" else "sigmoid", self.of("z"))

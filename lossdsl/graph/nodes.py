@@ -13,6 +13,9 @@ from typing import TypeAlias
 AXES = ("batch", "class", "pixel")
 NO_AXES: frozenset[str] = frozenset()
 
+# Operations whose other arguments only say how: a dtype, or which elements stay.
+_LIKE_THE_FIRST = frozenset({"cast_like", "keep"})
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
@@ -62,7 +65,7 @@ class Graph:
         attributes: tuple[Hashable, ...] = (),
         axes: Iterable[str] | None = None,
     ) -> Node:
-        """The node of this operation, rewritten; the same one for the same arguments. Axes default to the union."""
+        """The node of this operation, rewritten; the same one for the same arguments. Axes default to all of theirs."""
         for name, rule in self.rules.get(operation, ()):
             result = rule(self, arguments, attributes)
             if result is not None:
@@ -84,9 +87,15 @@ class Graph:
     ) -> Node:
         key = (operation, *(id(argument) for argument in arguments), *attributes)
         if key not in self._nodes:
-            union = NO_AXES.union(*(argument.axes for argument in arguments)) if axes is None else frozenset(axes)
-            self._nodes[key] = Node(operation, arguments, attributes, union)
+            known = _axes_of(operation, arguments) if axes is None else frozenset(axes)
+            self._nodes[key] = Node(operation, arguments, attributes, known)
         return self._nodes[key]
+
+
+def _axes_of(operation: str, arguments: tuple[Node, ...]) -> frozenset[str]:
+    if operation in _LIKE_THE_FIRST:
+        return arguments[0].axes
+    return NO_AXES.union(*(argument.axes for argument in arguments))
 
 
 def in_order(outputs: Iterable[Node]) -> tuple[Node, ...]:

@@ -70,7 +70,7 @@ class Reducer:
         valid = self._valid_for(value)
         if valid is None or not valid.axes & over:
             return value
-        return self.graph.make("keep", value, valid, axes=value.axes)
+        return self.graph.make("keep", value, valid)
 
     def _valid_for(self, value: Node) -> Node | None:
         """Which elements of `value` count: those with anything that counts along the axes that it no longer has."""

@@ -114,7 +114,7 @@ def _sum_of_one_hot(graph: Graph, arguments: tuple[Node, ...], attributes: _Attr
     one_hot = [factor for factor in factors if factor.operation == "one_hot"]
     if len(one_hot) != 1 or any("class" not in factor.axes for factor in one_hot):
         return None
-    (index,) = one_hot[0].arguments
+    index = one_hot[0].arguments[0]
     result = graph.constant(sign)
     for factor in factors:
         if factor is not one_hot[0]:
@@ -172,6 +172,14 @@ RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     "negative": (("", _folds(lambda a: -a)), ("", _negative)),
     "exp": (("", _folds(math.exp)),),
     "sqrt": (("", _folds(math.sqrt)),),
+    "abs": (("", _folds(abs)),),
+    "tanh": (("", _folds(math.tanh)),),
+    "sigmoid": (("", _folds(lambda a: 1 / (1 + math.exp(-a)))),),
+    "softplus": (("", _folds(lambda a: max(a, 0) + math.log1p(math.exp(-abs(a))))),),
+    "cosh": (("", _folds(math.cosh)),),
+    "logcosh": (("", _folds(lambda a: abs(a) + math.log1p(math.exp(-2 * abs(a))) - math.log(2))),),
+    "relu": (("", _folds(lambda a: max(a, 0.0))),),
+    "stop_gradient": (("", _folds(lambda a: a)),),
     "minimum": (("", _folds(min)),),
     "maximum": (("", _folds(max)),),
     "log": (

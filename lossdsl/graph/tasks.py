@@ -45,9 +45,7 @@ def task_faults(objective: Objective, facts: Facts, options: Options) -> tuple[D
 def working_tasks(objective: Objective, facts: Facts, options: Options) -> tuple[Task, ...]:
     """The tasks for which a formula can be built."""
     wanted = (options.task,) if options.task else TASKS
-    return tuple(
-        task for task in wanted if not faults_for(objective, likely_context(task, facts, options), options)
-    )
+    return tuple(task for task in wanted if not faults_for(objective, likely_context(task, facts, options), options))
 
 
 def faults_for(objective: Objective, context: Context, options: Options) -> tuple[Diagnostic, ...]:

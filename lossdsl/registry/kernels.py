@@ -67,7 +67,9 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
     inputs, parameters, takes_mask = [], [], False
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            raise PluginError(f"`{name}` takes `*{parameter.name}`: name each argument, so that a misspelt one is found")
+            raise PluginError(
+                f"`{name}` takes `*{parameter.name}`: name each argument, so that a misspelt one is found"
+            )
         if parameter.kind is not parameter.KEYWORD_ONLY:
             inputs.append(parameter.name)
         elif parameter.name == "mask":

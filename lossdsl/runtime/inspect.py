@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lossdsl.graph.context import Context
 from lossdsl.runtime.layout import Call, fault
 
 
 def check_values(call: Call, ignore_index: int | None, pred: Tensor) -> None:
     """Raise InputError when labels or probabilities are out of range. Elements that do not count are not looked at."""
-    context, tensors = call.context, call.tensors
+    context, tensors = Context(*call.key), call.tensors
     if context.task == "regression" or pred.numel() == 0:
         return
     target = tensors["target"]

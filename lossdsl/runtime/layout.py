@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lossdsl.errors import Diagnostic, InputError
-from lossdsl.graph.context import Context
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call made ready: what it is, and its tensors by the names of a plan's inputs."""
+    """A call made ready: its tensors by the names of a plan's inputs, and the fields of its `Context`.
 
-    context: Context
+    The fields are a plain tuple because torch.compile passes those through unchanged.
+    """
+
+    key: tuple[Any, ...]
     tensors: dict[str, Tensor]
 
 
@@ -57,7 +60,6 @@ def arrange(
 
     Raises InputError naming both shapes, dtypes or devices where two things do not fit.
     """
-    _check_tensors(pred, target, mask, extra)
     classless = _has_no_class_axis(task, pred)
     indexed = task == "multiclass" and target.ndim == pred.ndim - 1
     _check_target(task, pred, target, indexed)
@@ -76,11 +78,11 @@ def arrange(
     for name, tensor in sorted(extra.items()):
         tensors[f"tensor:{name}"], axes = _named(name, tensor, pred, full)
         named.append((name, axes))
-    context = Context(task, kind, indexed, mask_axes, ignoring, class_weight is not None, tuple(named))
-    return Call(context, tensors)
+    return Call((task, kind, indexed, mask_axes, ignoring, class_weight is not None, tuple(named)), tensors)
 
 
-def _check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapping[str, Tensor]) -> None:
+def check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapping[str, Tensor]) -> None:
+    """Raise InputError unless everything is a tensor on the same device, and pred is floating point."""
     others = {"target": target, **({"mask": mask} if mask is not None else {}), **extra}
     for name, value in {"pred": pred, **others}.items():
         if not isinstance(value, Tensor):
@@ -150,7 +152,9 @@ def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], indexed: bool) -> t
         counted = counted.expand(pixels)
     except RuntimeError:
         wanted = f"({', '.join(str(int(size)) for size in pixels)})"
-        raise fault("LD502", f"`mask` has shape {shape(mask)}; `pred` {shape(pred)} needs one that broadcasts to {wanted}") from None
+        raise fault(
+            "LD502", f"`mask` has shape {shape(mask)}; `pred` {shape(pred)} needs one that broadcasts to {wanted}"
+        ) from None
     return _flat(counted.unsqueeze(1), (full[0], 1, *full[2:])), ("batch", "pixel")
 
 

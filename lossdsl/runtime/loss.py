@@ -16,7 +16,7 @@ from lossdsl.graph.build import build
 from lossdsl.graph.context import Context
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.inspect import check_values
-from lossdsl.runtime.layout import Call, arrange, decide_task, fault
+from lossdsl.runtime.layout import Call, arrange, check_tensors, decide_task, fault
 from lossdsl.runtime.lower import Plan, lower
 from lossdsl.spec.model import Options
 
@@ -45,14 +45,16 @@ class Loss(nn.Module):
     learned scalars of the formula, its state_dict holds nothing else.
     """
 
+    class_weight: Tensor | None
+
     def __init__(self, objective: Objective, facts: Facts, options: Options, text: str):
         super().__init__()
         self.text = text
         self.options = options
         self._objective = objective
         self._facts = facts
-        self._plans: dict[Context, Plan] = {}
-        self._runners: dict[Context, Runner] = {}
+        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._runners: dict[tuple[Any, ...], Runner] = {}
         self._looked_at = False
         weight = options.class_weight
         self.register_buffer(
@@ -60,7 +62,9 @@ class Loss(nn.Module):
             None if weight is None else torch.tensor([float(w) for w in weight], dtype=torch.float64),
             persistent=False,
         )
-        self.learned = nn.ParameterDict({name: nn.Parameter(torch.tensor(start)) for name, start in facts.learned.items()})
+        self.learned = nn.ParameterDict(
+            {name: nn.Parameter(torch.tensor(start)) for name, start in facts.learned.items()}
+        )
 
     def forward(
         self,
@@ -115,24 +119,21 @@ class Loss(nn.Module):
     ) -> tuple[Plan, tuple[Any, ...]]:
         self._check_names(tensors)
         call = self._arranged(pred, target, mask, tensors)
-        self._prepare(call.context)
-        plan = self._plans[call.context]
+        self._prepare(call.key)
+        plan = self._plans[call.key]
         if not torch.compiler.is_compiling():
             self._look_at(call, pred)
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         inputs = [self._input(name, call, scalars) for name in plan.inputs]
-        total, *parts = self._runners[call.context](*inputs)
+        total, *parts = self._runners[call.key](*inputs)
         if not isinstance(total, Tensor):
             total = call.tensors["pred"].new_full((), total)
         return plan, (total, *parts)
 
     def _arranged(self, pred: Tensor, target: Tensor, mask: Tensor | None, tensors: Mapping[str, Tensor]) -> Call:
         options = self.options
-        task = options.task
-        if task is None:
-            if not (isinstance(pred, Tensor) and isinstance(target, Tensor)):
-                raise fault("LD501", "pred and target are torch tensors")
-            task = decide_task(pred, target, self._facts.raw_only)
+        check_tensors(pred, target, mask, tensors)
+        task = options.task or decide_task(pred, target, self._facts.raw_only)
         ignoring = options.ignore_index is not None
         return arrange(task, options.input or "logits", ignoring, self.class_weight, pred, target, mask, tensors)
 
@@ -161,13 +162,13 @@ class Loss(nn.Module):
             return value.to(device=pred.device, dtype=dtype)
         return torch.full((), value, dtype=dtype, device=pred.device)
 
-    @torch.compiler.assume_constant_result
-    def _prepare(self, context: Context) -> bool:
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def _prepare(self, key: tuple[Any, ...]) -> bool:
         """Make the plan of a kind of call the first time. Under torch.compile this runs while tracing."""
-        if context not in self._plans:
-            plan = lower(build(self._objective, context, self.options.ignore_index))
-            self._plans[context] = plan
-            self._runners[context] = compiled(plan, self.options.backend or "eager")
+        if key not in self._plans:
+            plan = lower(build(self._objective, Context(*key), self.options.ignore_index))
+            self._plans[key] = plan
+            self._runners[key] = compiled(plan, self.options.backend or "eager")
         return True
 
     def _look_at(self, call: Call, pred: Tensor) -> None:
@@ -178,7 +179,7 @@ class Loss(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the plans: they are made again from the formula."""
-        return {**super().__getstate__(), "_plans": {}, "_runners": {}, "_looked_at": False}  # type: ignore[misc]
+        return {**self.__dict__, "_plans": {}, "_runners": {}, "_looked_at": False}
 
     def extra_repr(self) -> str:
         task = self.options.task or "decided by the first batch"

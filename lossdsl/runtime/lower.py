@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from lossdsl.errors import PluginError
@@ -39,6 +39,8 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "cosh": torch.cosh,
     "logcosh": ops.log_cosh,
     "relu": torch.relu,
+    "minimum": ops.minimum,
+    "maximum": ops.maximum,
     "where": torch.where,
     "stop_gradient": torch.detach,
     "log_sigmoid": functional.logsigmoid,
@@ -71,7 +73,7 @@ def lower(loss: BuiltLoss) -> Plan:
     for term in loss.terms:
         outputs += [term.value, term.weight, term.contribution]
     nodes = in_order(outputs)
-    graph = fx.Graph()
+    graph, root = fx.Graph(), nn.Module()
     made: dict[Node, Any] = {}
     inputs = tuple(str(node.attributes[0]) for node in nodes if node.operation == "input")
     for node in nodes:
@@ -79,12 +81,12 @@ def lower(loss: BuiltLoss) -> Plan:
             made[node] = graph.placeholder(str(node.attributes[0]).replace(":", "_"))
     for node in nodes:
         if node.operation != "input":
-            made[node] = _call(graph, node, [made[argument] for argument in node.arguments])
+            made[node] = _call(root, graph, node, [made[argument] for argument in node.arguments])
     graph.output(tuple(made[output] for output in outputs))
-    return Plan(fx.GraphModule(torch.nn.Module(), graph), inputs, tuple(term.name for term in loss.terms))
+    return Plan(fx.GraphModule(root, graph), inputs, tuple(term.name for term in loss.terms))
 
 
-def _call(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
     """One node as an fx call; constants stay Python numbers."""
     match node.operation:
         case "constant":
@@ -96,11 +98,10 @@ def _call(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
             return graph.call_function(function, (arguments[0],), {"dim": _dims(node), "keepdim": True})
         case "reduce_max" | "reduce_min":
             kind = node.operation.removeprefix("reduce_")
-            value, valid = _with_valid(arguments)
-            return graph.call_function(ops.extreme, (kind, value, valid, _dims(node), not node.axes))
+            return graph.call_function(ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes))
         case "topk":
-            value, valid = _with_valid(arguments)
-            return graph.call_function(ops.topk_mean, (value, valid, _dims(node), node.attributes[1], not node.axes))
+            share: Any = node.attributes[1]
+            return graph.call_function(ops.topk_mean, (*_with_valid(arguments), _dims(node), share, not node.axes))
         case "any":
             return graph.call_function(ops.any_along, (arguments[0], _dims(node)))
         case "size":
@@ -110,11 +111,14 @@ def _call(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
         case "index":
             return graph.call_method("long", (arguments[0],))
         case "differs":
-            return graph.call_function(operator.ne, (arguments[0], node.attributes[0]))
+            ignored: Any = node.attributes[0]
+            return graph.call_function(operator.ne, (arguments[0], ignored))
         case "compare":
             return graph.call_function(_COMPARE[str(node.attributes[0])], tuple(arguments))
         case "kernel":
-            return graph.call_function(run_kernel, (node.attributes, node.axes, *arguments))
+            name = f"kernel_{sum(1 for _ in root.children())}"
+            root.add_module(name, KernelCall(node))
+            return graph.call_module(name, tuple(arguments))
         case operation:
             return graph.call_function(_DIRECT[operation], tuple(arguments))
 
@@ -133,19 +137,34 @@ def size(x: Tensor, dim: int) -> int:
     return x.shape[dim]
 
 
-def run_kernel(attributes: tuple[Any, ...], axes: Iterable[str], *arguments: Tensor) -> Tensor:
-    """Call a kernel with full-size tensors and check the shape that it returns."""
-    kernel, count, numbers, words, masked = attributes
-    assert isinstance(kernel, Kernel)
-    tensors = torch.broadcast_tensors(*arguments[:count])
-    keywords: dict[str, Any] = dict(zip(numbers, arguments[count : count + len(numbers)], strict=True)) | dict(words)
-    if masked:
-        keywords["mask"] = arguments[-1].expand_as(tensors[0])
-    result: Tensor = kernel.function(*tensors, **keywords)
-    wanted = tuple(length if axis in axes else 1 for axis, length in zip(AXES, tensors[0].shape, strict=True))
-    if result.numel() == 1 and not axes:
-        return result.reshape(())
-    if tuple(result.shape) != wanted:
-        given = tuple(result.shape)
-        raise PluginError(f"`{kernel.name}` of {kernel.provider} returned the shape {given}; {wanted} was declared")
-    return result
+class KernelCall(nn.Module):
+    """Calls a kernel with full-size tensors and checks the shape that it returns."""
+
+    def __init__(self, node: Node):
+        super().__init__()
+        kernel, count, numbers, words, masked = node.attributes
+        assert isinstance(kernel, Kernel)
+        assert isinstance(count, int)
+        self.kernel = kernel
+        self.function = kernel.function
+        self.count = count
+        self.numbers: tuple[str, ...] = numbers  # type: ignore[assignment]
+        self.words: tuple[tuple[str, str], ...] = words  # type: ignore[assignment]
+        self.masked = bool(masked)
+        self.kept = tuple(axis in node.axes for axis in AXES)
+
+    def forward(self, *arguments: Tensor) -> Tensor:
+        tensors: tuple[Tensor, ...] = torch.broadcast_tensors(*arguments[: self.count])  # type: ignore[no-untyped-call]
+        keywords: dict[str, Any] = dict(self.words)
+        for name, number in zip(self.numbers, arguments[self.count :], strict=False):
+            keywords[name] = number
+        if self.masked:
+            keywords["mask"] = arguments[-1].expand_as(tensors[0])
+        result: Tensor = self.function(*tensors, **keywords)
+        wanted = tuple(size if kept else 1 for kept, size in zip(self.kept, tensors[0].shape, strict=True))
+        if result.numel() == 1 and not any(self.kept):
+            return result.reshape(())
+        if tuple(result.shape) != wanted:
+            given = tuple(result.shape)
+            raise PluginError(f"`{self.kernel.name}` of {self.kernel.provider} returned {given}; it declares {wanted}")
+        return result

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 
 def _border(dtype: torch.dtype) -> float:
-    return float(torch.finfo(dtype).tiny) ** 0.5
+    return math.sqrt(torch.finfo(dtype).tiny)
 
 
 class _Log(torch.autograd.Function):
@@ -30,7 +30,8 @@ class _Log(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return grad / x.clamp_min(_border(x.dtype))
+        slope: Tensor = grad / x.clamp_min(_border(x.dtype))
+        return slope
 
 
 class _Sqrt(torch.autograd.Function):
@@ -45,7 +46,8 @@ class _Sqrt(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return grad * 0.5 * x.clamp_min(_border(x.dtype)).rsqrt()
+        slope: Tensor = grad * 0.5 * x.clamp_min(_border(x.dtype)).rsqrt()
+        return slope
 
 
 class _Power(torch.autograd.Function):
@@ -103,6 +105,24 @@ def divide(numerator: Tensor | float, denominator: Tensor | float) -> Tensor:
         return numerator / denominator
     border = _border(denominator.dtype)
     return numerator / torch.where(denominator.abs() < border, border, denominator)
+
+
+def minimum(left: Tensor | float, right: Tensor | float) -> Tensor:
+    """The smaller of two values, at least one of which is a tensor."""
+    if isinstance(left, Tensor) and isinstance(right, Tensor):
+        return torch.minimum(left, right)
+    tensor, bound = (left, right) if isinstance(left, Tensor) else (right, left)
+    assert isinstance(tensor, Tensor)
+    return tensor.clamp(max=bound)
+
+
+def maximum(left: Tensor | float, right: Tensor | float) -> Tensor:
+    """The larger of two values, at least one of which is a tensor."""
+    if isinstance(left, Tensor) and isinstance(right, Tensor):
+        return torch.maximum(left, right)
+    tensor, bound = (left, right) if isinstance(left, Tensor) else (right, left)
+    assert isinstance(tensor, Tensor)
+    return tensor.clamp(min=bound)
 
 
 def log_cosh(x: Tensor) -> Tensor:

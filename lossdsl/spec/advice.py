@@ -41,13 +41,15 @@ def swallowed_lines(source: Source) -> tuple[Diagnostic, ...]:
 
 
 def _spans_folded_lines(source: Source, span: Span) -> bool:
-    return bool(_below(source, span.start, span.end)) and "\n" not in source.text[span.start : span.end]
+    """Whether the user wrote what stands at `span`, and what stands before it, on two lines that are now one."""
+    before = max(0, len(source.text[: span.start].rstrip()) - 1)
+    return bool(_below(source, before, span.end)) and "\n" not in source.text[before : span.end]
 
 
 def _below(source: Source, start: int, end: int) -> list[str]:
     """The document's lines, from the second on, of a piece of text."""
-    last = start + len(source.text[start:end].rstrip())
-    return source.page[source.offset(start) : source.offset(last - 1) + 1].split("\n")[1:]
+    last = max(start, start + len(source.text[start:end].rstrip()) - 1)
+    return source.page[source.offset(start) : source.offset(last) + 1].split("\n")[1:]
 
 
 def _holds_more_than_comments(lines: list[str]) -> bool:

@@ -49,7 +49,7 @@ def _pairs(data: Mapping[object, object]) -> Iterator[tuple[object, object]]:
         try:
             yield key, data[key]
         except Exception as error:  # OmegaConf computes values on access, with errors of its own
-            yield key, _Broken(" ".join(str(error).split()))
+            yield key, _Broken(str(error).partition("\n")[0])
 
 
 def _value(data: object, path: str) -> Found[Value]:

@@ -14,10 +14,12 @@ from lossdsl.syntax.parse import parse
 def parsed(source: Source) -> Found[tree.Program | None]:
     """The program in a text, or what is wrong with it."""
     swallowed = swallowed_lines(source)
+    if swallowed:
+        return Found(None, swallowed)
     try:
-        return Found(parse(source), swallowed)
+        return Found(parse(source))
     except FormulaError as error:
-        return Found(None, (*swallowed, *(with_advice(finding) for finding in error.diagnostics)))
+        return Found(None, tuple(with_advice(finding) for finding in error.diagnostics))
 
 
 def read_program(value: Value, place: Place, what: str) -> Found[tree.Program | None]:

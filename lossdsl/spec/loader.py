@@ -33,7 +33,8 @@ class NodeLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise TooDeep(problem=f"more than {MAX_DEPTH} levels", problem_mark=self.get_mark())
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise TooDeep(problem=f"more than {MAX_DEPTH} levels", problem_mark=mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node

@@ -53,7 +53,7 @@ def _decoded(name: str, data: bytes) -> tuple[Page, Diagnostic | None]:
         return Page(data.decode(encoding), name), None
     except UnicodeDecodeError as error:
         page = Page(data.decode(encoding, errors="replace"), name)
-        before = error.object[: error.start].decode(error.encoding, errors="replace")
+        before = error.object[: error.start].decode(error.encoding, errors="replace").removeprefix("\ufeff")
         message = f"the file is not text in UTF-8: {error.reason}"
         return page, page.at(len(before)).says("LD407", message, "save it with the encoding UTF-8")
 

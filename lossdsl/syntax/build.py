@@ -161,7 +161,8 @@ def _placed(expression: tree.Expression, span: Span) -> tree.Expression:
 
 def _refuse_dots(name: Token) -> None:
     if "." in name:
-        raise Misplaced(f"`{name}` cannot be defined here: a name with a dot belongs to a plugin", span_of(name))
+        hint = "write the name without the part before the dot"
+        raise Misplaced(f"`{name}` cannot be defined: a name with a dot belongs to a plugin", span_of(name), hint)
 
 
 def _refuse_repeats(found: Sequence[tuple[str, Span]]) -> None:

@@ -19,7 +19,8 @@ _SIGNS = "+-*/()[]<>=,.;:|#_"
 
 def describe(character: str) -> str:
     """`x` (U+0445 CYRILLIC SMALL LETTER HA); without the first part if nobody can see it."""
-    named = f"U+{ord(character):04X} {unicodedata.name(character, 'control character')}"
+    unnamed = "control character" if unicodedata.category(character) == "Cc" else "unnamed character"
+    named = f"U+{ord(character):04X} {unicodedata.name(character, unnamed)}"
     seen = character.isprintable() and not unicodedata.combining(character)
     return f"`{character}` ({named})" if seen else named
 

@@ -20,7 +20,7 @@ _NO_OPERATOR = {
 } | dict.fromkeys(("%", "@", "&", "&&", "||", "!", "~", "//", "->"), _ONLY)  # fmt: skip
 _NO_PART = {
     "$": "names have letters, digits and _", "\\": "a line goes on inside brackets and after an operator",
-} | dict.fromkeys("{}", "brackets are ( ) and [ ]") | dict.fromkeys((":", ":="), "write name = value")  # fmt: skip
+} | dict.fromkeys("{}", "brackets are ( ) and [ ]")  # fmt: skip
 _QUOTES = ("'", '"', "`")
 _FOREIGN_WORDS = {"and", "or", "not", "if", "else", "in", "is", "for", "lambda", "return", "def", "import"}
 
@@ -58,10 +58,12 @@ def _foreign_sign(context: Failure) -> Diagnostic | None:
         message = "there is no attribute access" if context.previous_is_operand else "`.` cannot stand here"
         return context.says("LD101", message, "a dot stands in numbers, 0.5, and in names, plugin.loss")
     if found in _QUOTES:
-        return context.says("LD101", "quotes are not part of the language", "write the bare word: reduction=none")
+        return context.says("LD101", "quotes are not part of the language", "write the bare word, without quotes")
     if found in _NO_OPERATOR and not (context.library and found == "->"):
         return context.says("LD101", f"`{found}` is not an operator", _NO_OPERATOR[found])
-    if found in _NO_PART and not (context.library and found == ":"):
+    if found == ":=" or (found == ":" and not context.library):
+        return context.says("LD101", f"`{found}` cannot stand here", "write name = value")
+    if found in _NO_PART:
         return context.says("LD101", f"`{found}` is not part of the language", _NO_PART[found])
     return None
 
@@ -82,7 +84,10 @@ def _definition(context: Failure) -> Diagnostic | None:
     if context.at_end or not found.strip():
         wanted = "`= expression` on a line of its own" if "FOR" in expected else _wanted(expected)
         return context.says("LD108", f"the definition ends after `{context.previous}`", f"expected {wanted}")
-    if not (context.after_newline and "LOSS" in expected):
+    if context.previous == "loss" and found[0].isalpha():
+        hint = "write `= expression` on a line of its own"
+        return context.says("LD108", "the definition above has no formula", hint, context.previous_span)
+    if not (context.after_newline and "LOSS" in expected) or found in _OPERATORS:
         return None
     if context.is_assigned:
         return context.says("LD106", f"`{found}` is defined too late", "names stand above the line that begins with =")
@@ -102,7 +107,7 @@ def _second_statement(context: Failure) -> Diagnostic | None:
 
 
 def _comparison(context: Failure) -> Diagnostic | None:
-    if context.found == "=" and context.expected == {"NAME"}:
+    if context.found == "=" and context.library and not context.expected & {"RPAR", "COMMA", "_NEWLINE"}:
         return _unexpected(context)
     if context.found == "=":
         hint = "name = value stands at the start of a line or inside the brackets of a call; to compare write =="
@@ -124,10 +129,11 @@ def _bracket(context: Failure) -> Diagnostic | None:
         return None
     innermost = brackets[-1]
     closing = PAIRS[innermost.sign]
-    if context.at_end or (context.after_newline and context.is_assigned and context.ends_open):
+    new_line = context.after_newline and (context.is_assigned or found == "=")
+    if context.at_end or (new_line and context.ends_open):
         place = Span(innermost.start, innermost.start + 1)
         return context.says("LD107", f"`{innermost.sign}` is never closed", f"add `{closing}`", place)
-    if found in PAIRS.values() and found != closing:
+    if found in PAIRS.values() and found != closing and context.expected != {"COMMA"}:
         return context.says("LD107", f"`{found}` cannot close `{innermost.sign}`", f"write `{closing}`")
     if found == ";":
         hint = f"close it with `{closing}` before, or separate arguments with `,`"
@@ -138,14 +144,19 @@ def _bracket(context: Failure) -> Diagnostic | None:
 def _missing_operator(context: Failure) -> Diagnostic | None:
     left, right = context.previous, context.found
     starts_operand = re.match(r"\w|[(\[]|\.\d", right, re.ASCII)
-    if not (context.previous_is_operand and starts_operand) or "VBAR" in context.expected:
+    wants_a_word = "VBAR" in context.expected or context.expected == {"NAME"}
+    if wants_a_word or not (context.previous_is_operand and starts_operand):
         return None
     place = Span(context.previous_span.end, context.span.end)
-    if context.adjacent and left[0].isdigit() and re.fullmatch(r"[eE]\d*|_\w*|\.\d.*", right):
+    if context.adjacent and left[0].isdigit() and re.fullmatch(r"[eE]\d*|[_.][\w.]*", right):
         whole = context.previous_span.to(context.span)
         return context.says("LD101", f"`{left}{right}` is not a number", "numbers are 2, 0.5, .5, 1_000, 2e-3", whole)
     if not context.library and left == "loss" and right[0].isalpha():
-        return context.says("LD101", "a definition cannot stand in a formula", "it belongs into a .loss file")
+        return context.says(
+            "LD101",
+            "a definition cannot stand in a formula",
+            "write it in a .loss file; in a formula, region = dice names a part",
+        )
     for word, span in ((left, context.previous_span), (right, context.span)):
         if word in _FOREIGN_WORDS:
             return context.says("LD101", f"`{word}` is not part of the language", f"{_ONLY}; {_CHOICE}", span)
@@ -161,8 +172,8 @@ def _missing_operator(context: Failure) -> Diagnostic | None:
 
 def _between(context: Failure) -> tuple[str, str]:
     """What may be missing between two values side by side, and what the user may have meant."""
-    left = "..." + context.previous if context.previous in PAIRS.values() else context.previous
-    right = "(...)" if context.found == "(" else context.found
+    left = context.previous
+    right = "(...)" if context.found == "(" and left not in PAIRS.values() else context.found
     if context.is_assigned:
         return "comma", f"write `{left}, {right}=...`"
     if context.expected == {"COMMA"}:
@@ -204,8 +215,8 @@ _RULES: tuple[Callable[[Failure], Diagnostic | None], ...] = (
     _foreign_sign,
     _definition,
     _second_statement,
-    _comparison,
     _bracket,
+    _comparison,
     _missing_operator,
     _comma,
     _missing_value,

@@ -94,7 +94,8 @@ def test_expr_of_the_long_form_is_a_whole_formula(read_marked: Callable[..., Any
 )
 def test_scalar_is_a_formula(read_marked: Callable[..., Any], written: str, expression: str) -> None:
     spec = clean(read_marked(f"loss: {written}\n").reading)
-    assert str(spec.total.expression) == expression if spec.total else False
+    assert spec.total
+    assert str(spec.total.expression) == expression
 
 
 @pytest.mark.parametrize("name", ["no", "yes", "on", "off", "y", "n", "'true'", '"null"', "loss", "for", "_"])
@@ -104,7 +105,9 @@ def test_words_of_yaml_1_1_are_names(read_marked: Callable[..., Any], name: str)
 
 
 @pytest.mark.parametrize("nothing", ["", "~", "null", "Null", "NULL"])
-@pytest.mark.parametrize("key", ["task", "input", "ignore_index", "class_weight", "backend", "terms", "total", "define"])
+@pytest.mark.parametrize(
+    "key", ["task", "input", "ignore_index", "class_weight", "backend", "terms", "total", "define"]
+)
 def test_null_is_the_same_as_leaving_out(read_marked: Callable[..., Any], key: str, nothing: str) -> None:
     spec = clean(read_marked(f"loss:\n  expr: bce\n  {key}: {nothing}\n").reading)
     assert summary(spec) == summary(read_formula("bce").spec)

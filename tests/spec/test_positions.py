@@ -41,7 +41,7 @@ STYLES = {
     "literal stripped": "loss: |-\n\n\n  0.5*bce +\n    «^» 2\n\n",
     "literal kept": "loss: |+ # as it is\n  0.5*bce +\n\n      # note\n  «^» 2\n\n",
     "literal with an indentation indicator": "loss: |2-\n     a = 1\n   bce +\n  «^» 2\n",
-    "literal in a deep mapping": "loss:\n    terms:\n        a:\n            expr: |\n             bce +\n              «^» 2\n",
+    "literal in a mapping": "loss:\n   terms:\n      a:\n         expr: |\n           bce +\n            «^» 2\n",
     "folded": "loss: >\n  0.5*bce +\n  dice + (\n     iou\n  ) + «^» 2\n",
     "folded stripped": "loss: >-\n  0.5*bce +\n\n   \n  («^» 2\n",
     "folded kept": "loss: >+\n\n\n  0.5*bce +\n\n\n  «^» 2\n\n\n",
@@ -132,7 +132,9 @@ formulas = st.recursive(
         st.builds("{} {} {}".format, inner, st.sampled_from(["+", "-", "*", "/", "+\n", "*\n\n  "]), inner),
         st.builds("({})".format, inner),
         st.builds("-{}".format, inner),
-        st.builds("f({},{}{},\n  k={})".format, inner, st.sampled_from(["", " ", "\n", " # it's: [\"]\n"]), inner, names),
+        st.builds(
+            "f({},{}{},\n  k={})".format, inner, st.sampled_from(["", " ", "\n", " # it's: [\"]\n"]), inner, names
+        ),
         st.builds("where({} > {}, {}, [{}])".format, inner, inner, inner, inner),
     ),
     max_leaves=12,

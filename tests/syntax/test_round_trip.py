@@ -6,18 +6,13 @@ import copy
 import pickle
 import re
 
-import hypothesis
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.lark import from_lark
-from lark import Lark
 
-from lossdsl.errors import FormulaError
 from lossdsl.syntax import tree
 from lossdsl.syntax.parse import parse
 from lossdsl.syntax.printing import number
-from lossdsl.syntax.resources import grammar_text
 
 CANONICAL = {
     "a+b": "a + b",
@@ -124,28 +119,6 @@ def test_white_space_and_comments_mean_nothing(program: tree.Program, data: st.D
     ends = data.draw(st.sampled_from(["\n", ";", "\r\n", " # a; b (\n\n", "\n# c\n"]))
     noisy = "".join(token.replace("\n", ends) + space for token, space in zip(tokens, spaces, strict=True))
     assert parse(noisy) == program
-
-
-# Without `%ignore`, which makes hypothesis ten times as slow, and with few names.
-derived = from_lark(
-    Lark(re.sub(r"(?m)^%ignore.*", "", grammar_text()), start="program", parser="lalr", maybe_placeholders=False),
-    explicit={
-        "NAME": st.sampled_from(["a", "dice", "ns.f", "for", "where"]),
-        "NUMBER": st.sampled_from(["1", ".5", "2e-3", "1_000"]),
-        "_NEWLINE": st.sampled_from(["\n", ";", "\r\n", "\n # x;\n"]),
-    },
-    alphabet=st.characters(codec="ascii"),
-)
-
-
-@hypothesis.settings(max_examples=20)
-@given(derived)
-def test_whatever_the_grammar_derives_prints_and_reads_back(text: str) -> None:
-    try:
-        program = parse(text)
-    except FormulaError:
-        assume(False)
-    assert parse(str(program)) == program
 
 
 def test_a_tree_can_be_copied_and_pickled() -> None:

@@ -1,0 +1,34 @@
+"""Bindings in the order in which they can be evaluated. Where they were written does not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from lossdsl.checking.resolved import Local, Resolved, every
+
+
+def needed(bindings: Mapping[str, Resolved], roots: Iterable[Resolved]) -> tuple[str, ...]:
+    """The names that the roots need, each after those that it needs itself. Raises CycleError with a cycle."""
+    graph: dict[str, set[str]] = {}
+    waiting = [name for root in roots for name in _locals(root, bindings)]
+    while waiting:
+        name = waiting.pop()
+        if name not in graph:
+            graph[name] = _locals(bindings[name], bindings)
+            waiting.extend(graph[name])
+    return tuple(TopologicalSorter({name: sorted(graph[name]) for name in sorted(graph)}).static_order())
+
+
+def cycle(bindings: Mapping[str, Resolved]) -> tuple[str, ...]:
+    """Names that are defined by each other, empty when there are none."""
+    try:
+        needed(bindings, bindings.values())
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return tuple(reversed(found))
+    return ()
+
+
+def _locals(value: Resolved, bindings: Mapping[str, Resolved]) -> set[str]:
+    return {node.name for node in every([value]) if isinstance(node, Local) and node.name in bindings}
