@@ -63,7 +63,9 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
         return Resolution(None, _distinct(memory.diagnostics))
     roots = [part for term in resolved for part in (term.weight, term.value)] + ([total] if total else [])
     order = needed(bindings, roots)
-    objective = Objective(tuple((name, bindings[name]) for name in order), resolved, total, tuple(memory.bodies.items()))
+    objective = Objective(
+        tuple((name, bindings[name]) for name in order), resolved, total, tuple(memory.bodies.items())
+    )
     return Resolution(objective, _distinct(memory.diagnostics))
 
 
@@ -71,7 +73,9 @@ def _report_cycle(memory: _Memory, bindings: Mapping[str, Resolved]) -> None:
     names = cycle(bindings)
     if names:
         shown = " -> ".join(names)
-        memory.diagnostics.append(bindings[names[0]].origin.says("LD210", f"the names are defined by each other: {shown}"))
+        memory.diagnostics.append(
+            bindings[names[0]].origin.says("LD210", f"the names are defined by each other: {shown}")
+        )
 
 
 def _distinct(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:

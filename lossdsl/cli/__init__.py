@@ -1,0 +1,8 @@
+"""The shell: `lossdsl check`, `explain`, `list` and `show`.
+
+What stdout carries is what was asked for. Exit status: 0 clean, 1 findings, 2 wrong use of the command.
+"""
+
+from lossdsl.cli.shell import main
+
+__all__ = ["main"]

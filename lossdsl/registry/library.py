@@ -55,9 +55,9 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
 
 
 def read_comment(comment: str) -> Documentation:
-    """`# text` lines; a line that begins with `Source:`, `Note:` or `Refused:` says what it is."""
+    """`# text` lines; a line that begins with `Source:`, `Note:`, `Refused:` or `Otherwise:` says what it is."""
     lines = [line.lstrip("# ").rstrip() for line in comment.splitlines() if line.strip("# ")]
-    fields: dict[str, list[str]] = {"Summary": [], "Source": [], "Note": [], "Refused": []}
+    fields: dict[str, list[str]] = {"Summary": [], "Source": [], "Note": [], "Refused": [], "Otherwise": []}
     current = "Summary"
     for line in lines:
         key, colon, rest = line.partition(":")
@@ -69,12 +69,16 @@ def read_comment(comment: str) -> Documentation:
         else:
             fields[current].append(line)
     return Documentation(
-        " ".join(fields["Summary"]), " ".join(fields["Source"]), tuple(fields["Note"]), _refused(fields["Refused"])
+        " ".join(fields["Summary"]),
+        " ".join(fields["Source"]),
+        tuple(fields["Note"]),
+        _instead(fields["Refused"]),
+        _instead(fields["Otherwise"]),
     )
 
 
-def _refused(lines: list[str]) -> tuple[tuple[str, str], ...]:
-    """`alpha, beta -- write fp_weight or fn_weight`."""
+def _instead(lines: list[str]) -> tuple[tuple[str, str], ...]:
+    """`alpha, beta -- write fp_weight or fn_weight` as pairs of a word and what to write instead."""
     pairs = []
     for line in lines:
         words, _, instead = line.partition("--")

@@ -29,12 +29,14 @@ class Documentation:
     """The comment above a definition: what it is, where it comes from, what happens at its edges.
 
     refused: parameter words whose meaning differs between libraries, with what to write instead.
+    otherwise: tasks for which it is not written, with what to write instead.
     """
 
     summary: str
     source: str = ""
     notes: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
+    otherwise: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

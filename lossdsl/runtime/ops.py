@@ -85,26 +85,36 @@ def sqrt(x: Tensor) -> Tensor:
 
 
 def power(x: Tensor | float, exponent: Tensor | float) -> Tensor:
-    """x**exponent. A constant exponent that is whole or at least 1 is torch's own power; a negative one divides."""
-    if not isinstance(exponent, Tensor):
-        assert isinstance(x, Tensor)
-        if exponent < 0:
-            return divide(1.0, power(x, -exponent))
-        if exponent >= 1 or exponent == 0:
-            return torch.pow(x, exponent)
-        exponent = torch.full((), exponent, dtype=x.dtype, device=x.device)
-    base = x if isinstance(x, Tensor) else torch.full((), x, dtype=exponent.dtype, device=exponent.device)
-    result: Tensor = _Power.apply(base, exponent)  # type: ignore[no-untyped-call]
+    """x**exponent; a negative exponent divides. x < 0 counts as 0 unless the exponent is a whole constant."""
+    if isinstance(exponent, Tensor):
+        base = x if isinstance(x, Tensor) else torch.full((), x, dtype=exponent.dtype, device=exponent.device)
+        magnitude: Tensor = _Power.apply(base, torch.where(exponent < 0, -exponent, exponent))  # type: ignore[no-untyped-call]
+        return torch.where(exponent < 0, divide(1.0, magnitude), magnitude)
+    assert isinstance(x, Tensor)
+    if exponent < 0:
+        return divide(1.0, power(x, -exponent))
+    if float(exponent).is_integer():
+        return torch.pow(x, exponent)
+    if exponent > 1:
+        return torch.pow(x.clamp_min(0), exponent)
+    result: Tensor = _Power.apply(x, torch.full((), exponent, dtype=x.dtype, device=x.device))  # type: ignore[no-untyped-call]
     return result
 
 
 def divide(numerator: Tensor | float, denominator: Tensor | float) -> Tensor:
-    """numerator / denominator; a denominator within the border of 0 counts as the border, so 0/0 is 0."""
+    """numerator / denominator; a denominator within the border of 0 counts as the border, with its own sign.
+
+    So 0/0 is 0. Its gradient is 0 too: an empty prediction of an empty target must not have the slope 1/border.
+    """
     if not isinstance(denominator, Tensor):
         assert isinstance(numerator, Tensor)
         return numerator / denominator
     border = _border(denominator.dtype)
-    return numerator / torch.where(denominator.abs() < border, border, denominator)
+    safe = torch.where(denominator < 0, denominator.clamp_max(-border), denominator.clamp_min(border))
+    if isinstance(numerator, Tensor):
+        undefined = (denominator.abs() < border) & (numerator.abs() < border)
+        numerator = torch.where(undefined, 0.0, numerator)
+    return numerator / safe
 
 
 def minimum(left: Tensor | float, right: Tensor | float) -> Tensor:
@@ -126,9 +136,11 @@ def maximum(left: Tensor | float, right: Tensor | float) -> Tensor:
 
 
 def log_cosh(x: Tensor) -> Tensor:
-    """log(cosh(x)) = |x| + softplus(-2|x|) - log 2: no overflow."""
+    """log(cosh(x)): log1p(2 * sinh(x/2)**2) near 0, where the next form cancels; else |x| + softplus(-2|x|) - log 2."""
+    small = x.abs() < 1
+    near = torch.log1p(2 * torch.sinh(torch.where(small, x, 0.0) / 2) ** 2)
     magnitude = x.abs()
-    return magnitude + functional.softplus(-2 * magnitude) - math.log(2)
+    return torch.where(small, near, magnitude + functional.softplus(-2 * magnitude) - math.log(2))
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -189,6 +201,9 @@ def any_along(valid: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 def extreme(kind: str, x: Tensor, valid: Tensor | None, dims: tuple[int, ...], scalar: bool) -> Tensor:
     """Largest or smallest element that counts along `dims`; 0 where none does."""
+    if any(x.shape[dim] == 0 for dim in dims):
+        empty = x.sum(dim=dims, keepdim=True)
+        return empty.reshape(()) if scalar else empty
     function = torch.amax if kind == "max" else torch.amin
     if valid is not None:
         x = torch.where(valid, x, -math.inf if kind == "max" else math.inf)

@@ -204,7 +204,7 @@ def children(node: Node) -> tuple[Node, ...]:
         case Program():
             return (*node.bindings, node.expression)
         case ParameterSyntax():
-            return (node.default,)
+            return (node.interval, node.default) if node.interval else (node.default,)
         case Case():
             return (node.expression,)
         case Declaration():

@@ -31,7 +31,7 @@ LONG = {
         "loss: !!python/object/apply:pathlib.Path.touch [{path}]",
         "loss: {{expr: !!python/object/apply:pathlib.Path.touch [{path}]}}",
         "x: !!python/object/apply:pathlib.Path.touch [{path}]\nloss: bce",
-        "? !!python/object/apply:pathlib.Path.touch [{path}]\n: 1\nloss: {{? !!python/name:os.system '' : 1,\n  expr: bce}}",
+        "? !!python/object/apply:os.mkdir [{path}]\n: 1\nloss: {{? !!python/name:os.system '' : 1,\n  expr: bce}}",
         "loss: !!python/object/new:os.system [touch {path}]",
         "loss: !!python/module:this",
     ],

@@ -19,7 +19,10 @@ def flat(node: tree.Node) -> Any:
             return ["neg", flat(node.operand)]
         case tree.Sum() | tree.Product():
             plain = "+" if isinstance(node, tree.Sum) else "*"
-            return [plain, *(flat(p.operand) if p.operator == plain else [p.operator, flat(p.operand)] for p in node.parts)]
+            return [
+                plain,
+                *(flat(p.operand) if p.operator == plain else [p.operator, flat(p.operand)] for p in node.parts),
+            ]
         case tree.Power():
             return ["**", flat(node.base), flat(node.exponent)]
         case tree.Comparison():

@@ -63,7 +63,17 @@ def test_canonical_text(text: str, canonical: str) -> None:
 def test_every_node_prints() -> None:
     program = parse("r = f(a, -b**2, k=[1])\nwhere(r < 1, r + 2, r*3)")
     printed = [str(node) for node, _ in tree.walk(program)]
-    expected = ["r = f(a, -b**2, k=[1])", "k=[1]", "[1]", "-b**2", "b**2", "where(r < 1, r + 2, r*3)", "r < 1", "+ 2", "* 3"]
+    expected = [
+        "r = f(a, -b**2, k=[1])",
+        "k=[1]",
+        "[1]",
+        "-b**2",
+        "b**2",
+        "where(r < 1, r + 2, r*3)",
+        "r < 1",
+        "+ 2",
+        "* 3",
+    ]
     assert set(expected) <= set(printed)
 
 
@@ -74,21 +84,27 @@ def test_a_number_reads_back_exactly(value: float) -> None:
 
 words = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,4}", fullmatch=True) | st.sampled_from(["loss", "for", "inf", "where"])
 qualified = words | st.builds("{}.{}".format, words, words)
-leaves = st.builds(tree.Number, st.floats(min_value=0, allow_infinity=False) | st.integers(0, 20).map(float)) | st.builds(
-    tree.Name, qualified
-)
+leaves = st.builds(
+    tree.Number, st.floats(min_value=0, allow_infinity=False) | st.integers(0, 20).map(float)
+) | st.builds(tree.Name, qualified)
 
 
-def chains(kind: type, first: str, other: str, operands: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[object]:
+def chains(
+    kind: type, first: str, other: str, operands: st.SearchStrategy[tree.Expression]
+) -> st.SearchStrategy[object]:
     parts = st.builds(tree.Part, st.sampled_from([first, other]), operands)
     return st.builds(
-        lambda operand, rest: kind((tree.Part(first, operand), *rest)), operands, st.lists(parts, min_size=1, max_size=3)
+        lambda operand, rest: kind((tree.Part(first, operand), *rest)),
+        operands,
+        st.lists(parts, min_size=1, max_size=3),
     )
 
 
 def compounds(inner: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tree.Expression]:
     operands = st.lists(inner, max_size=3).map(tuple)
-    keywords = st.lists(st.builds(tree.Keyword, words, inner), max_size=2, unique_by=lambda keyword: keyword.name).map(tuple)
+    keywords = st.lists(st.builds(tree.Keyword, words, inner), max_size=2, unique_by=lambda keyword: keyword.name).map(
+        tuple
+    )
     comparisons = st.builds(tree.Comparison, st.sampled_from(["<", ">", "<=", ">=", "==", "!="]), inner, inner)
     return st.one_of(
         st.builds(tree.Negative, inner),
@@ -104,7 +120,9 @@ def compounds(inner: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tr
 
 
 expressions = st.recursive(leaves, compounds, max_leaves=25)
-programs = st.builds(tree.Program, st.lists(st.builds(tree.Binding, words, expressions), max_size=3).map(tuple), expressions)
+programs = st.builds(
+    tree.Program, st.lists(st.builds(tree.Binding, words, expressions), max_size=3).map(tuple), expressions
+)
 
 
 @given(programs)
@@ -115,7 +133,9 @@ def test_a_printed_tree_reads_back_equal(program: tree.Program) -> None:
 @given(programs, st.data())
 def test_white_space_and_comments_mean_nothing(program: tree.Program, data: st.DataObject) -> None:
     tokens = re.findall(r"\*\*|[<>=!]=|[\w.]+(?:(?<=\de)[+-]\d+)?|\S|\n", str(program))
-    spaces = data.draw(st.lists(st.sampled_from(["", "", " ", "\t ", "  "]), min_size=len(tokens), max_size=len(tokens)))
+    spaces = data.draw(
+        st.lists(st.sampled_from(["", "", " ", "\t ", "  "]), min_size=len(tokens), max_size=len(tokens))
+    )
     ends = data.draw(st.sampled_from(["\n", ";", "\r\n", " # a; b (\n\n", "\n# c\n"]))
     noisy = "".join(token.replace("\n", ends) + space for token, space in zip(tokens, spaces, strict=True))
     assert parse(noisy) == program

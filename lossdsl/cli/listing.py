@@ -1,0 +1,45 @@
+"""`lossdsl list`: every loss that a formula can name."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from lossdsl.cli.known import Known, known_losses, provider_text, record, signature
+from lossdsl.cli.table import aligned, terminal_width
+from lossdsl.registry.discover import default_registry
+
+
+@click.command("list", short_help="List every loss that a formula can name.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def list_losses(form: str) -> None:
+    """List every loss that a formula can name, one line each: name, parameters with their defaults, output range,
+    tasks, provider, summary.
+
+    \b
+    lossdsl list
+    lossdsl list | grep multiclass
+    lossdsl list --format json
+
+    A plugin that cannot be loaded is listed with the reason.
+    """
+    losses = list(known_losses(default_registry()))
+    if form == "json":
+        click.echo(json.dumps({"losses": [record(known) for known in losses]}, indent=2))
+    elif losses:
+        click.echo("\n".join(aligned([_row(known) for known in losses], terminal_width())))
+
+
+def _row(known: Known) -> tuple[str, ...]:
+    """The summary comes last: it is the longest, so that nothing has to be padded to it."""
+    provider = provider_text(known.candidate.provider)
+    if known.loss is None:
+        return (known.name, "", "", "", provider, _one_line(f"cannot be used: {known.error}"))
+    loss = known.loss
+    first_sentence = _one_line(loss.documentation.summary).partition(". ")[0].removesuffix(".")
+    return (known.name, signature(loss), str(loss.range), ", ".join(loss.tasks) or "any", provider, first_sentence)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

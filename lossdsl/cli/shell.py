@@ -1,0 +1,86 @@
+"""The command `lossdsl`: its subcommands, and output that fails without a traceback."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lossdsl.cli.check import check
+from lossdsl.cli.explain import explain
+from lossdsl.cli.listing import list_losses
+from lossdsl.cli.showing import show
+from lossdsl.cli.status import WRONG_USE
+from lossdsl.errors import nearest
+
+
+class Shell(click.Group):
+    """A group that survives any terminal, pipe and disk, and knows what a misspelt command means."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        _print_anything()
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            # A full disk, mostly. What is still in the buffer cannot be written at exit either.
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+            click.echo(f"lossdsl: {error}", err=True)
+            sys.exit(WRONG_USE)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            hint = nearest(name, self.commands) or f"commands are {', '.join(self.commands)}"
+            ctx.fail(f"there is no command `{name}`: {hint}")
+        return super().resolve_command(ctx, args)
+
+
+def _print_anything() -> None:
+    """Escape what the terminal's encoding lacks, such as the bytes of a file name that is not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    try:
+        version = installed_version("lossdsl")
+    except PackageNotFoundError:
+        version = "of a checkout that is not installed"
+    click.echo(f"lossdsl {version}")
+    ctx.exit()
+
+
+@click.group(cls=Shell, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """A loss is a formula: check it before training, without torch.
+
+    \b
+    lossdsl check -e "0.5*bce + 0.5*(-log(1 - dice))"
+    lossdsl check experiment.yaml
+    lossdsl explain experiment.yaml --key train.loss
+    lossdsl list
+    lossdsl show dice
+
+    Exit status: 0 nothing found, 1 something found, 2 wrong use of the command.
+    """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+for command in (check, explain, list_losses, show):
+    main.add_command(command)

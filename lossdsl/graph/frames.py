@@ -1,0 +1,41 @@
+"""What is known while one text is read, and how a fault in it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from lossdsl.checking.resolved import Resolved
+from lossdsl.errors import Diagnostic
+from lossdsl.graph.heads import Head
+from lossdsl.graph.nodes import AXES, Node
+
+Value: TypeAlias = Node | str
+"""A number or tensor, or a word such as `image`."""
+
+HEAD_TENSORS = ("z", "p", "y", "pred", "target")
+
+
+class Fault(Exception):
+    """Stops the reading of one term; carries the diagnostic."""
+
+    def __init__(self, diagnostic: Diagnostic):
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+@dataclass(slots=True)
+class Frame:
+    """One text being read: a user's formula, or a definition with its parameters. `used`: parameters that were read."""
+
+    head: Head
+    bindings: dict[str, Resolved]
+    parameters: dict[str, Value] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    locals: dict[str, Value] = field(default_factory=dict)
+
+
+def listed(axes: Iterable[str], word: str = " and ") -> str:
+    """Axes in their order: `batch and pixel`."""
+    return word.join(axis for axis in AXES if axis in set(axes))

@@ -1,0 +1,143 @@
+"""A loss by name: a formula is opened and read with its parameters, a kernel becomes one node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossdsl.checking.resolved import Reduction, Resolved, TensorOf, Use, Word
+from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value
+from lossdsl.graph.heads import Head
+from lossdsl.graph.nodes import Node
+from lossdsl.registry.model import Formula, Kernel, Parameter, full_name
+from lossdsl.syntax import tree
+
+if TYPE_CHECKING:
+    from lossdsl.graph.evaluate import Evaluator
+
+
+def use_loss(evaluator: Evaluator, use: Use, frame: Frame) -> Node:
+    """The value of a loss by name: its text opened, or its kernel called."""
+    reduction = "mean" if use.reduction is None else evaluator.value(use.reduction, frame)
+    given = {name: evaluator.value(value, frame) for name, value in use.parameters}
+    parameters = {parameter.name: _default(evaluator, parameter) for parameter in use.loss.parameters} | given
+    assert isinstance(reduction, str)
+    if isinstance(use.loss, Kernel):
+        return _kernel(evaluator, use, use.loss, parameters, reduction, frame)
+    return _formula(evaluator, use, use.loss, parameters, reduction, frame)
+
+
+def _default(evaluator: Evaluator, parameter: Parameter) -> Value:
+    match parameter.default:
+        case tree.Name(text="inf"):
+            return evaluator.graph.constant(float("inf"))
+        case tree.Name(text=word):
+            return word
+        case tree.Negative(operand=tree.Number(value=number)):
+            return evaluator.graph.constant(-number)
+        case tree.Number(value=number):
+            return evaluator.graph.constant(number)
+    raise AssertionError(f"default of {parameter.name}")
+
+
+def _formula(
+    evaluator: Evaluator, use: Use, loss: Formula, parameters: dict[str, Value], reduction: str, frame: Frame
+) -> Node:
+    body = evaluator.objective.body(full_name(loss))
+    case = body.case(evaluator.context.task)
+    if case is None:
+        message = f"`{loss.name}` is for {' and '.join(loss.tasks)}; the task is {evaluator.context.task}"
+        raise Fault(use.origin.says("LD301", message, dict(loss.documentation.otherwise).get(evaluator.context.task)))
+    inner = Frame(_head_for(evaluator, use, frame), dict(body.bindings), parameters)
+    result = _reduced(evaluator, use, loss, case, reduction, inner)
+    _refuse_unused(use, loss, evaluator.context.task, inner)
+    return result
+
+
+def _head_for(evaluator: Evaluator, use: Use, frame: Frame) -> Head:
+    """The prediction and target that a loss is called with: its own tensors, else those of the text around it."""
+    if not use.tensors:
+        return frame.head
+    written = [*use.tensors, TensorOf("target", use.origin)][:2]
+    if all(_is_raw(tensor) for tensor in written):
+        return evaluator.raw_head(*(_raw(evaluator, tensor, frame) for tensor in written))
+    prediction, truth = (_prepared(evaluator, t, name, frame) for t, name in zip(written, ("pred", "y"), strict=True))
+    return evaluator.remembered(
+        Head(evaluator.graph, evaluator.context, prediction, truth, frame.head.valid, prepared=True)
+    )
+
+
+def _is_raw(tensor: Resolved) -> bool:
+    return isinstance(tensor, TensorOf) and tensor.name not in ("z", "p", "y", "class_weight")
+
+
+def _raw(evaluator: Evaluator, tensor: Resolved, frame: Frame) -> Node:
+    """A tensor as the caller passed it."""
+    assert isinstance(tensor, TensorOf)
+    if tensor.name in ("pred", "target"):
+        return frame.head.prediction if tensor.name == "pred" else frame.head.truth
+    evaluator.named(tensor)
+    return evaluator.graph.make("input", attributes=(f"tensor:{tensor.name}",), axes=evaluator.tensor_axes[tensor.name])
+
+
+def _prepared(evaluator: Evaluator, tensor: Resolved, role: str, frame: Frame) -> Node:
+    """The value of an expression, or a tensor of the caller made ready for its role."""
+    if not _is_raw(tensor):
+        return evaluator.number(tensor, frame)
+    raw = _raw(evaluator, tensor, frame)
+    ready = (raw, frame.head.truth) if role == "pred" else (frame.head.prediction, raw)
+    return Head(evaluator.graph, evaluator.context, *ready, frame.head.valid).of(role)
+
+
+def _reduced(evaluator: Evaluator, use: Use, loss: Formula, case: Resolved, reduction: str, frame: Frame) -> Node:
+    """The value of a definition's text with its outer mean kept, left out, or made a sum."""
+    if reduction == "mean":
+        return evaluator.number(case, frame)
+    if isinstance(case, Reduction) and case.kind == "mean" and case.over is None and case.per is None:
+        value = evaluator.number(case.value, frame)
+        return value if reduction == "none" else evaluator.reducer(frame).sum(value, value.axes)
+    if isinstance(case, Use):
+        written = Word(reduction, use.origin)
+        return evaluator.number(Use(case.loss, case.tensors, case.parameters, written, case.origin), frame)
+    message = f"`{loss.name}` has no map: its text is not a mean"
+    raise Fault(use.origin.says("LD302", message, f"lossdsl show {loss.name} prints the text"))
+
+
+def _refuse_unused(use: Use, loss: Formula, task: str, frame: Frame) -> None:
+    for name, written in use.parameters:
+        if name not in frame.used:
+            message = f"`{name}` of `{loss.name}` has no effect for {task}"
+            raise Fault(written.origin.says("LD305", message, f"lossdsl show {loss.name} prints the text"))
+
+
+def _kernel(
+    evaluator: Evaluator, use: Use, kernel: Kernel, parameters: dict[str, Value], reduction: str, frame: Frame
+) -> Node:
+    valid = frame.head.valid
+    if valid is not None and not kernel.takes_mask:
+        message = f"`{kernel.name}` cannot leave elements out: it takes no mask"
+        raise Fault(use.origin.says("LD306", message, "use it without mask and ignore_index"))
+    tensors = _kernel_tensors(evaluator, use, kernel, frame)
+    numbers = [(name, value) for name, value in parameters.items() if isinstance(value, Node)]
+    words = tuple((name, value) for name, value in parameters.items() if isinstance(value, str))
+    arguments = (*tensors, *(node for _, node in numbers), *([valid] if valid is not None else []))
+    attributes = (kernel, len(tensors), tuple(name for name, _ in numbers), words, valid is not None)
+    keeps = kernel.keeps - ({"batch"} if parameters.get("per") == "batch" else set())
+    value = evaluator.graph.make("kernel", *arguments, attributes=attributes, axes=keeps)
+    if reduction == "none" or not value.axes:
+        return value
+    reducer = evaluator.reducer(frame)
+    return reducer.sum(value, value.axes) if reduction == "sum" else reducer.mean(value, value.axes)
+
+
+def _kernel_tensors(evaluator: Evaluator, use: Use, kernel: Kernel, frame: Frame) -> list[Node]:
+    """What is written, then what the call provides under the names of the kernel's own arguments."""
+    if use.tensors and all(name in HEAD_TENSORS for name in kernel.inputs):
+        head = _head_for(evaluator, use, frame)
+        return [head.of(name) for name in kernel.inputs]
+    tensors = [evaluator.number(tensor, frame) for tensor in use.tensors]
+    for name in kernel.inputs[len(tensors) :]:
+        if name not in HEAD_TENSORS:
+            wanted = ", ".join(kernel.inputs)
+            raise Fault(use.origin.says("LD202", f"`{kernel.name}` needs {wanted}", f"write {kernel.name}({wanted})"))
+        tensors.append(evaluator.tensor(TensorOf(name, use.origin), frame))
+    return tensors
