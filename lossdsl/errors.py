@@ -1,7 +1,7 @@
 """What can go wrong, where it went wrong, and the one exception family that says so.
 
-Inner code states a fact as a `Diagnostic`; the boundary raises it inside a `LossError`. Text is rendered without colour:
-the terminal adds colour, an exception never does.
+Inner code states a fact as a `Diagnostic`; the boundary raises it inside a `LossError`. Text is rendered without
+colour: the terminal adds colour, an exception never does.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ _DERIVED = frozenset({"z", "p", "y"})
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """tensors: names that the caller passes; heads: those of them that stand as a prediction or target. scalars: `epoch`, `step`. learned: initial values by name. raw_only: only
-    the raw prediction and target are read, no logits, probabilities or labels. losses: what is used, by first use.
+    """tensors: names that the caller passes; heads: those of them that stand as a prediction or target.
+    scalars: `epoch`, `step`. learned: initial values by name. raw_only: only the raw prediction and target are read,
+    no logits, probabilities or labels. losses: what is used, by first use.
     """
 
     tensors: frozenset[str]

@@ -1,13 +1,11 @@
 """A formula to its terms: what is logged, under which name, with which weight.
 
 The signs and scalar factors of a summand that stand outside brackets are its weight, the rest is its value, and the
-value's canonical text is its name. So `0.5*bce - 2*dice` has the terms `bce` (0.5) and `dice` (-2), and a name depends on
-nothing but the term's own text. A name that occurs twice is one term with the weights added.
+value's canonical text is its name. So `0.5*bce - 2*dice` has the terms `bce` (0.5) and `dice` (-2), and a name depends
+on nothing but the term's own text. A name that occurs twice is one term with the weights added.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from lossdsl.checking.vocabulary import FUNCTIONS
 from lossdsl.spec.model import NamedExpression, Sourced, Spec, TermSpec
@@ -26,11 +24,11 @@ def terms_of(spec: Spec) -> tuple[TermSpec, ...]:
 
 def split_terms(total: Sourced, definitions: tuple[NamedExpression, ...]) -> tuple[TermSpec, ...]:
     """The terms of an expression, in the order of their first appearance."""
-    bindings = {definition.name: definition.value.expression for definition in definitions}
+    scalars = frozenset(definition.name for definition in definitions) - _data_names(definitions)
     weights: dict[str, list[tree.Expression]] = {}
     values: dict[str, tree.Expression] = {}
     for sign, summand in _summands(total.expression):
-        weight, value = _split(sign, summand, bindings)
+        weight, value = _split(sign, summand, scalars)
         name = str(value)
         values.setdefault(name, value)
         weights.setdefault(name, []).append(weight)
@@ -47,33 +45,38 @@ def _summands(expression: tree.Expression) -> list[tuple[str, tree.Expression]]:
 
 
 def _split(
-    sign: str, summand: tree.Expression, bindings: Mapping[str, tree.Expression]
+    sign: str, summand: tree.Expression, scalar_names: frozenset[str]
 ) -> tuple[tree.Expression, tree.Expression]:
-    """Weight and value of one summand."""
+    """Weight and value of one summand. A factor without data is part of the weight."""
     negative = sign == "-"
     while isinstance(summand, tree.Negative):
         negative, summand = not negative, summand.operand
     parts = summand.parts if isinstance(summand, tree.Product) else (tree.Part("*", summand, summand.span),)
-    scalars = [part for part in parts if not depends_on_data(part.operand, bindings)]
+    scalars = [part for part in parts if not _names(part.operand) - scalar_names]
     data = [part for part in parts if part not in scalars]
     if not data:
         return _signed(_ONE, negative), summand
     return _signed(_product(scalars), negative), _product(data)
 
 
-def depends_on_data(expression: tree.Expression, bindings: Mapping[str, tree.Expression]) -> bool:
-    """Whether a value can differ from call to call by more than epoch, step and learned scalars."""
-    for node, _ in tree.walk(expression):
-        if isinstance(node, tree.Name) and _is_data(node.text, bindings):
-            return True
-    return False
+def _names(expression: tree.Expression) -> set[str]:
+    return {node.text for node, _ in tree.walk(expression) if isinstance(node, tree.Name)} - _NUMBERS
 
 
-def _is_data(name: str, bindings: Mapping[str, tree.Expression]) -> bool:
-    if name in bindings:
-        others = {key: value for key, value in bindings.items() if key != name}
-        return depends_on_data(bindings[name], others)
-    return name not in _NUMBERS
+def _data_names(definitions: tuple[NamedExpression, ...]) -> frozenset[str]:
+    """The bindings that can differ from call to call by more than epoch, step and learned scalars."""
+    uses = {definition.name: _names(definition.value.expression) for definition in definitions}
+    data = {name for name, used in uses.items() if used - uses.keys()}
+    users: dict[str, list[str]] = {}
+    for name, used in uses.items():
+        for other in used:
+            users.setdefault(other, []).append(name)
+    waiting = list(data)
+    while waiting:
+        new = [user for user in users.get(waiting.pop(), ()) if user not in data]
+        data.update(new)
+        waiting.extend(new)
+    return frozenset(data)
 
 
 def _product(parts: list[tree.Part]) -> tree.Expression:

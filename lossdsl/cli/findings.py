@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from lossdsl.errors import Diagnostic
+from lossdsl.errors import Diagnostic, Severity
 
-_COLOURS = {"error": "red", "warning": "yellow"}
+_COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow"}
 # Escape sequences, carriage returns and marks of writing direction in a user's text would act on the terminal.
 _ACTING = (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _HARMLESS = dict.fromkeys(_ACTING, "\N{REPLACEMENT CHARACTER}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -19,18 +20,27 @@ STDIN = "-"
 _UNREADABLE = "LD407"
 _MOST_BYTES = 4 * (MAX_LENGTH + 1)  # in UTF-8; what is longer is too long for a formula in any case
 
+_LIKE_A_FORMULA = re.compile(r"[+*()= ]|\A\w+\Z")
+
+
+class FileName(str):
+    """A path as it was typed. For `lossdsl.check` it names a file even where it reads like a formula."""
+
+    def __fspath__(self) -> str:
+        return str(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
     """One loss to read. label: what its findings are named after when it stands in no file; empty: the usual."""
 
-    source: Path | str
+    source: FileName | str
     label: str = ""
 
     def named(self, diagnostic: Diagnostic) -> Diagnostic:
         """The finding with the place that the user knows this input by."""
-        if isinstance(self.source, Path):
-            return _advised(diagnostic.at(Source("", str(self.source))))
+        if isinstance(self.source, FileName):
+            return _advised(diagnostic.at(Source("", self.source)))
         source = diagnostic.source
         if not self.label or (source and source.file):
             return diagnostic
@@ -39,27 +49,27 @@ class Input:
 
 def input_options(command: Command) -> Command:
     """The arguments and options of every command that reads losses."""
-    for decorate in (
-        click.option("--input", type=click.Choice(INPUTS), help="What the model returns; before what the file says."),
-        click.option("--task", type=click.Choice(TASKS), help="The task; before what the file says."),
-        click.option(
-            "--key", default="loss", show_default=True, help="Dotted key of the loss in each FILE, such as train.loss."
-        ),
-        click.option("-e", "--expr", "formulas", multiple=True, metavar="EXPR", help="A formula; may be repeated."),
-        click.argument("files", nargs=-1, metavar="[FILE]..."),
-    ):
+    for decorate in reversed(_OPTIONS):  # what is applied last stands first in the help
         command = decorate(command)
     return command
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.argument("files", nargs=-1, metavar="[FILE]..."),
+    click.option("-e", "--expr", "formulas", multiple=True, metavar="EXPR", help="A formula; may be repeated."),
+    click.option("--key", default="loss", show_default=True, help="Where the loss stands in a FILE: train.loss"),
+    click.option("--task", type=click.Choice(TASKS), help="Goes before what a FILE says."),
+    click.option("--input", type=click.Choice(INPUTS), help="Goes before what a FILE says."),
+)
 
 
 def gather(files: Sequence[str], formulas: Sequence[str]) -> tuple[Input, ...]:
     """The inputs in the order given, files first, each file once. None at all is wrong use."""
     if not files and not formulas:
         raise click.UsageError("nothing to read: name a FILE, give a formula with -e, or - for a formula on stdin")
-    many = len(files) + len(formulas) > 1
     return (
         *(_from_file(name) for name in dict.fromkeys(files)),
-        *(_typed(text, f"formula {n}" if many else "") for n, text in enumerate(formulas, start=1)),
+        *(_typed(text, f"formula {n}" if len(formulas) > 1 else "") for n, text in enumerate(formulas, start=1)),
     )
 
 
@@ -69,30 +79,27 @@ def unopened(diagnostics: Sequence[Diagnostic]) -> bool:
 
 
 def _from_file(name: str) -> Input:
-    return _typed(_stdin(), "stdin") if name == STDIN else Input(Path(name))
+    return _typed(_stdin(), "stdin") if name == STDIN else Input(FileName(name or "."))
 
 
 def _typed(text: str, label: str) -> Input:
     # Text without a line end may be taken for the name of a file, `-e bce` where a file `bce` lies.
-    return Input(text + "\n", label)
+    return Input(text if "\n" in text else text + "\n", label)
 
 
 def _stdin() -> str:
+    if sys.stdin is None:
+        raise click.UsageError("stdin is closed")
     try:
-        data = click.get_binary_stream("stdin").read(_MOST_BYTES)
-    except (OSError, RuntimeError) as error:
-        raise click.UsageError(f"stdin cannot be read: {error}") from None
+        data = sys.stdin.buffer.read(_MOST_BYTES)
+    except OSError as error:
+        raise click.UsageError(f"stdin cannot be read: {error.strerror}") from None
     # What is not UTF-8 becomes a character that the language refuses, at its place.
     return data.decode("utf-8-sig", errors="replace")
 
 
 def _advised(diagnostic: Diagnostic) -> Diagnostic:
     """A formula given as the name of a file is a likely slip."""
-    if diagnostic.hint or not unopened([diagnostic]) or not any(_hints_of_formula(diagnostic.file or "")):
+    if diagnostic.hint or not unopened([diagnostic]) or not _LIKE_A_FORMULA.search(diagnostic.file or ""):
         return diagnostic
-    return replace(diagnostic, hint=f'to check a formula: -e "{diagnostic.file}"')
-
-
-def _hints_of_formula(name: str) -> Iterator[bool]:
-    yield from (sign in name for sign in "+*()= ")
-    yield "." not in name and "/" not in name
+    return replace(diagnostic, hint=f'for a formula: -e "{diagnostic.file}"')

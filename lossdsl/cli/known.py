@@ -7,32 +7,54 @@ from dataclasses import dataclass
 from typing import Any
 
 from lossdsl.checking.arguments import allowed_values
+from lossdsl.checking.facts import facts_of
+from lossdsl.checking.resolve import resolve
 from lossdsl.errors import LossError
+from lossdsl.graph.tasks import working_tasks
 from lossdsl.registry.discover import Candidate, Registry
 from lossdsl.registry.model import Kernel, Loss, Provider
+from lossdsl.spec import read_formula
 from lossdsl.syntax.printing import text
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A loss under the name to write in a formula. Without `loss` it cannot be loaded, for the reason in `error`."""
+    """A loss under the name to write in a formula. Without `loss` it cannot be used, for the reason in `error`.
+
+    tasks: those that it works for when it stands alone.
+    """
 
     name: str
     candidate: Candidate
-    loss: Loss | None
+    loss: Loss | None = None
+    tasks: tuple[str, ...] = ()
     error: str | None = None
 
 
 def known_losses(registry: Registry) -> Iterator[Known]:
-    """All of them, built-ins first. A plugin that fails to load fails alone."""
+    """All of them, built-ins first. What is broken fails alone."""
     for candidate in registry.all():
         name = candidate.name
         if registry.candidates(name) != (candidate,):
             name = f"{candidate.namespace}.{candidate.name}"
         try:
-            yield Known(name, candidate, registry.load(candidate))
+            yield know(name, candidate, registry)
         except LossError as error:
-            yield Known(name, candidate, None, error.diagnostics[0].message)
+            yield Known(name, candidate, error=error.diagnostics[0].message)
+
+
+def know(name: str, candidate: Candidate, registry: Registry) -> Known:
+    """Load a loss and try it. Raises LossError when it, or a loss that its text names, is broken."""
+    loss = registry.load(candidate)
+    reading = read_formula(name)
+    spec = reading.spec
+    if spec is None:  # a distribution can give an entry point any name
+        raise LossError(reading.diagnostics)
+    resolution = resolve(spec, registry)
+    if resolution.objective is None:
+        raise LossError(resolution.diagnostics)
+    tasks = working_tasks(resolution.objective, facts_of(resolution.objective), spec.options)
+    return Known(name, candidate, loss, tasks)
 
 
 def signature(loss: Loss) -> str:
@@ -54,6 +76,7 @@ def record(known: Known) -> dict[str, Any]:
         "full_name": f"{candidate.namespace}.{candidate.name}",
         "provider": {"distribution": provider.distribution, "version": provider.version},
         "error": known.error,
+        "tasks": list(known.tasks),
         "loss": _loss_record(loss) if loss else None,
     }
 
@@ -70,7 +93,6 @@ def _loss_record(loss: Loss) -> dict[str, Any]:
             for parameter in loss.parameters
         ],
         "range": str(loss.range),
-        "tasks": list(loss.tasks),
         "summary": documentation.summary,
         "source": documentation.source,
         "notes": list(documentation.notes),

@@ -15,7 +15,7 @@ from lossdsl.registry.discover import default_registry
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def list_losses(form: str) -> None:
     """List every loss that a formula can name, one line each: name, parameters with their defaults, output range,
-    tasks, provider, summary.
+    tasks, summary, provider. On a terminal, lines are cut to its width.
 
     \b
     lossdsl list
@@ -32,13 +32,19 @@ def list_losses(form: str) -> None:
 
 
 def _row(known: Known) -> tuple[str, ...]:
-    """The summary comes last: it is the longest, so that nothing has to be padded to it."""
     provider = provider_text(known.candidate.provider)
     if known.loss is None:
-        return (known.name, "", "", "", provider, _one_line(f"cannot be used: {known.error}"))
+        return (known.name, "-", "-", "-", _one_line(f"cannot be used: {known.error}"), provider)
     loss = known.loss
     first_sentence = _one_line(loss.documentation.summary).partition(". ")[0].removesuffix(".")
-    return (known.name, signature(loss), str(loss.range), ", ".join(loss.tasks) or "any", provider, first_sentence)
+    return (
+        known.name,
+        signature(loss) or "-",
+        str(loss.range),
+        ", ".join(known.tasks) or "-",
+        provider,
+        first_sentence,
+    )
 
 
 def _one_line(text: str) -> str:

@@ -7,7 +7,6 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Any
 
 import click
@@ -29,8 +28,8 @@ class Shell(click.Group):
             return super().main(*args, **kwargs)
         except OSError as error:
             # A full disk, mostly. What is still in the buffer cannot be written at exit either.
-            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
-            click.echo(f"lossdsl: {error}", err=True)
+            sys.stdout = io.StringIO()
+            click.echo(f"lossdsl: {error.strerror or error}", err=True)
             sys.exit(WRONG_USE)
 
     def resolve_command(
@@ -78,7 +77,7 @@ def main(ctx: click.Context) -> None:
 
     Exit status: 0 nothing found, 1 something found, 2 wrong use of the command.
     """
-    if os.environ.get("NO_COLOR"):
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         ctx.color = False
 
 

@@ -9,7 +9,7 @@ import click
 from lossdsl.api.explaining import show_loss
 from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, REDUCTIONS
 from lossdsl.cli.findings import as_text
-from lossdsl.cli.known import Known, record
+from lossdsl.cli.known import Known, know, record
 from lossdsl.cli.status import FINDINGS
 from lossdsl.errors import Diagnostic, LossError, nearest
 from lossdsl.registry.discover import Registry, default_registry
@@ -46,7 +46,7 @@ def _find(name: str, registry: Registry) -> Known:
         owners = " and ".join(str(candidate.provider) for candidate in found)
         choices = " or ".join(f"{candidate.namespace}.{candidate.name}" for candidate in found)
         raise LossError([Diagnostic("LD601", f"`{name}` comes from {owners}", hint=f"write {choices}")])
-    return Known(name, found[0], registry.load(found[0]))
+    return know(name, found[0], registry)
 
 
 def _unknown(name: str, registry: Registry) -> Diagnostic:

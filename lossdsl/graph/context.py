@@ -8,9 +8,9 @@ from typing import NamedTuple
 class Context(NamedTuple):
     """A hashable description of a call.
 
-    indexed: the target holds class indices. masked: some elements do not count (mask, ignore_index or an empty batch).
-    mask: the axes of the mask that is passed, None without one. ignoring: ignore_index is set. weighted: class_weight is
-    set. tensors: the axes of each tensor passed by name, sorted by name.
+    indexed: the target holds class indices. mask: the axes of the mask that is passed, None without one.
+    ignoring: ignore_index is set. weighted: class_weight is set. tensors: the axes of each tensor passed by name,
+    sorted by name.
     """
 
     task: str
@@ -20,7 +20,3 @@ class Context(NamedTuple):
     ignoring: bool = False
     weighted: bool = False
     tensors: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-    @property
-    def masked(self) -> bool:
-        return self.mask is not None or self.ignoring

@@ -10,8 +10,10 @@ from lossdsl.graph.nodes import AXES, Graph, Node
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """A prediction with its target. `valid`: which elements count, None when all do. Elements that do not count are set to 0 at the entry, so nothing they hold,
-    not even a NaN, reaches a value or a gradient. `prepared`: both are values of expressions, on which that is done.
+    """A prediction with its target. `valid`: which elements count, None when all do.
+
+    Elements that do not count are set to 0 at the entry, so nothing they hold, not even a NaN, reaches a value or a
+    gradient. `prepared`: both are values of expressions, on which that is done.
     """
 
     graph: Graph

@@ -1,7 +1,7 @@
 """The graph: a DAG of operations in which equal nodes are one node, each with the named axes of its value.
 
-Every tensor is laid out as (batch, class, pixel); an axis that a value does not have has size 1, a value without axes is
-0-d. So broadcasting follows the names of axes and never the sizes.
+Every tensor is laid out as (batch, class, pixel); an axis that a value does not have has size 1, a value without axes
+is 0-d. So broadcasting follows the names of axes and never the sizes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The one place where elements are added up, and so the one place where masks and class weights act.
 
-mean = sum(weight * value) / sum(weight * count) over the elements that count. The weight is the class weight where the
-class axis is averaged, else 1. A group in which no element counts, such as an image that is masked out entirely, does not
-count in a later mean either: it is as if it were not there.
+mean = sum(weight * value) / sum(weight * count) over the elements that count. The weight is the class weight where
+the class axis is averaged, else 1. A group in which no element counts, such as an image that is masked out entirely,
+does not count in a later mean either: it is as if it were not there.
 """
 
 from __future__ import annotations

@@ -13,10 +13,11 @@ from lossdsl.graph.nodes import Graph, Node, Rule
 
 _Attributes = tuple[Hashable, ...]
 
-ELEMENTWISE = frozenset(
-    "add subtract multiply divide power negative exp log sqrt abs tanh sigmoid softplus cosh logcosh relu minimum maximum "
-    "log_sigmoid stop_gradient where compare keep".split()
-)
+ELEMENTWISE = frozenset({
+    "add", "subtract", "multiply", "divide", "power", "negative", "exp", "log", "sqrt", "abs", "tanh", "sigmoid",
+    "softplus", "cosh", "logcosh", "relu", "minimum", "maximum", "log_sigmoid", "stop_gradient", "where", "compare",
+    "keep",
+})  # fmt: skip
 
 
 def _folds(function: Callable[..., float]) -> Rule:
@@ -38,7 +39,7 @@ def _is(node: Node, number: float) -> bool:
     return node.is_constant and node.value == number
 
 
-def _add(graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+def _add(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
     left, right = arguments
     if _is(left, 0):
         return right
@@ -63,11 +64,11 @@ def _multiply(graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node
     return None
 
 
-def _divide(graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+def _divide(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
     return arguments[0] if _is(arguments[1], 1) else None
 
 
-def _negative(graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+def _negative(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
     return arguments[0].arguments[0] if arguments[0].operation == "negative" else None
 
 
@@ -101,7 +102,7 @@ def _log_of_complement(graph: Graph, arguments: tuple[Node, ...], _: _Attributes
     return None
 
 
-def _log_of_exp(graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+def _log_of_exp(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
     return arguments[0].arguments[0] if arguments[0].operation == "exp" else None
 
 
@@ -159,7 +160,7 @@ def _sum_of_negative(graph: Graph, arguments: tuple[Node, ...], attributes: _Att
     return graph.make("negative", graph.make("sum", inner, attributes=attributes, axes=inner.axes - set(over)))
 
 
-def _keep_constant(graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+def _keep_twice(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
     return arguments[0] if arguments[0].operation == "keep" and arguments[0].arguments[1] is arguments[1] else None
 
 
@@ -189,5 +190,5 @@ RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
         ("log of one minus a probability from logits", _log_of_complement),
     ),
     "sum": (("", _sum_of_negative), ("sum over classes of a one-hot target -> gather", _sum_of_one_hot)),
-    "keep": (("", _keep_constant),),
+    "keep": (("", _keep_twice),),
 }

@@ -22,7 +22,7 @@ def lovasz_extension(
     import torch
 
     if mask is not None:
-        # Sorted last with error 0 and label 0, a pixel that does not count changes neither the others' weights nor the sum.
+        # With error 0 and label 0 a pixel is sorted last: it changes neither the weights of the others nor the sum.
         errors, labels = torch.where(mask, errors, 0.0), torch.where(mask, labels, 0.0)
     if per == "batch":
         errors, labels = (value.transpose(0, 1).flatten(1).unsqueeze(0) for value in (errors, labels))

@@ -25,7 +25,7 @@ _OWN = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A loss that is known by name and not yet read: an entry of a .loss file, an entry point, or a local kernel."""
+    """A loss known by name and not yet read: an entry of a .loss file, an entry point, or a local kernel."""
 
     name: str
     namespace: str
@@ -44,20 +44,30 @@ class Registry:
     def _installed(self) -> tuple[Candidate, ...]:
         return tuple(candidate for point in self._points for candidate in _candidates(point))
 
-    def _all(self) -> tuple[Candidate, ...]:
-        installed = self._installed
-        known = {candidate.provider.entry_point for candidate in installed}
-        local = [
+    @cached_property
+    def _by_name(self) -> dict[str, list[Candidate]]:
+        return _grouped(self._installed)
+
+    def _local(self, name: str | None = None) -> tuple[Candidate, ...]:
+        """What this process registered, unless an entry point brings the same function."""
+        return tuple(
             Candidate(kernel.name, kernel.namespace, kernel.provider, kernel)
             for kernel in local_kernels().values()
-            if kernel.provider.entry_point not in known
-        ]
-        return (*installed, *local)
+            if name in (None, kernel.name) and kernel.provider.entry_point not in self._entry_points
+        )
+
+    @cached_property
+    def _entry_points(self) -> frozenset[str]:
+        return frozenset(candidate.provider.entry_point for candidate in self._installed)
+
+    def _all(self) -> tuple[Candidate, ...]:
+        return (*self._installed, *self._local())
 
     def candidates(self, name: str, home: str = BUILT_IN) -> tuple[Candidate, ...]:
-        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first, then everywhere."""
+        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first."""
         namespace, dot, short = name.rpartition(".")
-        matches = tuple(c for c in self._all() if c.name == short and (not dot or c.namespace == namespace))
+        named = [*self._by_name.get(short, ()), *self._local(short)]
+        matches = tuple(c for c in named if not dot or c.namespace == namespace)
         for preferred in (home, BUILT_IN):
             own = tuple(c for c in matches if c.namespace == preferred)
             if own and not dot:

@@ -27,7 +27,7 @@ def check_values(call: Call, ignore_index: int | None, pred: Tensor) -> None:
         hint = f"labels are 0 to {classes - 1}; a label for pixels that do not count is given as ignore_index={wrong}"
         raise fault("LD506", f"`target` has the class index {wrong}, `pred` has {classes} classes", hint)
     if not context.indexed and not (low >= 0 and high <= 1):
-        hint = "labels are 0 and 1, or probabilities between; a label for pixels that do not count is given as ignore_index"
+        hint = "labels are 0 and 1, or between; a label for elements that do not count is given as ignore_index"
         raise fault("LD506", f"`target` has values from {low:g} to {high:g}", hint)
     if context.input == "probs":
         low, high = _range(tensors["pred"], counts.expand_as(tensors["pred"]))

@@ -1,10 +1,11 @@
-"""Graph to torch.fx: each node becomes one call, in order. The result is plain torch code that torch.compile reads whole."""
+"""Graph to torch.fx: each node becomes one call, in order, as plain torch code that torch.compile reads whole."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -100,7 +101,7 @@ def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) ->
             kind = node.operation.removeprefix("reduce_")
             return graph.call_function(ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes))
         case "topk":
-            share: Any = node.attributes[1]
+            share = Fraction(str(node.attributes[1])).limit_denominator(10**9).as_integer_ratio()
             return graph.call_function(ops.topk_mean, (*_with_valid(arguments), _dims(node), share, not node.axes))
         case "any":
             return graph.call_function(ops.any_along, (arguments[0], _dims(node)))
@@ -156,8 +157,7 @@ class KernelCall(nn.Module):
     def forward(self, *arguments: Tensor) -> Tensor:
         tensors: tuple[Tensor, ...] = torch.broadcast_tensors(*arguments[: self.count])  # type: ignore[no-untyped-call]
         keywords: dict[str, Any] = dict(self.words)
-        for name, number in zip(self.numbers, arguments[self.count :], strict=False):
-            keywords[name] = number
+        keywords.update(zip(self.numbers, arguments[self.count :], strict=False))
         if self.masked:
             keywords["mask"] = arguments[-1].expand_as(tensors[0])
         result: Tensor = self.function(*tensors, **keywords)

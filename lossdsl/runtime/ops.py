@@ -1,7 +1,7 @@
 """Operations that torch does not have in the form needed: exact inside their domain, finite at its edge.
 
-`_border(dtype)` is where the edge begins: 1e-19 in float32, 1.5e-154 in float64. At and below it the slope is that of the
-border, so that a gradient points the right way and stays finite.
+`_border(dtype)` is where the edge begins: 1e-19 in float32, 1.5e-154 in float64. At and below it the slope is that of
+the border, so that a gradient points the right way and stays finite.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Log(torch.autograd.Function):
         return x.clamp_min(torch.finfo(x.dtype).tiny).log()
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004 - torch passes it
         ctx.save_for_backward(inputs[0])
 
     @staticmethod
@@ -40,7 +40,7 @@ class _Sqrt(torch.autograd.Function):
         return x.clamp_min(0).sqrt()
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004 - torch passes it
         ctx.save_for_backward(inputs[0])
 
     @staticmethod
@@ -58,7 +58,7 @@ class _Power(torch.autograd.Function):
         return x.clamp_min(0) ** exponent
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004 - torch passes it
         ctx.save_for_backward(*inputs)
 
     @staticmethod
@@ -151,8 +151,8 @@ def softplus(x: Tensor) -> Tensor:
 def log_one_minus_softmax(z: Tensor) -> Tensor:
     """log(1 - softmax(z)) over the class axis, exact where one probability is nearly 1.
 
-    Where a class is not the largest its probability is at most 1/2 and log1p is exact; for the largest, the probabilities
-    of all others are added up instead.
+    Where a class is not the largest its probability is at most 1/2 and log1p is exact; for the largest, the
+    probabilities of all others are added up instead.
     """
     log_p = functional.log_softmax(z, dim=1)
     largest = torch.zeros_like(z, dtype=torch.bool).scatter(1, z.argmax(dim=1, keepdim=True), value=True)
@@ -209,18 +209,22 @@ def extreme(kind: str, x: Tensor, valid: Tensor | None, dims: tuple[int, ...], s
         x = torch.where(valid, x, -math.inf if kind == "max" else math.inf)
     result = function(x, dim=dims, keepdim=True)
     if valid is not None:
-        result = torch.where(torch.isfinite(result), result, torch.zeros_like(result))
+        result = keep(result, any_along(valid, dims))
     return result.reshape(()) if scalar else result
 
 
-def topk_mean(x: Tensor, valid: Tensor | None, dims: tuple[int, ...], share: float, scalar: bool) -> Tensor:
-    """Mean over the largest ceil(share * n) of the n elements that count along `dims`; 0 where none does."""
+def topk_mean(x: Tensor, valid: Tensor | None, dims: tuple[int, ...], share: tuple[int, int], scalar: bool) -> Tensor:
+    """Mean over the largest ceil(share * n) of the n elements that count along `dims`; 0 where none does.
+
+    share: numerator and denominator, because 0.6 * 25 is more than 15 in floating point.
+    """
     kept = [dim for dim in range(3) if dim not in dims]
     shape = [x.shape[dim] if dim in kept else 1 for dim in range(3)]
     rows = _rows(x, kept, dims)
     counts = torch.ones_like(rows, dtype=torch.bool) if valid is None else _rows(valid.expand_as(x), kept, dims)
     ordered, order = torch.where(counts, rows, -math.inf).sort(dim=-1, descending=True)
-    wanted = (counts.sum(-1, keepdim=True) * share).ceil()
+    numerator, denominator = share
+    wanted = (-(-numerator * counts.sum(-1, keepdim=True) // denominator)).clamp_min(1)
     chosen = (torch.arange(rows.shape[-1], device=x.device) < wanted) & counts.gather(-1, order)
     result = keep(ordered, chosen).sum(-1) / chosen.sum(-1).clamp_min(1)
     return result.reshape(()) if scalar else result.reshape(shape)
@@ -229,4 +233,4 @@ def topk_mean(x: Tensor, valid: Tensor | None, dims: tuple[int, ...], share: flo
 def _rows(x: Tensor, kept: list[int], dims: tuple[int, ...]) -> Tensor:
     """The elements to be ordered in the last axis, one row for each combination of the others."""
     moved = x.permute(*kept, *dims)
-    return moved.reshape(*moved.shape[: len(kept)], -1)
+    return moved.flatten(len(kept))

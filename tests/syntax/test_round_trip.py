@@ -102,8 +102,8 @@ def chains(
 
 def compounds(inner: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tree.Expression]:
     operands = st.lists(inner, max_size=3).map(tuple)
-    keywords = st.lists(st.builds(tree.Keyword, words, inner), max_size=2, unique_by=lambda keyword: keyword.name).map(
-        tuple
+    keywords = st.lists(st.builds(tree.Keyword, words, inner), max_size=2).map(
+        lambda found: tuple({keyword.name: keyword for keyword in found}.values())
     )
     comparisons = st.builds(tree.Comparison, st.sampled_from(["<", ">", "<=", ">=", "==", "!="]), inner, inner)
     return st.one_of(

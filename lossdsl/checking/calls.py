@@ -1,0 +1,99 @@
+"""Calls of the language's own functions: arithmetic, where, clamp and reductions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lossdsl.checking.resolved import Apply, Origin, ParameterOf, Reduction, Resolved, Where, Word
+from lossdsl.checking.vocabulary import AXES, FUNCTIONS
+from lossdsl.errors import nearest
+from lossdsl.syntax import tree
+
+if TYPE_CHECKING:
+    from lossdsl.checking.scope import Scope
+
+
+def function_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+    name = node.function.text
+    least, most = FUNCTIONS[name]
+    if name == "clamp":
+        return _clamp(scope, node, origin)
+    if node.keywords:
+        return scope.wrong(node.keywords[0], "LD203", f"`{name}` has no parameter `{node.keywords[0].name}`")
+    if not least <= len(node.arguments) <= (most or len(node.arguments)):
+        wanted = f"{least}" if most == least else f"at least {least}"
+        return scope.wrong(node, "LD202", f"`{name}` takes {wanted} argument{'s' * (wanted != '1')}")
+    arguments = tuple(scope.expression(argument) for argument in node.arguments)
+    if name not in ("min", "max"):
+        return Apply(name, arguments, origin)
+    result, *rest = arguments
+    for argument in rest:
+        result = Apply({"min": "minimum", "max": "maximum"}[name], (result, argument), origin)
+    return result
+
+
+def _clamp(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+    """`clamp(x, min=0, max=1)`: either bound may be left out."""
+    bounds = {keyword.name: keyword.value for keyword in node.keywords}
+    if len(node.arguments) != 1 or not bounds or not bounds.keys() <= {"min", "max"}:
+        return scope.wrong(node, "LD202", "clamp takes one value and min=, max= or both", "clamp(x, min=0, max=1)")
+    result = scope.expression(node.arguments[0])
+    for bound, function in (("min", "maximum"), ("max", "minimum")):
+        if bound in bounds:
+            result = Apply(function, (result, scope.expression(bounds[bound])), origin)
+    return result
+
+
+def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+    if len(node.arguments) != 3 or node.keywords or not isinstance(node.arguments[0], tree.Comparison):
+        hint = "where(condition, value_if_true, value_if_false), the condition a comparison such as y > 0.5"
+        return scope.wrong(node, "LD202", "where takes a comparison and two values", hint)
+    condition, chosen, otherwise = node.arguments
+    assert isinstance(condition, tree.Comparison)
+    left, right = scope.expression(condition.left), scope.expression(condition.right)
+    return Where(condition.operator, left, right, scope.expression(chosen), scope.expression(otherwise), origin)
+
+
+def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+    kind = node.function.text
+    allowed = {"over", "per"} | ({"count"} if kind == "mean" else set()) | ({"share"} if kind == "topk" else set())
+    given = {keyword.name: keyword for keyword in node.keywords}
+    for keyword in node.keywords:
+        if keyword.name not in allowed:
+            hint = nearest(keyword.name, allowed) or f"parameters: {', '.join(sorted(allowed))}"
+            return scope.wrong(keyword, "LD203", f"`{kind}` has no parameter `{keyword.name}`", hint)
+    if len(node.arguments) != 1:
+        return scope.wrong(node, "LD202", f"`{kind}` takes one value", f"{kind}(value, over=pixel)")
+    if kind == "topk" and "share" not in given:
+        return scope.wrong(node, "LD202", "topk needs share=, the part of the elements to keep", "topk(x, share=0.1)")
+    if {"over", "per"} <= given.keys():
+        return scope.wrong(given["per"], "LD203", "over and per exclude each other")
+    inside = replace(scope, tensors=True)
+    per = given.get("per")
+    return Reduction(
+        kind=kind,
+        value=inside.expression(node.arguments[0]),
+        over=_axes(scope, given["over"]) if "over" in given else None,
+        per=_per(scope, per.value) if per else None,
+        count=inside.expression(given["count"].value) if "count" in given else None,
+        share=scope.expression(given["share"].value) if "share" in given else None,
+        origin=origin,
+    )
+
+
+def _per(scope: Scope, value: tree.Expression) -> Resolved:
+    chosen = replace(scope, words=frozenset({"image", "batch"}), choosing=True).expression(value)
+    if isinstance(chosen, ParameterOf) or (isinstance(chosen, Word) and chosen.text in ("image", "batch")):
+        return chosen
+    return scope.wrong(value, "LD205", "`per` takes one of: image, batch")
+
+
+def _axes(scope: Scope, keyword: tree.Keyword) -> tuple[str, ...]:
+    value = keyword.value
+    items = value.items if isinstance(value, tree.Listing) else (value,)
+    axes = tuple(item.text for item in items if isinstance(item, tree.Name) and item.text in AXES)
+    if len(axes) != len(items) or not axes:
+        wrong = next((item for item in items if not isinstance(item, tree.Name) or item.text not in AXES), value)
+        scope.report(wrong, "LD205", f"`{wrong}` is not an axis", f"axes are {', '.join(AXES)}, or a list of them")
+    return tuple(axis for axis in AXES if axis in axes)

@@ -1,0 +1,248 @@
+"""What the names in one text mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from lossdsl.checking.arguments import bind_parameters
+from lossdsl.checking.bindings import cycle
+from lossdsl.checking.calls import function_call, reduction_call, where_call
+from lossdsl.checking.resolved import (
+    Apply,
+    Body,
+    CaseBody,
+    Chain,
+    Constant,
+    Learned,
+    Local,
+    Origin,
+    ParameterOf,
+    Resolved,
+    ScalarOf,
+    TensorOf,
+    Use,
+    Word,
+)
+from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, REDUCTIONS, RESERVED, SCALARS, TENSORS
+from lossdsl.errors import Diagnostic, LossError, Source, nearest
+from lossdsl.registry.discover import BUILT_IN, Registry
+from lossdsl.registry.model import Formula, Loss, full_name
+from lossdsl.spec.model import NamedExpression, Sourced
+from lossdsl.syntax import tree
+
+_NO_SOURCE = Source("")
+_ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one resolution gathers: findings, and the bodies of the formulas that are used."""
+
+    registry: Registry
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    bodies: dict[str, Body] = field(default_factory=dict)
+    open: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the names in one text mean.
+
+    words: choices that may stand here. choosing: nothing but a choice may. tensors: an unknown name is a tensor that
+    the caller passes; in_binding: it is one unless it looks like a misspelt loss. home: the namespace looked in first.
+    """
+
+    memory: Memory
+    names: frozenset[str] = frozenset()
+    parameters: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+    home: str = BUILT_IN
+    source: Source = _NO_SOURCE
+    tensors: bool = False
+    choosing: bool = False
+    in_binding: bool = False
+
+    def of(self, written: Sourced) -> Resolved:
+        return replace(self, source=written.source).expression(written.expression)
+
+    def binding(self, definition: NamedExpression) -> Resolved:
+        """The value of `name = value`."""
+        scope = replace(self, source=definition.value.source)
+        value = definition.value.expression
+        if definition.name in RESERVED or self.is_loss(definition.name):
+            kind = "a loss" if self.is_loss(definition.name) else "a word of the language"
+            scope.report(value, "LD206", f"`{definition.name}` is {kind} already", "choose another name")
+        if isinstance(value, tree.Call) and value.function.text == "learn":
+            return scope._learned(definition.name, value)
+        return replace(scope, in_binding=True).expression(value)
+
+    def expression(self, node: tree.Expression) -> Resolved:
+        origin = Origin(self.source, node.span)
+        match node:
+            case tree.Number():
+                return Constant(node.value, origin)
+            case tree.Name():
+                return self._name(node, origin)
+            case tree.Negative():
+                return Apply("negative", (self.expression(node.operand),), origin)
+            case tree.Power():
+                return Apply("power", (self.expression(node.base), self.expression(node.exponent)), origin)
+            case tree.Sum() | tree.Product():
+                return self._chain(node, origin)
+            case tree.Call():
+                return self._call(node, origin)
+            case tree.Comparison():
+                return self.wrong(node, "LD104", "a comparison stands only as the first argument of where")
+            case tree.Listing():
+                return self.wrong(node, "LD208", "a list stands only as the value of a parameter")
+
+    def _chain(self, node: tree.Sum | tree.Product, origin: Origin) -> Resolved:
+        first, *rest = node.parts
+        operands = tuple((_ARITHMETIC[part.operator], self.expression(part.operand)) for part in rest)
+        return Chain(self.expression(first.operand), operands, origin)
+
+    def _name(self, node: tree.Name, origin: Origin) -> Resolved:
+        name = node.text
+        if name in self.parameters:
+            return ParameterOf(name, origin)
+        if name in self.names:
+            return Local(name, origin)
+        if name in TENSORS:
+            return TensorOf(name, origin)
+        if name in SCALARS:
+            return ScalarOf(name, origin)
+        if name == "inf":
+            return Constant(float("inf"), origin)
+        if name in self.words or self.choosing:
+            return Word(name, origin)
+        if name in FUNCTIONS or name in REDUCTIONS or name in COMBINATORS:
+            return self.wrong(node, "LD202", f"`{name}` is a function", f"write {name}(...)")
+        loss = self._loss(node)
+        if loss:
+            return self._use(loss, tree.Call(node, (), (), node.span), origin)
+        return self._unknown(node, origin)
+
+    def _unknown(self, node: tree.Name, origin: Origin) -> Resolved:
+        """A word that names nothing: a tensor where one can stand, else a misspelt loss."""
+        known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS}
+        hint = nearest(node.text, known)
+        if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
+            return TensorOf(node.text, origin)
+        hint = hint or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
+        return self.wrong(node, "LD201", f"unknown loss `{node.text}`", hint)
+
+    def _call(self, node: tree.Call, origin: Origin) -> Resolved:
+        name = node.function.text
+        if name in ("min", "max") and len(node.arguments) == 1:
+            return reduction_call(self, node, origin)
+        if name == "where":
+            return where_call(self, node, origin)
+        if name in FUNCTIONS:
+            return function_call(self, node, origin)
+        if name in REDUCTIONS:
+            return reduction_call(self, node, origin)
+        if name == "learn":
+            return self.wrong(node, "LD207", "learn needs a name of its own", "s = learn(0) on a line before")
+        if name in COMBINATORS:
+            return self.wrong(node, "LD209", f"`{name}` is not available yet")
+        if name in self.names or name in TENSORS or name in SCALARS or name in self.parameters:
+            return self.wrong(node, "LD202", f"`{name}` is a value; it takes no brackets", f"write {name}")
+        loss = self._loss(node.function)
+        if loss:
+            return self._use(loss, node, origin)
+        known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS}
+        hint = nearest(name, known) or "lossdsl list shows all losses"
+        return self.wrong(node.function, "LD201", f"unknown loss or function `{name}`", hint)
+
+    def _use(self, loss: Loss, node: tree.Call, origin: Origin) -> Resolved:
+        if isinstance(loss, Formula):
+            self._read_body(loss)
+        tensors = tuple(replace(self, tensors=True).expression(argument) for argument in node.arguments)
+        limit = 2 if isinstance(loss, Formula) else max(2, len(loss.inputs))
+        if len(tensors) > limit:
+            text = f"`{loss.name}` takes at most {limit} tensors: {loss.name}(prediction, target)"
+            return self.wrong(node.arguments[limit], "LD202", text, "parameters are written name=value")
+        parameters, reduction, faults = bind_parameters(
+            loss,
+            node,
+            lambda value, words: replace(self, words=words, choosing=bool(words)).expression(value),
+            self.source,
+        )
+        self.memory.diagnostics.extend(faults)
+        return Use(loss, tensors, parameters, reduction, origin)
+
+    def _read_body(self, loss: Formula) -> None:
+        """Look up the names in a definition's own text, once."""
+        memory, key = self.memory, full_name(loss)
+        if key in memory.bodies or key in memory.open:
+            if key in memory.open:
+                memory.diagnostics.append(
+                    Diagnostic("LD210", f"`{loss.name}` is defined by itself", loss.source, loss.declaration.span)
+                )
+            return
+        memory.open.append(key)
+        declaration = loss.declaration
+        scope = Scope(
+            memory,
+            names=frozenset(binding.name for binding in declaration.bindings),
+            parameters=frozenset(parameter.name for parameter in declaration.parameters),
+            words=frozenset(word for parameter in declaration.parameters for word in parameter.words),
+            home=loss.namespace,
+            source=loss.source,
+        )
+        inside = replace(scope, tensors=True)
+        bindings = {binding.name: inside.expression(binding.value) for binding in declaration.bindings}
+        report_cycle(memory, bindings)
+        cases = tuple(CaseBody(case.tasks, scope.expression(case.expression)) for case in declaration.cases)
+        memory.open.pop()
+        memory.bodies[key] = Body(tuple(bindings.items()), cases)
+
+    def _learned(self, name: str, call: tree.Call) -> Resolved:
+        value = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None
+        number = -value.operand.value if _is_negative_number(value) else getattr(value, "value", None)  # type: ignore[union-attr]
+        if not isinstance(number, float):
+            return self.wrong(call, "LD207", "learn takes the number to start from", f"{name} = learn(0)")
+        return Learned(name, number, Origin(self.source, call.span))
+
+    def is_loss(self, name: str) -> bool:
+        return bool(self.memory.registry.candidates(name, self.home))
+
+    def _loss(self, node: tree.Name) -> Loss | None:
+        """The loss of this name, None if there is none. Clashes and broken plugins are reported."""
+        found = self.memory.registry.candidates(node.text, self.home)
+        if len(found) > 1:
+            owners = " and ".join(f"{c.provider} ({c.namespace}.{c.name})" for c in found)
+            hint = f"write {' or '.join(f'{c.namespace}.{c.name}' for c in found)}"
+            self.report(node, "LD601", f"`{node.text}` comes from {owners}", hint)
+        if not found:
+            return None
+        try:
+            return self.memory.registry.load(found[0])
+        except LossError as error:
+            here = Origin(self.source, node.span)
+            self.memory.diagnostics.extend(
+                d if d.source else here.says("LD602", d.message, d.hint) for d in error.diagnostics
+            )
+            return None
+
+    def report(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> None:
+        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint))
+
+    def wrong(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> Resolved:
+        """Report, and stand in for the value so that the rest is still checked."""
+        self.report(node, code, message, hint)
+        return Constant(1.0, Origin(self.source, node.span))
+
+
+def _is_negative_number(node: tree.Expression | None) -> bool:
+    return isinstance(node, tree.Negative) and isinstance(node.operand, tree.Number)
+
+
+def report_cycle(memory: Memory, bindings: Mapping[str, Resolved]) -> None:
+    names = cycle(bindings)
+    if names:
+        shown = " -> ".join(names)
+        memory.diagnostics.append(
+            bindings[names[0]].origin.says("LD210", f"the names are defined by each other: {shown}")
+        )
