@@ -116,6 +116,7 @@ class Diagnostic:
         text = self.source.line(line).rstrip("\r")
         stop = end_column if end_line == line else len(text) + 1
         shown, start = _window(text, column - 1)
+        shown = "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in shown)
         width = max(1, min(stop - column, start + len(shown) - column + 1))
         pad = "".join("\t" if character == "\t" else " " for character in shown[: column - 1 - start])
         return (f"    {shown}", f"    {pad}^{'~' * (width - 1)}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lossdsl.api.explaining import explain_spec
+from lossdsl.api.explaining import explain_spec, formula_text
 from lossdsl.api.options import merged
 from lossdsl.api.reports import Report, in_reading_order
 from lossdsl.checking.facts import Facts, facts_of
@@ -77,6 +77,8 @@ def load(path: str | os.PathLike[str], key: str = "loss", **overrides: Any) -> L
     Raises:
         ConfigError, FormulaError: with file, line and column of all that is wrong.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ConfigError([Diagnostic("LD405", f"load takes the path of a file, got {type(path).__name__}")])
     return _module(read_file(path, key), overrides)
 
 
@@ -147,15 +149,13 @@ def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:
     spec, objective, facts = _study(reading, given).outcome()
     from lossdsl.runtime.loss import Loss
 
-    return Loss(objective, facts, spec.options, " + ".join(f"{t.weight.expression}*{t.name}" for t in terms_of(spec)))
+    return Loss(objective, facts, spec.options, formula_text(spec))
 
 
 def _read(source: str | os.PathLike[str] | Mapping[str, Any], key: str) -> Reading:
-    if isinstance(source, Mapping):
-        return read_mapping(source, key)
-    if isinstance(source, os.PathLike) or _is_path(source):
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_path(source)):
         return read_file(source, key)
-    return read_formula(source)
+    return read_formula(source) if isinstance(source, str) else read_mapping(source, key)
 
 
 def _is_path(text: str) -> bool:

@@ -13,13 +13,14 @@ from lossdsl.graph.tasks import likely_context, working_tasks
 from lossdsl.registry.model import Kernel, Loss, full_name
 from lossdsl.spec.model import Options, Spec, Task, TermSpec
 from lossdsl.syntax.printing import text
+from lossdsl.syntax.tree import Name, Part, Product, Sum
 
 
 def explain_spec(spec: Spec, terms: tuple[TermSpec, ...], objective: Objective, facts: Facts) -> str:
     """The explanation of a loss that has no faults."""
     tasks = working_tasks(objective, facts, spec.options)
     sections = [
-        _formula(spec),
+        formula_text(spec),
         _terms(terms),
         _needs(facts, tasks),
         *(show_loss(loss) for loss in facts.losses),
@@ -53,11 +54,13 @@ def _text(loss: Loss) -> str:
     return text(loss.declaration)
 
 
-def _formula(spec: Spec) -> str:
+def formula_text(spec: Spec) -> str:
+    """The loss as a formula: as it was written, or the weighted sum of its terms."""
     lines = [f"{definition.name} = {definition.value.expression}" for definition in spec.definitions]
     if spec.total:
-        lines.append(str(spec.total.expression))
-    return "\n".join(lines)
+        return "\n".join([*lines, str(spec.total.expression)])
+    summands = (Part("+", Product((Part("*", t.weight.expression), Part("*", Name(t.name))))) for t in spec.terms)
+    return "\n".join([*lines, text(Sum(tuple(summands)))])
 
 
 def _terms(terms: tuple[TermSpec, ...]) -> str:

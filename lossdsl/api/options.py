@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any
 
 from lossdsl.errors import ConfigError, Diagnostic, nearest
@@ -23,6 +24,8 @@ def merged(base: Options, given: Mapping[str, Any]) -> Options:
         raise ConfigError(faults)
     values = {name: getattr(base, name) for name in _NAMES}
     values |= {name: value for name, value in given.items() if value is not None}
+    if values["ignore_index"] is not None:
+        values["ignore_index"] = int(values["ignore_index"])
     if values["class_weight"] is not None:
         values["class_weight"] = tuple(float(weight) for weight in values["class_weight"])
     return Options(**values)
@@ -35,7 +38,7 @@ def _faults(name: str, value: Any) -> Iterable[Diagnostic]:
             hint = nearest(value, _CHOICES[name]) if isinstance(value, str) else None
             yield Diagnostic("LD405", f"{name}={value!r} is not one of: {allowed}", hint=hint)
     elif name == "ignore_index":
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, Integral):
             yield Diagnostic("LD405", f"ignore_index={value!r} is not a whole number")
     elif name == "class_weight":
         yield from _weight_faults(value)

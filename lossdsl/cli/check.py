@@ -35,6 +35,9 @@ def check(
     lossdsl check a.yaml b.yaml --key train.loss --task multiclass
     echo "bce + dice" | lossdsl check - --format json
 
+    With --format json: {"ok": true or false, "diagnostics": [...]}, each diagnostic with code, severity, message,
+    file, line, column, end_line, end_column and hint, null where there is none. Lines and columns count from 1.
+
     Exit status: 0 nothing found, 1 something found, 2 wrong use or a FILE that cannot be opened.
     """
     findings = [_findings(given, key, task, input) for given in gather(files, formulas)]

@@ -9,6 +9,7 @@ from typing import Any
 from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
+from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.errors import LossError
 from lossdsl.graph.tasks import working_tasks
 from lossdsl.registry.discover import Candidate, Registry
@@ -58,8 +59,8 @@ def know(name: str, candidate: Candidate, registry: Registry) -> Known:
 
 
 def signature(loss: Loss) -> str:
-    """`fp_weight=0.5, smooth=1`: what a call may write, with the defaults."""
-    tensors = loss.inputs if isinstance(loss, Kernel) else ()
+    """`fp_weight=0.5, smooth=1`: what a call may write, with the defaults, and the tensors that it must write."""
+    tensors = loss.inputs if isinstance(loss, Kernel) and not set(loss.inputs) <= set(TENSORS) else ()
     return ", ".join([*tensors, *(f"{parameter.name}={parameter.default}" for parameter in loss.parameters)])
 
 

@@ -34,7 +34,7 @@ def list_losses(form: str) -> None:
 def _row(known: Known) -> tuple[str, ...]:
     provider = provider_text(known.candidate.provider)
     if known.loss is None:
-        return (known.name, "-", "-", "-", _one_line(f"cannot be used: {known.error}"), provider)
+        return (known.name, _one_line(f"cannot be used: {known.error} (from {provider})"))
     loss = known.loss
     first_sentence = _one_line(loss.documentation.summary).partition(". ")[0].removesuffix(".")
     return (
@@ -42,8 +42,8 @@ def _row(known: Known) -> tuple[str, ...]:
         signature(loss) or "-",
         str(loss.range),
         ", ".join(known.tasks) or "-",
+        first_sentence or "-",
         provider,
-        first_sentence,
     )
 
 

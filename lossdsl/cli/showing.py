@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import click
 
@@ -11,7 +12,7 @@ from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, REDUCTIONS
 from lossdsl.cli.findings import as_text
 from lossdsl.cli.known import Known, know, record
 from lossdsl.cli.status import FINDINGS
-from lossdsl.errors import Diagnostic, LossError, nearest
+from lossdsl.errors import Diagnostic, LossError, PluginError, nearest
 from lossdsl.registry.discover import Registry, default_registry
 
 
@@ -24,7 +25,7 @@ def show(ctx: click.Context, name: str, form: str) -> None:
 
     \b
     lossdsl show dice
-    lossdsl show plugin.loss --format json
+    lossdsl show lossdsl.dice --format json
 
     A name that is not known, or cannot be loaded, gives exit status 1 and the reason on stderr.
     """
@@ -43,10 +44,13 @@ def _find(name: str, registry: Registry) -> Known:
     if not found:
         raise LossError([_unknown(name, registry)])
     if len(found) > 1:
-        owners = " and ".join(str(candidate.provider) for candidate in found)
+        owners = " and ".join(dict.fromkeys(str(candidate.provider) for candidate in found))
         choices = " or ".join(f"{candidate.namespace}.{candidate.name}" for candidate in found)
         raise LossError([Diagnostic("LD601", f"`{name}` comes from {owners}", hint=f"write {choices}")])
-    return know(name, found[0], registry)
+    try:
+        return know(name, found[0], registry)
+    except PluginError as error:
+        raise LossError([replace(diagnostic, code="LD602") for diagnostic in error.diagnostics]) from error
 
 
 def _unknown(name: str, registry: Registry) -> Diagnostic:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 _GAP = "  "
 _LEAST = 16  # characters of a column below which the last column goes, to leave room for the others
-_CUT = "..."
+_DOTS = "..."
 
 
 def terminal_width() -> int | None:
@@ -17,14 +17,28 @@ def terminal_width() -> int | None:
 
 
 def aligned(rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
-    """One line for each row. Lines longer than `width` are cut: the widest columns first, the first column last."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """One line for each row. Lines longer than `width` are cut: the widest columns first, the first column last.
+
+    The last cell of a row with fewer cells than others runs on over their columns.
+    """
+    columns = max(map(len, rows), default=0)
+    widths = [max(map(len, column)) for column in zip(*(row for row in rows if len(row) == columns), strict=True)]
+    if rows:
+        widths[0] = max(len(row[0]) for row in rows)
     if width:
         while len(widths) > 1 and _line(min(space, _LEAST) for space in widths) > width:
             widths.pop()
         _narrow(widths, width)
-    lines = (_GAP.join(_cell(cell, space) for cell, space in zip(row, widths, strict=False)) for row in rows)
-    return [line.rstrip()[:width] for line in lines]
+    return [_cut(_row(row, widths, short=len(row) < columns), width) for row in rows]
+
+
+def _row(row: Sequence[str], widths: Sequence[int], *, short: bool) -> str:
+    own = [*widths[: len(row) - 1], len(row[-1])] if short else widths
+    return _GAP.join(_cut(cell, space).ljust(space) for cell, space in zip(row, own, strict=False)).rstrip()
+
+
+def _cut(text: str, space: int | None) -> str:
+    return text if space is None or len(text) <= space else text[: max(0, space - len(_DOTS))] + _DOTS[:space]
 
 
 def _line(widths: Iterable[int]) -> int:
@@ -37,8 +51,3 @@ def _narrow(widths: list[int], width: int) -> None:
     others = range(1, len(widths))
     while _line(widths) > width and max(widths[1:], default=0) > _LEAST:
         widths[max(others, key=widths.__getitem__)] -= 1
-
-
-def _cell(text: str, space: int) -> str:
-    shown = text if len(text) <= space else text[: space - len(_CUT)] + _CUT
-    return shown.ljust(space)

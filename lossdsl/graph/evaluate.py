@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
-from typing import Any
-
 from lossdsl.checking.resolved import (
     Apply,
     Chain,
@@ -27,12 +23,8 @@ from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import AXES, Graph, Node
 from lossdsl.graph.reductions import Reducer
-from lossdsl.graph.rewrites import RULES
+from lossdsl.graph.rewrites import COMPARISONS, RULES
 from lossdsl.graph.uses import use_loss
-
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
-}  # fmt: skip
 
 
 class Evaluator:
@@ -180,7 +172,7 @@ class Evaluator:
 
     def _decided(self, expression: Where, left: Value, right: Value) -> bool | None:
         """The outcome of a comparison of words or constants, None when it depends on the data."""
-        compare = _COMPARISONS[expression.comparison]
+        compare = COMPARISONS[expression.comparison]
         if isinstance(left, str) or isinstance(right, str):
             if expression.comparison not in ("==", "!="):
                 raise Fault(expression.origin.says("LD205", "words are compared with == or !="))

@@ -7,12 +7,17 @@ shown by `explain`; unnamed ones are plain arithmetic.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Hashable
+from typing import Any
 
 from lossdsl.graph.nodes import Graph, Node, Rule
 
 _Attributes = tuple[Hashable, ...]
 
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
 ELEMENTWISE = frozenset({
     "add", "subtract", "multiply", "divide", "power", "negative", "exp", "log", "sqrt", "abs", "tanh", "sigmoid",
     "softplus", "cosh", "logcosh", "relu", "minimum", "maximum", "log_sigmoid", "stop_gradient", "where", "compare",
@@ -77,6 +82,20 @@ def _power(graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | 
     if _is(exponent, 1):
         return base
     return graph.constant(1.0) if _is(exponent, 0) else None
+
+
+def _compare(graph: Graph, arguments: tuple[Node, ...], attributes: _Attributes) -> Node | None:
+    if not all(argument.is_constant for argument in arguments):
+        return None
+    left, right = arguments
+    return graph.constant(float(COMPARISONS[str(attributes[0])](left.value, right.value)))
+
+
+def _where(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+    condition, chosen, otherwise = arguments
+    if not condition.is_constant:
+        return None
+    return chosen if condition.value else otherwise
 
 
 def _log_of_probability(graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
@@ -171,6 +190,8 @@ RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     "divide": (("", _folds(lambda a, b: a / b)), ("", _divide)),
     "power": (("", _folds(lambda a, b: a**b)), ("", _power)),
     "negative": (("", _folds(lambda a: -a)), ("", _negative)),
+    "compare": (("", _compare),),
+    "where": (("", _where),),
     "exp": (("", _folds(math.exp)),),
     "sqrt": (("", _folds(math.sqrt)),),
     "abs": (("", _folds(abs)),),

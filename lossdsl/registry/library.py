@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from lossdsl.errors import PluginError, Source
+from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
 from lossdsl.registry.model import Documentation, Formula, Provider
 from lossdsl.syntax.parse import parse_library
 
@@ -48,7 +48,10 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
 
 def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
     """The definition as a loss. Raises FormulaError at the place in the .loss file."""
-    (declaration,) = parse_library(entry.source)
+    declaration, *more = parse_library(entry.source)
+    if more:
+        message = f"`loss {more[0].name}` must stand at the start of a line"
+        raise FormulaError([Diagnostic("LD109", message, entry.source, more[0].span)])
     return Formula(
         entry.name, namespace, declaration, read_comment(entry.comment), provider=provider, source=entry.source
     )

@@ -6,11 +6,15 @@ import torch
 from torch import Tensor
 
 from lossdsl.graph.context import Context
+from lossdsl.runtime import ops
 from lossdsl.runtime.layout import Call, fault
 
 
-def check_values(call: Call, ignore_index: int | None, pred: Tensor) -> None:
-    """Raise InputError when labels or probabilities are out of range. Elements that do not count are not looked at."""
+def check_values(call: Call, ignore_index: int | None, pred: Tensor, mask: Tensor | None) -> None:
+    """Raise InputError when a mask, labels or probabilities are out of range, where elements count."""
+    if mask is not None and mask.dtype != torch.bool and not ((mask == 0) | (mask == 1)).all():
+        hint = "a weight for each pixel is a tensor by name, as in mean(w*bce(reduction=none))"
+        raise fault("LD506", "`mask` has values other than 0 and 1", hint)
     context, tensors = Context(*call.key), call.tensors
     if context.task == "regression" or pred.numel() == 0:
         return
@@ -19,7 +23,7 @@ def check_values(call: Call, ignore_index: int | None, pred: Tensor) -> None:
     if "mask" in tensors:
         counts = counts & tensors["mask"].expand_as(target)
     if ignore_index is not None:
-        counts = counts & (target != ignore_index)
+        counts = counts & ops.differs(target, ignore_index)
     low, high = _range(target, counts)
     classes = tensors["pred"].shape[1]
     if context.indexed and not (low >= 0 and high < classes):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lossdsl.errors import Diagnostic, InputError
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -36,12 +37,12 @@ def shape(tensor: Tensor) -> str:
 def decide_task(pred: Tensor, target: Tensor, raw_only: bool) -> str:
     """The task of a call whose task is not given.
 
-    A target without the class axis, of integers: multiclass. Equal shapes: regression for a formula that reads only the
-    raw prediction and target; multilabel for (N, C, H, W, ...) with C > 1; binary otherwise.
+    Regression for a formula that reads only the raw prediction and target. For others a target without the class axis:
+    multiclass; equal shapes: multilabel for (N, C, H, W, ...) with C > 1, binary otherwise.
     """
-    if raw_only and pred.shape == target.shape:
+    if raw_only:
         return "regression"
-    if target.ndim == pred.ndim - 1 and not target.dtype.is_floating_point and target.dtype != torch.bool:
+    if pred.ndim >= 2 and pred.shape[1] > 1 and target.shape == (pred.shape[0], *pred.shape[2:]):
         return "multiclass"
     return "multilabel" if pred.ndim >= 4 and pred.shape[1] > 1 and pred.shape == target.shape else "binary"
 
@@ -68,12 +69,12 @@ def arrange(
     tensors = {"pred": _flat(pred, full), "target": _flat(target, (full[0], 1, *spatial) if indexed else full)}
     mask_axes: tuple[str, ...] | None = None
     if mask is not None:
-        tensors["mask"], mask_axes = _mask(mask, pred, full, indexed)
+        tensors["mask"], mask_axes = _mask(mask, pred, full, task in ("multilabel", "regression"))
     elif pred.numel() == 0:
         # An empty batch is a batch in which nothing counts.
         tensors["mask"], mask_axes = torch.ones_like(tensors["pred"][:, :1], dtype=torch.bool), ("batch", "pixel")
     if class_weight is not None:
-        tensors["class_weight"] = _class_weight(class_weight, full[1])
+        tensors["class_weight"] = _class_weight(class_weight, pred, full)
     named = []
     for name, tensor in sorted(extra.items()):
         tensors[f"tensor:{name}"], axes = _named(name, tensor, pred, full)
@@ -87,8 +88,8 @@ def check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapp
     for name, value in {"pred": pred, **others}.items():
         if not isinstance(value, Tensor):
             raise fault("LD501", f"`{name}` is {type(value).__name__}, not a torch tensor")
-    if not pred.dtype.is_floating_point:
-        raise fault("LD503", f"`pred` has dtype {pred.dtype}; logits and probabilities are floating point")
+    if pred.dtype not in _FLOATS:
+        raise fault("LD503", f"`pred` has dtype {pred.dtype}; logits and probabilities are float16 to float64")
     for name, value in others.items():
         if value.device != pred.device:
             raise fault("LD504", f"`pred` is on {pred.device}, `{name}` on {value.device}")
@@ -124,7 +125,7 @@ def _expected(pred: Tensor) -> str:
 def _shape_hint(task: str, pred: Tensor, target: Tensor) -> str | None:
     if task == "multiclass":
         return f"class indices have shape {_expected(pred)}, probabilities the shape of pred"
-    if target.ndim == pred.ndim - 1 and pred.shape[1] == 1:
+    if target.ndim == pred.ndim - 1 and pred.shape[1:2] == (1,):
         return "add the class axis: target.unsqueeze(1)"
     if pred.ndim == target.ndim - 1 and target.shape[1] == 1:
         return "add the class axis: pred.unsqueeze(1)"
@@ -140,11 +141,11 @@ def _flat(tensor: Tensor, full: tuple[int, ...]) -> Tensor:
     return tensor.unsqueeze(-1) if tensor.ndim == 2 else tensor.flatten(2)
 
 
-def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], indexed: bool) -> tuple[Tensor, tuple[str, ...]]:
+def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], by_class: bool) -> tuple[Tensor, tuple[str, ...]]:
     """A mask of (N, *spatial) or what broadcasts to it; of pred's own shape when each class has its own elements."""
     counted = mask if mask.dtype == torch.bool else mask != 0
     pixels = (full[0], *full[2:])
-    if mask.shape == pred.shape and len(full) == pred.ndim and full[1] > 1 and not indexed:
+    if mask.shape == pred.shape and len(full) == pred.ndim and full[1] > 1 and by_class:
         return _flat(counted, full), ("batch", "class", "pixel")
     if mask.ndim == len(full) and mask.shape[1] == 1:
         counted = counted.squeeze(1)
@@ -158,9 +159,14 @@ def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], indexed: bool) -> t
     return _flat(counted.unsqueeze(1), (full[0], 1, *full[2:])), ("batch", "pixel")
 
 
-def _class_weight(weight: Tensor, classes: int) -> Tensor:
+def _class_weight(weight: Tensor, pred: Tensor, full: tuple[int, ...]) -> Tensor:
+    classes = full[1]
     if weight.numel() != classes:
-        raise fault("LD502", f"`class_weight` has {weight.numel()} weights, `pred` has {classes} classes")
+        pair = f"`class_weight` has shape {shape(weight)}, `pred` {shape(pred)}"
+        raise fault("LD502", f"{pair}: {weight.numel()} weights for {classes} class{'es' * (classes != 1)}")
+    if weight.device != pred.device:
+        hint = "loss.to(pred.device) moves the weights"
+        raise fault("LD504", f"`pred` is on {pred.device}, `class_weight` on {weight.device}", hint)
     return weight.view(1, -1, 1)
 
 

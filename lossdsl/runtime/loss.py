@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
-from lossdsl.graph.build import build
+from lossdsl.errors import Diagnostic, FormulaError
+from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
+from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.inspect import check_values
 from lossdsl.runtime.layout import Call, arrange, check_tensors, decide_task, fault
@@ -62,9 +64,9 @@ class Loss(nn.Module):
             None if weight is None else torch.tensor([float(w) for w in weight], dtype=torch.float64),
             persistent=False,
         )
-        self.learned = nn.ParameterDict(
-            {name: nn.Parameter(torch.tensor(start)) for name, start in facts.learned.items()}
-        )
+        if facts.learned:
+            starts = {name: nn.Parameter(torch.tensor(start)) for name, start in facts.learned.items()}
+            self.learned = nn.ParameterDict(starts)
 
     def forward(
         self,
@@ -121,13 +123,14 @@ class Loss(nn.Module):
         call = self._arranged(pred, target, mask, tensors)
         self._prepare(call.key)
         plan = self._plans[call.key]
-        if not torch.compiler.is_compiling():
-            self._look_at(call, pred)
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         inputs = [self._input(name, call, scalars) for name in plan.inputs]
-        total, *parts = self._runners[call.key](*inputs)
+        if torch.compiler.is_compiling():
+            total, *parts = self._runners[call.key](*inputs)
+        else:
+            total, *parts = self._watched(call, inputs, pred, mask)
         if not isinstance(total, Tensor):
-            total = call.tensors["pred"].new_full((), total)
+            total = ops.constant(total, call.tensors["pred"])
         return plan, (total, *parts)
 
     def _arranged(self, pred: Tensor, target: Tensor, mask: Tensor | None, tensors: Mapping[str, Tensor]) -> Call:
@@ -166,16 +169,36 @@ class Loss(nn.Module):
     def _prepare(self, key: tuple[Any, ...]) -> bool:
         """Make the plan of a kind of call the first time. Under torch.compile this runs while tracing."""
         if key not in self._plans:
-            plan = lower(build(self._objective, Context(*key), self.options.ignore_index))
-            self._plans[key] = plan
+            plan = lower(self._built(Context(*key)))
             self._runners[key] = compiled(plan, self.options.backend or "eager")
+            self._plans[key] = plan  # last: another thread takes a plan that it finds for a runner that is there
         return True
 
-    def _look_at(self, call: Call, pred: Tensor) -> None:
-        """Look at the values of the first batch: targets out of range are found here, not after a night."""
+    def _built(self, context: Context) -> BuiltLoss:
+        try:
+            return build(self._objective, context, self.options.ignore_index)
+        except FormulaError as error:
+            if self.options.task:
+                raise
+            message = f"the shapes of the first batch make the task {context.task}"
+            why = Diagnostic(
+                "LD508", message, hint='give the task where it is another: compile(..., task="multiclass")'
+            )
+            raise FormulaError([*error.diagnostics, why]) from None
+
+    def _watched(self, call: Call, inputs: list[Tensor], pred: Tensor, mask: Tensor | None) -> tuple[Any, ...]:
+        """Run a plan. The values of the first batch are looked at before, those of a batch that fails after.
+
+        So a target out of range is found at the start, not after a night, and costs nothing from then on.
+        """
         if not self._looked_at:
-            check_values(call, self.options.ignore_index, pred)
+            check_values(call, self.options.ignore_index, pred, mask)
             self._looked_at = True
+        try:
+            return self._runners[call.key](*inputs)
+        except (IndexError, RuntimeError):
+            check_values(call, self.options.ignore_index, pred, mask)
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the plans: they are made again from the formula."""

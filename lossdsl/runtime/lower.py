@@ -15,12 +15,9 @@ from torch.nn import functional
 from lossdsl.errors import PluginError
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import AXES, Node, in_order
+from lossdsl.graph.rewrites import COMPARISONS
 from lossdsl.registry.model import Kernel
 from lossdsl.runtime import ops
-
-_COMPARE = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
-}  # fmt: skip
 
 # Operations that are one torch function of their arguments. Constants arrive as Python numbers.
 _DIRECT: dict[str, Callable[..., Any]] = {
@@ -113,9 +110,9 @@ def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) ->
             return graph.call_method("long", (arguments[0],))
         case "differs":
             ignored: Any = node.attributes[0]
-            return graph.call_function(operator.ne, (arguments[0], ignored))
+            return graph.call_function(ops.differs, (arguments[0], ignored))
         case "compare":
-            return graph.call_function(_COMPARE[str(node.attributes[0])], tuple(arguments))
+            return graph.call_function(COMPARISONS[str(node.attributes[0])], tuple(arguments))
         case "kernel":
             name = f"kernel_{sum(1 for _ in root.children())}"
             root.add_module(name, KernelCall(node))

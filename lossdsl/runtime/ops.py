@@ -172,10 +172,25 @@ def cast_like(x: Tensor, prediction: Tensor) -> Tensor:
     return x.to(torch.float32 if half else prediction.dtype)
 
 
+def constant(number: float, prediction: Tensor) -> Tensor:
+    """A number as a loss: 0-d, with a gradient of 0."""
+    nothing = torch.zeros((), dtype=torch.bool, device=prediction.device)
+    return keep(cast(prediction), nothing).sum() + number
+
+
 def one_hot(index: Tensor, prediction: Tensor) -> Tensor:
     """Comparison of class indices (N, 1, P) with the class numbers: (N, C, P)."""
     classes = torch.arange(prediction.shape[1], device=index.device).view(1, -1, 1)
     return cast_like(index == classes, prediction)
+
+
+def differs(labels: Tensor, ignored: int) -> Tensor:
+    """labels != ignored, where torch would wrap a number that the dtype of the labels cannot hold."""
+    if not labels.dtype.is_floating_point and labels.dtype != torch.bool:
+        held = torch.iinfo(labels.dtype)
+        if not held.min <= ignored <= held.max:
+            return torch.ones_like(labels, dtype=torch.bool)
+    return labels != ignored
 
 
 def keep(x: Tensor, valid: Tensor) -> Tensor:

@@ -197,7 +197,7 @@ def _comma(context: Failure) -> Diagnostic | None:
 
 
 def _missing_value(context: Failure) -> Diagnostic | None:
-    missing = "a value is missing: a number, a loss, a tensor or a bracket"
+    missing = f"expected {_wanted(context.expected)}"
     if context.at_end and context.previous_is_operand:
         message = "the formula has no expression: it must be the last line, after the names"
         return context.says("LD108", message, "write for example region = dice, and on the next line bce + region")
@@ -238,4 +238,6 @@ def _unexpected(context: Failure) -> Diagnostic:
 def _wanted(expected: frozenset[str]) -> str:
     if {"NAME", "NUMBER", "LPAR"} <= expected:
         return "a value: a number, a loss, a tensor or a bracket"
+    if {"NAME", "NUMBER"} <= expected:
+        return "a number or inf"
     return " or ".join(sorted({_WORDS[terminal] for terminal in expected if terminal in _WORDS}))

@@ -16,6 +16,8 @@ _TOKEN = re.compile(
     r"|(?P<other>\*\*|->|=[<>]|<>|//|&&|\|\||:=|[<>=!]=|.)",
     re.ASCII,
 )
+# Newlines that alone would mean nothing, up to the `;` that does.
+_TO_SEMICOLON = re.compile(r"\r?\n(?:[ \t\r\n]|#[^\n]*)*;")
 # Two signs in a row that the grammar reads as two tokens, so that the parser stops at the second.
 _DOUBLES = ("==", "->", "=>", "=<", "<>", "//")
 
@@ -85,7 +87,10 @@ def find_failure(source: Source, library: bool, failure: UnexpectedInput) -> Fai
         at_end = failure.token.type == "$END" or not text[start:].strip(" \t\r\n;")
     elif isinstance(failure, UnexpectedCharacters):
         expected = set(failure.allowed or ()) - {"_NEWLINE"}
-    if text[start - 1 : start + 1] in _DOUBLES:
+    semicolon = _TO_SEMICOLON.match(text, start)
+    if semicolon and not at_end:
+        start = semicolon.end() - 1
+    elif text[start - 1 : start + 1] in _DOUBLES:
         start -= 1
     before = _before(text, len(text) if at_end else start)
     if at_end:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from lark import Lark, UnexpectedInput
 
-from lossdsl.errors import FormulaError, Source
+from lossdsl.errors import Diagnostic, FormulaError, Source
 from lossdsl.syntax import tree
 from lossdsl.syntax.build import Misplaced, TreeBuilder
 from lossdsl.syntax.explain import explain_failure
@@ -20,6 +20,8 @@ def parse(text: str | Source) -> tree.Program:
 
     Raises FormulaError with the place of the fault and what to write instead.
     """
+    if not isinstance(text, (str, Source)):
+        raise FormulaError([Diagnostic("LD101", f"a formula is text, got {type(text).__name__}")])
     source = text if isinstance(text, Source) else Source(text)
     program = _parse(source, "program")
     assert isinstance(program, tree.Program)

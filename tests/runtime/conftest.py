@@ -62,6 +62,7 @@ COMPOSITIONS = {
     "mean(stop_gradient(p)*abs(z))": _CLASSES,
     "mse(p, y) + l1(tanh(z), y)": _CLASSES,
     "log(dice(reduction=sum)) + dice(per=batch, smooth=0)": _CLASSES,
+    "mean(y*abs(p - y), count=y) + mean(mean(p, over=pixel, count=y))": _CLASSES,
     "mean(softplus(z)) + mean(-log(1 - p))": _CLASSES,
     "mean(log(sum(exp(z), over=class)))": ("multilabel", "multiclass"),
     "l1 + sqrt(mse)": ("regression",),

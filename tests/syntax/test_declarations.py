@@ -228,6 +228,11 @@ MESSAGES = {
     loss f()
             ^
     expected `->`""",
+    "loss f() -> [0, ]\n = a": """\
+<formula>:1:17: error LD108: unexpected `]` after `,`
+    loss f() -> [0, ]
+                    ^
+    expected a number or inf""",
     "loss f() -> [0, 1] = a": """\
 <formula>:1:20: error LD101: `=` must stand on a line of its own
     loss f() -> [0, 1] = a

@@ -62,6 +62,8 @@ def check_error(error: FormulaError, length: int) -> None:
 @example("a\r")
 @example("=")
 @example("(;")
+@example("(a)\n;")
+@example("(a\n;")
 @example("loss")
 def test_any_text(text: str) -> None:
     check(text)

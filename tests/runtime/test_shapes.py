@@ -1,0 +1,196 @@
+"""What does not fit is refused in forward, naming both sides; nothing is broadcast in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import lossdsl
+
+F, D, H, B = torch.float32, torch.float64, torch.float16, torch.bool
+I, U = torch.int64, torch.uint8
+
+
+def tensor(shape: tuple[int, ...], dtype: torch.dtype = F) -> Tensor:
+    return torch.zeros(shape, dtype=dtype)
+
+
+# formula, task, shape of pred, shape of target and its dtype
+SHAPES = [
+    ("bce", "binary", (4, 1), (4,), F),
+    ("bce", "binary", (4,), (4, 1), F),
+    ("bce", "binary", (4,), (), F),
+    ("bce", "binary", (4,), (1,), F),
+    ("bce", "binary", (1,), (4,), F),
+    ("bce", "binary", (4, 1, 3, 5), (4, 3, 5), F),
+    ("bce", "binary", (4, 3, 5), (4, 1, 3, 5), F),
+    ("bce", "binary", (4, 1, 3, 5), (4, 1, 5, 3), F),
+    ("bce", "binary", (4, 1, 3, 5), (1, 1, 3, 5), F),
+    ("bce", "binary", (4, 1, 3, 5), (4, 2, 3, 5), F),
+    ("bce", "binary", (4, 1, 3, 5), (4, 1, 3), F),
+    ("bce", "binary", (4, 1, 3, 5), (3, 5), F),
+    ("bce", "binary", (4, 1, 3, 5), (), F),
+    ("bce", "binary", (4, 1, 3, 5), (1, 4, 1, 3, 5), F),
+    ("dice", "binary", (4, 1, 3, 5), (4, 3, 5), B),
+    ("bce", None, (4, 1), (4,), F),
+    ("bce", None, (4,), (4, 1), F),
+    ("bce", None, (4, 1, 3, 5), (4, 3, 5), F),
+    ("bce", None, (4, 1, 3, 5), (4, 3, 5), I),
+    ("bce", "multilabel", (4, 3), (4,), F),
+    ("bce", "multilabel", (4, 3), (3, 4), F),
+    ("bce", "multilabel", (4, 3, 5), (4, 1, 5), F),
+    ("bce", "multilabel", (4, 3, 5), (4, 5), I),
+    ("dice", "multilabel", (4, 3, 5, 5), (4, 5, 5, 3), F),
+    ("ce", "multiclass", (4, 3), (4, 1), I),
+    ("ce", "multiclass", (4, 3), (3,), I),
+    ("ce", "multiclass", (4, 3), (), I),
+    ("ce", "multiclass", (4, 3, 5, 6), (4, 6, 5), I),
+    ("ce", "multiclass", (4, 3, 5, 6), (4, 1, 5, 6), I),
+    ("ce", "multiclass", (4, 3, 5, 6), (5, 6), I),
+    ("ce", "multiclass", (4, 3, 5, 6), (1, 5, 6), I),
+    ("ce", "multiclass", (4, 3, 5, 6), (4, 2, 5, 6), F),
+    ("ce", "multiclass", (4, 5, 6), (4, 5, 6, 3), F),
+    ("ce", "multiclass", (4, 1, 5, 6), (4, 5, 6), I),
+    ("ce", "multiclass", (4, 1, 5, 6), (4, 1, 5, 6), F),
+    ("ce", "multiclass", (4,), (4,), I),
+    ("mse", "regression", (4, 1), (4,), F),
+    ("mse", "regression", (4,), (4, 1), F),
+    ("mse", "regression", (4, 2), (2, 4), F),
+    ("mse", "regression", (4, 2), (4,), F),
+    ("mse", "regression", (4, 2), (1, 2), F),
+    ("mse", "regression", (4, 2), (), F),
+    ("mse", None, (4, 1), (4,), F),
+    ("mse", None, (4,), (4, 1), F),
+    ("mse", None, (4, 2, 3), (4, 3), F),
+]
+
+
+@pytest.mark.parametrize(("formula", "task", "pred", "target", "dtype"), SHAPES, ids=str)
+def test_targets(formula: str, task: str | None, pred: tuple[int, ...], target: tuple[int, ...], dtype: Any) -> None:
+    for backward in (False, True):
+        with pytest.raises(lossdsl.InputError) as caught:
+            lossdsl.compile(formula, task=task)(tensor(pred).requires_grad_(backward), tensor(target, dtype))
+        (finding,) = caught.value.diagnostics
+        assert finding.code == "LD502"
+        assert str(pred) in finding.message
+        assert str(target) in finding.message
+
+
+@pytest.mark.parametrize("task", [None, "multiclass"], ids=str)
+def test_class_indices_that_are_no_integers(task: str | None) -> None:
+    with pytest.raises(lossdsl.InputError) as caught:
+        lossdsl.compile("dice", task=task)(tensor((4, 2, 3, 5)), tensor((4, 3, 5)))
+    (finding,) = caught.value.diagnostics
+    assert finding.code == "LD503"
+    assert finding.hint == "target.long()"
+    assert all(part in finding.message for part in ("torch.float32", "(4, 2, 3, 5)", "(4, 3, 5)"))
+
+
+def test_no_batch_axis() -> None:
+    for formula in ("bce", "mse"):
+        with pytest.raises(lossdsl.InputError, match="`pred` has no batch axis"):
+            lossdsl.compile(formula)(torch.tensor(0.5), torch.tensor(1.0))
+
+
+# formula, task, shape of pred, shape of the mask
+MASKS = [
+    ("bce", "binary", (4, 1, 3, 5), (4,)),
+    ("bce", "binary", (4, 1, 3, 5), (4, 5, 3)),
+    ("bce", "binary", (4, 1, 3, 5), (4, 2, 3, 5)),
+    ("bce", "binary", (4, 1, 3, 5), (2, 3, 5)),
+    ("bce", "binary", (4, 1, 3, 5), (1, 4, 1, 3, 5)),
+    ("bce", "binary", (4, 1, 3, 5), (4, 3, 1, 5)),
+    ("bce", "binary", (4, 3, 5), (4, 3)),
+    ("bce", "binary", (4,), (3,)),
+    ("bce", "binary", (4,), (4, 4)),
+    ("bce", "multilabel", (4, 3, 5), (4, 3)),
+    ("bce", "multilabel", (4, 3, 5), (4, 2, 5)),
+    ("ce", "multiclass", (4, 3, 5), (4, 3, 5)),
+    ("dice", "multiclass", (4, 3), (4, 3)),
+    ("mse", "regression", (4, 2), (2,)),
+]
+
+
+@pytest.mark.parametrize(("formula", "task", "pred", "mask"), MASKS, ids=str)
+def test_masks(formula: str, task: str, pred: tuple[int, ...], mask: tuple[int, ...]) -> None:
+    for soft in (False, True) if task == "multiclass" else (True,):
+        target = tensor(pred) if soft else tensor((pred[0], *pred[2:]), I)
+        with pytest.raises(lossdsl.InputError) as caught:
+            lossdsl.compile(formula, task=task)(tensor(pred), target, mask=torch.ones(mask))
+        (finding,) = caught.value.diagnostics
+        assert finding.code == "LD502"
+        assert f"`mask` has shape {mask}" in finding.message
+        assert str(pred) in finding.message
+
+
+NAMED = [(3,), (5,), (3, 5), (4, 5), (4, 2), (4, 3, 5, 1), (4, 5, 3), (1, 3, 5), (4, 3, 1, 6), (2, 4, 3, 5)]
+
+
+@pytest.mark.parametrize("shape", NAMED, ids=str)
+def test_tensors_by_name(shape: tuple[int, ...]) -> None:
+    """One number, or one for each sample, class of a sample, pixel of a sample; nothing else is guessed."""
+    loss = lossdsl.compile("mean(w*bce(reduction=none))", task="multilabel")
+    pred = tensor((4, 3, 5, 6))
+    with pytest.raises(lossdsl.InputError) as caught:
+        loss(pred, tensor((4, 3, 5, 6)), w=tensor(shape))
+    (finding,) = caught.value.diagnostics
+    assert finding.code == "LD502"
+    assert f"`w` has shape {shape}" in finding.message
+    assert "(4, 3, 5, 6)" in finding.message
+
+
+C = torch.complex64
+# dtype of pred, of target, task, what the message names
+DTYPES = [
+    (I, F, "binary", "torch.int64"),
+    (U, F, "binary", "torch.uint8"),
+    (B, F, "binary", "torch.bool"),
+    (C, F, "binary", "torch.complex64"),
+    (torch.float8_e4m3fn, F, "binary", "torch.float8_e4m3fn"),
+    (I, I, "regression", "torch.int64"),
+    (I, I, None, "torch.int64"),
+    (F, C, "binary", "torch.complex64"),
+    (F, C, "regression", "torch.complex64"),
+    (F, F, "multiclass", "torch.float32"),
+    (F, D, "multiclass", "torch.float64"),
+    (F, B, "multiclass", "torch.bool"),
+    (F, H, "multiclass", "torch.float16"),
+]
+
+
+@pytest.mark.parametrize(("pred", "target", "task", "named"), DTYPES, ids=str)
+def test_dtypes(pred: torch.dtype, target: torch.dtype, task: str | None, named: str) -> None:
+    formula = {"multiclass": "ce", "regression": "mse"}.get(task or "", "bce")
+    shape = (4, 5) if task == "multiclass" else (4, 3, 5)
+    with pytest.raises(lossdsl.InputError) as caught:
+        lossdsl.compile(formula, task=task)(torch.zeros(4, 3, 5).to(pred), tensor(shape, target))
+    (finding,) = caught.value.diagnostics
+    assert finding.code == "LD503"
+    assert named in finding.message
+
+
+@pytest.mark.parametrize("value", [None, 1.0, [1.0], "x", torch.nn.Identity()], ids=["None", "1.0", "list", "str", "module"])
+@pytest.mark.parametrize("name", ["pred", "target", "mask", "w"])
+def test_what_is_no_tensor(name: str, value: Any) -> None:
+    if name == "mask" and value is None:
+        return
+    call: dict[str, Any] = {"pred": tensor((4, 3)), "target": tensor((4, 3)), "w": tensor((4,))}
+    with pytest.raises(lossdsl.InputError, match=rf"`{name}` is {type(value).__name__}, not a torch tensor"):
+        lossdsl.compile("mean(w*bce(reduction=none))")(**{**call, name: value})
+
+
+@pytest.mark.parametrize("name", ["target", "mask", "w", "class_weight"])
+def test_devices(name: str) -> None:
+    """meta stands for a second device."""
+    call = {key: torch.zeros(4, 3, device="meta") for key in ("pred", "target", "w")}
+    call["mask"] = torch.ones(4, device="meta")
+    if name != "class_weight":
+        call[name] = torch.zeros(call[name].shape)
+    loss = lossdsl.compile(
+        "mean(w*bce(reduction=none))", task="multilabel", class_weight=[1, 2, 3] if name == "class_weight" else None
+    )
+    with pytest.raises(lossdsl.InputError, match=rf"`pred` is on meta, `{name}` on cpu"):
+        loss(**call)
