@@ -118,9 +118,8 @@ class Scope:
             return Word(name, origin)
         if name in FUNCTIONS or name in REDUCTIONS or name in COMBINATORS:
             return self.wrong(node, "LD202", f"`{name}` is a function", f"write {name}(...)")
-        loss = self._loss(node)
-        if loss:
-            return self._use(loss, tree.Call(node, (), (), node.span), origin)
+        if self.is_loss(name):
+            return self._use(tree.Call(node, (), (), node.span), origin)
         return self._unknown(node, origin)
 
     def _unknown(self, node: tree.Name, origin: Origin) -> Resolved:
@@ -148,14 +147,16 @@ class Scope:
             return self.wrong(node, "LD209", f"`{name}` is not available yet")
         if name in self.names or name in TENSORS or name in SCALARS or name in self.parameters:
             return self.wrong(node, "LD202", f"`{name}` is a value; it takes no brackets", f"write {name}")
-        loss = self._loss(node.function)
-        if loss:
-            return self._use(loss, node, origin)
+        if self.is_loss(name):
+            return self._use(node, origin)
         known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS}
         hint = nearest(name, known) or "lossdsl list shows all losses"
         return self.wrong(node.function, "LD201", f"unknown loss or function `{name}`", hint)
 
-    def _use(self, loss: Loss, node: tree.Call, origin: Origin) -> Resolved:
+    def _use(self, node: tree.Call, origin: Origin) -> Resolved:
+        loss = self._loss(node.function)
+        if loss is None:
+            return Constant(1.0, origin)
         if isinstance(loss, Formula):
             self._read_body(loss)
         tensors = tuple(replace(self, tensors=True).expression(argument) for argument in node.arguments)
@@ -209,13 +210,11 @@ class Scope:
         return bool(self.memory.registry.candidates(name, self.home))
 
     def _loss(self, node: tree.Name) -> Loss | None:
-        """The loss of this name, None if there is none. Clashes and broken plugins are reported."""
+        """The loss of a name that there is; None after reporting a clash or a broken plugin."""
         found = self.memory.registry.candidates(node.text, self.home)
         if len(found) > 1:
-            owners = " and ".join(f"{c.provider} ({c.namespace}.{c.name})" for c in found)
-            hint = f"write {' or '.join(f'{c.namespace}.{c.name}' for c in found)}"
-            self.report(node, "LD601", f"`{node.text}` comes from {owners}", hint)
-        if not found:
+            owners = " and ".join(f"`{c.namespace}.{c.name}` of {c.provider}" for c in found)
+            self.report(node, "LD601", f"`{node.text}` may be {owners}", "write the full name")
             return None
         try:
             return self.memory.registry.load(found[0])

@@ -45,7 +45,7 @@ def _formula(
     body = evaluator.objective.body(full_name(loss))
     case = body.case(evaluator.context.task)
     if case is None:
-        message = f"`{loss.name}` is for {' and '.join(loss.tasks)}; the task is {evaluator.context.task}"
+        message = f"`{loss.name}` is for {', '.join(loss.tasks)}; the task is {evaluator.context.task}"
         raise Fault(use.origin.says("LD301", message, dict(loss.documentation.otherwise).get(evaluator.context.task)))
     inner = Frame(_head_for(evaluator, use, frame), dict(body.bindings), parameters)
     result = _reduced(evaluator, use, loss, case, reduction, inner)

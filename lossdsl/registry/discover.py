@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
-from lossdsl.errors import LossError, PluginError
+from lossdsl.errors import PluginError
 from lossdsl.registry.kernels import kernel_of, local_kernels
 from lossdsl.registry.library import Entry, library_files, parse_entry, read_entries
 from lossdsl.registry.model import Kernel, Loss, Provider
@@ -113,8 +113,7 @@ def _candidates(point: EntryPoint) -> list[Candidate]:
         return [Candidate(short, home, provider, point)]
     try:
         entries = [entry for path in library_files(point.value) for entry in read_entries(path)]
-    except (ImportError, OSError, LossError):
-        # A broken library fails alone; that its names are unknown is said when one of them is used.
+    except Exception:  # a broken library fails alone, in whatever way it does
         return []
     return [Candidate(entry.name, point.name, provider, entry) for entry in entries]
 
@@ -133,7 +132,7 @@ def _load(candidate: Candidate) -> Loss:
     assert isinstance(content, EntryPoint)
     try:
         kernel = kernel_of(content.load())
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         message = f"`{candidate.name}` of {candidate.provider} ({content.value}) cannot be imported: {cause!r}"
         raise PluginError(message) from cause
     if kernel is None:

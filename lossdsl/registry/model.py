@@ -21,7 +21,7 @@ class Provider:
     entry_point: str
 
     def __str__(self) -> str:
-        return f"{self.distribution} {self.version}"
+        return f"{self.distribution} {self.version}".strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ WEIGHTS: dict[str, dict[str, float]] = {
     "bce": {"bce": 1},
     "-bce": {"bce": -1},
     "0.5*bce - 2*dice": {"bce": 0.5, "dice": -2},
-    "0.5*bce + 0.5*(-log(1 - dice))": {"bce": 0.5, "log(1 - dice)": -0.5},
+    "0.5*bce + 0.5*(-log(1 - dice))": {"bce": 0.5, "-log(1 - dice)": 0.5},
     "bce/4 + 3*dice/2": {"bce": 0.25, "dice": 1.5},
     "0*bce + dice": {"bce": 0, "dice": 1},
     "0.1*bce + 0.2*bce": {"bce": 0.1 + 0.2},
