@@ -108,6 +108,8 @@ class Evaluator:
         name = expression.name
         if name == "class_weight":
             return self.class_weight() or self.graph.constant(1.0)
+        if name == "foreground":
+            return self.graph.make("foreground", self.main.prediction, axes=("class",))
         if name not in HEAD_TENSORS:
             node = self.named(expression)
             valid = frame.head.valid
@@ -157,18 +159,24 @@ class Evaluator:
         return node
 
     def _where(self, expression: Where, frame: Frame) -> Value:
-        left, right = self.value(expression.left, frame), self.value(expression.right, frame)
-        decided = self._decided(expression, left, right)
-        if decided is not None:
-            return self.value(expression.chosen if decided else expression.otherwise, frame)
-        assert isinstance(left, Node)
-        assert isinstance(right, Node)
+        branch = self.branch(expression, frame)
+        if branch is not None:
+            return self.value(branch, frame)
+        left, right = self.number(expression.left, frame), self.number(expression.right, frame)
         condition = self.graph.make("compare", left, right, attributes=(expression.comparison,))
         chosen, otherwise = self.number(expression.chosen, frame), self.number(expression.otherwise, frame)
         node = self.graph.make("where", condition, chosen, otherwise)
         if chosen.is_constant and otherwise.is_constant:
             return self.graph.make("cast_like", node, self.main.prediction)
         return node
+
+    def branch(self, expression: Where, frame: Frame) -> Resolved | None:
+        """What a comparison of words or constants chooses, None when it depends on the data."""
+        left, right = self.value(expression.left, frame), self.value(expression.right, frame)
+        decided = self._decided(expression, left, right)
+        if decided is None:
+            return None
+        return expression.chosen if decided else expression.otherwise
 
     def _decided(self, expression: Where, left: Value, right: Value) -> bool | None:
         """The outcome of a comparison of words or constants, None when it depends on the data."""
@@ -182,6 +190,8 @@ class Evaluator:
     def _reduction(self, expression: Reduction, frame: Frame) -> Node:
         value = self.number(expression.value, frame)
         over = self._over(expression, value, frame)
+        if not value.axes:
+            return value
         reducer = self.reducer(frame)
         match expression.kind:
             case "sum":
@@ -202,7 +212,7 @@ class Evaluator:
             over = frozenset({"pixel"} if self.value(expression.per, frame) == "image" else {"batch", "pixel"})
         else:
             over = value.axes if expression.over is None else frozenset(expression.over)
-        if not value.axes:
+        if not value.axes and not frame.is_definition:
             hint = "a loss by name is averaged already; reduction=none gives its map, as in bce(reduction=none)"
             raise Fault(expression.origin.says("LD302", f"`{expression.kind}` of one number", hint))
         if not over <= value.axes:

@@ -184,6 +184,12 @@ def one_hot(index: Tensor, prediction: Tensor) -> Tensor:
     return cast_like(index == classes, prediction)
 
 
+def foreground(prediction: Tensor) -> Tensor:
+    """0 for the first class, 1 for all others: (1, C, 1)."""
+    classes = torch.arange(prediction.shape[1], device=prediction.device).view(1, -1, 1)
+    return cast_like(classes > 0, prediction)
+
+
 def differs(labels: Tensor, ignored: int) -> Tensor:
     """labels != ignored, where torch would wrap a number that the dtype of the labels cannot hold."""
     if not labels.dtype.is_floating_point and labels.dtype != torch.bool:
