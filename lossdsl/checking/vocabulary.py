@@ -23,6 +23,8 @@ FUNCTIONS: dict[str, tuple[int, int | None]] = {
 }
 
 # `min` and `max` of one value reduce it; of several, they compare element by element.
+# The mean, smallest or largest value in a window around each pixel: `local_mean(y, size=31)`.
+NEIGHBOURHOODS = ("local_mean", "local_min", "local_max")
 REDUCTIONS = ("sum", "mean", "max", "min", "topk")
 COMBINATORS = ("for_class", "multiscale")
 TENSORS = ("z", "p", "y", "pred", "target", "class_weight", "foreground")
@@ -31,6 +33,18 @@ AXES = ("batch", "class", "pixel")
 WORDS = ("image", "batch", "class", "pixel", "none", "mean", "sum", "true", "false", "inf")
 
 RESERVED = frozenset(
-    {*FUNCTIONS, *REDUCTIONS, *COMBINATORS, *TENSORS, *SCALARS, "learn", "inf", "none", "true", "false"}
+    {
+        *FUNCTIONS,
+        *NEIGHBOURHOODS,
+        *REDUCTIONS,
+        *COMBINATORS,
+        *TENSORS,
+        *SCALARS,
+        "learn",
+        "inf",
+        "none",
+        "true",
+        "false",
+    }
 )
 REDUCTION_WORDS = ("mean", "sum", "none")

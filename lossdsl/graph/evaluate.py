@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lossdsl.checking.resolved import (
     Apply,
     Chain,
     Constant,
+    ForClass,
     Learned,
     Local,
+    Neighbourhood,
     Objective,
     ParameterOf,
     Reduction,
@@ -91,6 +95,10 @@ class Evaluator:
                 return self._where(expression, frame)
             case Reduction():
                 return self._reduction(expression, frame)
+            case Neighbourhood():
+                return self._neighbourhood(expression, frame)
+            case ForClass():
+                return self._for_class(expression, frame)
             case Use():
                 return use_loss(self, expression, frame)
 
@@ -203,8 +211,37 @@ class Evaluator:
             case kind:
                 return reducer.extreme(kind, value, over)
 
+    def _neighbourhood(self, expression: Neighbourhood, frame: Frame) -> Node:
+        value = self.number(expression.value, frame)
+        size = self.number(expression.size, frame)
+        if not (size.is_constant and size.value % 2 == 1 and size.value > 0):
+            raise Fault(
+                expression.size.origin.says("LD204", f"`size` of `{expression.kind}` is an odd number of pixels")
+            )
+        if "pixel" not in value.axes:
+            raise Fault(expression.origin.says("LD302", f"`{expression.kind}` of a value without pixels"))
+        valid = [] if frame.head.valid is None else [frame.head.valid]
+        return self.graph.make(
+            expression.kind, value, self.layout(), *valid, attributes=(int(size.value),), axes=value.axes
+        )
+
+    def layout(self) -> Node:
+        """The prediction with its image axes apart, for operations that look at neighbours."""
+        return self.graph.make("input", attributes=("layout",), axes=AXES)
+
+    def _for_class(self, expression: ForClass, frame: Frame) -> Value:
+        """Read the value anew with fewer classes: names bound outside are read anew too."""
+        classes = self.graph.make(
+            "class_is_one_of", self.main.prediction, attributes=expression.classes, axes=("class",)
+        )
+        both = classes if frame.classes is None else self.graph.make("both", frame.classes, classes)
+        inner = replace(frame, locals={}, classes=both)
+        return self.value(expression.value, inner)
+
     def reducer(self, frame: Frame) -> Reducer:
-        return Reducer(self.graph, frame.head.valid, self.class_weight(), self.main.prediction)
+        valid = [node for node in (frame.head.valid, frame.classes) if node is not None]
+        counts = self.graph.make("both", *valid) if len(valid) == 2 else next(iter(valid), None)
+        return Reducer(self.graph, counts, self.class_weight(), self.main.prediction)
 
     def _over(self, expression: Reduction, value: Node, frame: Frame) -> frozenset[str]:
         """The axes that go; all of them must be there."""

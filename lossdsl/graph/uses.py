@@ -47,7 +47,9 @@ def _formula(
     if case is None:
         message = f"`{loss.name}` is for {', '.join(loss.tasks)}; the task is {evaluator.context.task}"
         raise Fault(use.origin.says("LD301", message, dict(loss.documentation.otherwise).get(evaluator.context.task)))
-    inner = Frame(_head_for(evaluator, use, frame), dict(body.bindings), parameters, is_definition=True)
+    inner = Frame(
+        _head_for(evaluator, use, frame), dict(body.bindings), parameters, is_definition=True, classes=frame.classes
+    )
     result = _reduced(evaluator, use, loss, case, reduction, inner)
     _refuse_unused(use, loss, evaluator.context.task, inner)
     return result
@@ -123,8 +125,13 @@ def _kernel(
     tensors = _kernel_tensors(evaluator, use, kernel, frame)
     numbers = [(name, value) for name, value in parameters.items() if isinstance(value, Node)]
     words = tuple((name, value) for name, value in parameters.items() if isinstance(value, str))
-    arguments = (*tensors, *(node for _, node in numbers), *([valid] if valid is not None else []))
-    attributes = (kernel, len(tensors), tuple(name for name, _ in numbers), words, valid is not None)
+    provided = {name: node for name, node in numbers}
+    if valid is not None:
+        provided["mask"] = valid
+    if kernel.takes_spatial:
+        provided["spatial"] = evaluator.layout()
+    arguments = (*tensors, *provided.values())
+    attributes = (kernel, len(tensors), tuple(provided), words)
     keeps = kernel.keeps - ({"batch"} if parameters.get("per") == "batch" else set())
     value = evaluator.graph.make("kernel", *arguments, attributes=attributes, axes=keeps)
     if reduction == "none" or not value.axes:
