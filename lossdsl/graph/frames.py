@@ -29,8 +29,8 @@ class Fault(Exception):
 class Frame:
     """One text being read: a user's formula, or a definition with its parameters. `used`: parameters that were read.
 
-    A definition is written for every choice of its parameters: with per=batch a mean over the images has nothing left to
-    average. In a user's own formula the mean of one number is a slip. `classes`: which classes count, None for all.
+    A definition is written for every choice of its parameters: with per=batch a mean over the images has nothing left
+    to average. In a user's own formula the mean of one number is a slip. `classes`: which classes count, None for all.
     """
 
     head: Head

@@ -125,7 +125,7 @@ def _kernel(
     tensors = _kernel_tensors(evaluator, use, kernel, frame)
     numbers = [(name, value) for name, value in parameters.items() if isinstance(value, Node)]
     words = tuple((name, value) for name, value in parameters.items() if isinstance(value, str))
-    provided = {name: node for name, node in numbers}
+    provided = dict(numbers)
     if valid is not None:
         provided["mask"] = valid
     if kernel.takes_spatial:
