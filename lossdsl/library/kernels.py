@@ -31,6 +31,8 @@ def lovasz_extension(
     positives = truth.sum(-1, keepdim=True)
     intersection = positives - truth.cumsum(-1)
     union = positives + (1 - truth).cumsum(-1)
-    jaccard = 1 - intersection / union
-    weights = torch.cat((jaccard[..., :1], jaccard[..., 1:] - jaccard[..., :-1]), dim=-1)
+    # J_i - J_(i-1) without a difference: in float32 that of two Jaccard losses is lost among a million pixels.
+    score = intersection / union
+    before = torch.cat((torch.ones_like(score[..., :1]), score[..., :-1]), dim=-1)
+    weights = (truth + (1 - truth) * before) / union
     return (ordered * weights.detach()).sum(-1, keepdim=True)

@@ -77,8 +77,8 @@ def arrange(
     if class_weight is not None:
         tensors["class_weight"] = _class_weight(class_weight, pred, full)
     named = []
-    for name, tensor in sorted(extra.items()):
-        tensors[f"tensor:{name}"], axes = _named(name, tensor, pred, full)
+    for name in sorted(extra):
+        tensors[f"tensor:{name}"], axes = _named(name, extra[name], pred, full)
         named.append((name, axes))
     return Call((task, kind, indexed, mask_axes, ignoring, class_weight is not None, tuple(named)), tensors)
 
@@ -104,19 +104,23 @@ def _has_no_class_axis(task: str, pred: Tensor) -> bool:
 
 
 def _check_target(task: str, pred: Tensor, target: Tensor, indexed: bool) -> None:
-    pair = f"`pred` has shape {shape(pred)}, `target` {shape(target)}"
     if pred.ndim == 0:
         raise fault("LD502", "`pred` has no batch axis", "pred is (N, C, *spatial), or (N, *spatial) for binary")
     if task == "multiclass":
         if pred.ndim < 2 or pred.shape[1] < 2:
             hint = "a softmax over one class is constantly 1; for one channel the task is binary"
-            raise fault("LD502", f"multiclass needs at least 2 classes; {pair}", hint)
+            raise fault("LD502", f"multiclass needs at least 2 classes; {_pair(pred, target)}", hint)
         if indexed and (target.shape[0] != pred.shape[0] or target.shape[1:] != pred.shape[2:]):
-            raise fault("LD502", f"{pair}; class indices need {_expected(pred)}")
+            raise fault("LD502", f"{_pair(pred, target)}; class indices need {_expected(pred)}")
         if indexed and target.dtype not in _INTEGERS:
-            raise fault("LD503", f"`target` holds class indices but has dtype {target.dtype}; {pair}", "target.long()")
+            raise fault("LD503", f"`target` holds class indices but has dtype {target.dtype}; {_pair(pred, target)}", "target.long()")
     if not indexed and pred.shape != target.shape:
-        raise fault("LD502", f"{pair}; {task} needs equal shapes", _shape_hint(task, pred, target))
+        raise fault("LD502", f"{_pair(pred, target)}; {task} needs equal shapes", _shape_hint(task, pred, target))
+
+
+def _pair(pred: Tensor, target: Tensor) -> str:
+    """Written only where something is wrong: torch.compile makes no text of sizes that change."""
+    return f"`pred` has shape {shape(pred)}, `target` {shape(target)}"
 
 
 def _expected(pred: Tensor) -> str:

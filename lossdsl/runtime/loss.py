@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +19,7 @@ from lossdsl.graph.context import Context
 from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.inspect import check_values
-from lossdsl.runtime.layout import Call, arrange, check_tensors, decide_task, fault
+from lossdsl.runtime.layout import Call, arrange, check_tensors, decide_task, fault, shape
 from lossdsl.runtime.lower import Plan, lower
 from lossdsl.spec.model import Options
 
@@ -160,10 +161,15 @@ class Loss(nn.Module):
         value = scalars[name]
         if value is None:
             raise fault("LD505", f"the formula uses `{short}`", f"loss(pred, target, {short}=...)")
+        if not torch.compiler.is_compiling() and not isinstance(value, (Tensor, Real)):
+            raise fault("LD501", f"`{short}` is {type(value).__name__}, not a number")
         dtype = torch.promote_types(pred.dtype, torch.float32)
         if isinstance(value, Tensor):
+            if value.ndim:
+                raise fault("LD502", f"`{short}` has shape {shape(value)}; it is one number, a 0-d tensor")
             return value.to(device=pred.device, dtype=dtype)
-        return torch.full((), value, dtype=dtype, device=pred.device)
+        # Not torch.full: under torch.compile that would compile again for each new number.
+        return torch.zeros((), dtype=dtype, device=pred.device) + value
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def _prepare(self, key: tuple[Any, ...]) -> bool:

@@ -92,7 +92,7 @@ def power(x: Tensor | float, exponent: Tensor | float) -> Tensor:
         return torch.where(exponent < 0, divide(1.0, magnitude), magnitude)
     assert isinstance(x, Tensor)
     if exponent < 0:
-        return divide(1.0, power(x, -exponent))
+        return divide(1.0, power(x.clamp_min(_border(x.dtype)) if exponent > -1 else x, -exponent))
     if float(exponent).is_integer():
         return torch.pow(x, exponent)
     if exponent > 1:
@@ -108,7 +108,9 @@ def divide(numerator: Tensor | float, denominator: Tensor | float) -> Tensor:
     """
     if not isinstance(denominator, Tensor):
         assert isinstance(numerator, Tensor)
-        return numerator / denominator
+        if denominator:
+            return numerator / denominator
+        denominator = torch.zeros((), dtype=numerator.dtype, device=numerator.device)
     border = _border(denominator.dtype)
     safe = torch.where(denominator < 0, denominator.clamp_max(-border), denominator.clamp_min(border))
     if isinstance(numerator, Tensor):
@@ -156,8 +158,7 @@ def log_one_minus_softmax(z: Tensor) -> Tensor:
     """
     log_p = functional.log_softmax(z, dim=1)
     largest = torch.zeros_like(z, dtype=torch.bool).scatter(1, z.argmax(dim=1, keepdim=True), value=True)
-    others = z.masked_fill(largest, -math.inf).logsumexp(dim=1, keepdim=True)
-    of_largest = others - z.logsumexp(dim=1, keepdim=True)
+    of_largest = log_p.masked_fill(largest, -math.inf).logsumexp(dim=1, keepdim=True)
     return torch.where(largest, of_largest, torch.log1p(-log_p.masked_fill(largest, -1.0).exp()))
 
 

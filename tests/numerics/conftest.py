@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,11 +16,24 @@ import lossdsl
 def compiled() -> Callable[..., Any]:
     """`lossdsl.compile`, once for the same text and options."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def make(text: str, options: tuple[tuple[str, Any], ...]) -> Any:
         return lossdsl.compile(text, **dict(options))
 
     return lambda text, **options: make(text, tuple(sorted(options.items())))
+
+
+@pytest.fixture(scope="session")
+def seeded() -> Callable[[object], random.Random]:
+    """seeded(anything) is a generator of choices, and torch draws anew from there too."""
+    import torch
+
+    def start(seed: object) -> random.Random:
+        rng = random.Random(str(seed))  # noqa: S311
+        torch.manual_seed(rng.getrandbits(32))
+        return rng
+
+    return start
 
 
 @pytest.fixture(scope="session")

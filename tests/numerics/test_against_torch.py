@@ -51,9 +51,8 @@ def formula(name: str, parameters: dict[str, Any], how: str) -> str:
 
 @DTYPES
 @pytest.mark.parametrize("seed", SEEDS)
-def test_bce(seed: int, dtype: torch.dtype, value_and_gradient: Any) -> None:
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
+def test_bce(seed: int, dtype: torch.dtype, seeded: Any, value_and_gradient: Any) -> None:
+    rng = seeded(seed)
     task = rng.choice(["binary", "multilabel"])
     shape = (rng.randint(1, 3), 1 if task == "binary" else rng.randint(1, 3), *spatial(rng))
     z, y = logits(rng, shape, dtype).requires_grad_(), labels(rng, shape, dtype)
@@ -68,9 +67,8 @@ def test_bce(seed: int, dtype: torch.dtype, value_and_gradient: Any) -> None:
 
 @DTYPES
 @pytest.mark.parametrize("seed", SEEDS)
-def test_bce_of_probabilities(seed: int, dtype: torch.dtype, value_and_gradient: Any) -> None:
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
+def test_bce_of_probabilities(seed: int, dtype: torch.dtype, seeded: Any, value_and_gradient: Any) -> None:
+    rng = seeded(seed)
     shape = (rng.randint(1, 3), *spatial(rng))
     p = torch.rand(shape, dtype=dtype).clamp(1e-6, 1 - 1e-6).requires_grad_()
     y = labels(rng, shape, dtype)
@@ -80,11 +78,10 @@ def test_bce_of_probabilities(seed: int, dtype: torch.dtype, value_and_gradient:
 
 @DTYPES
 @pytest.mark.parametrize("seed", range(120))
-def test_ce_of_indices(seed: int, dtype: torch.dtype, value_and_gradient: Any) -> None:
+def test_ce_of_indices(seed: int, dtype: torch.dtype, seeded: Any, value_and_gradient: Any) -> None:
     """label_smoothing, class weights, ignore_index and each reduction, alone and together; a third of the cases as
     (N, C), the others with one to three axes."""
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
+    rng = seeded(seed)
     classes = rng.randint(2, 5)
     size = rng.randint(1, 4), *spatial(rng)
     z = logits(rng, (size[0], classes, *size[1:]), dtype).requires_grad_()
@@ -113,9 +110,8 @@ def test_ce_of_indices(seed: int, dtype: torch.dtype, value_and_gradient: Any) -
 
 @DTYPES
 @pytest.mark.parametrize("seed", SEEDS)
-def test_ce_of_probability_targets(seed: int, dtype: torch.dtype, value_and_gradient: Any) -> None:
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
+def test_ce_of_probability_targets(seed: int, dtype: torch.dtype, seeded: Any, value_and_gradient: Any) -> None:
+    rng = seeded(seed)
     shape = (rng.randint(1, 3), rng.randint(2, 4), *spatial(rng))
     z, y = logits(rng, shape, dtype).requires_grad_(), logits(rng, shape, dtype).softmax(1)
     parameters = {"label_smoothing": 0.2} if rng.random() < 0.5 else {}
@@ -125,9 +121,8 @@ def test_ce_of_probability_targets(seed: int, dtype: torch.dtype, value_and_grad
 
 @DTYPES
 @pytest.mark.parametrize("seed", SEEDS)
-def test_ce_of_probabilities(seed: int, dtype: torch.dtype, value_and_gradient: Any) -> None:
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
+def test_ce_of_probabilities(seed: int, dtype: torch.dtype, seeded: Any, value_and_gradient: Any) -> None:
+    rng = seeded(seed)
     size = rng.randint(1, 3), *spatial(rng)
     p = (torch.randn(size[0], 3, *size[1:], dtype=dtype) * 2).softmax(1).requires_grad_()
     y = torch.randint(0, 3, size)
@@ -147,10 +142,9 @@ REGRESSION = {
 @DTYPES
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", list(REGRESSION))
-def test_regression(name: str, seed: int, dtype: torch.dtype, value_and_gradient: Any) -> None:
+def test_regression(name: str, seed: int, dtype: torch.dtype, seeded: Any, value_and_gradient: Any) -> None:
     """Some elements are exactly right, and some are exactly at the corner between the branches."""
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
+    rng = seeded(seed)
     function, choices = REGRESSION[name]
     parameters = rng.choice(choices)
     shape = (rng.randint(1, 3), rng.randint(1, 3), *spatial(rng))
@@ -182,9 +176,8 @@ GAMMAS = (0, 0.5, 1, 2, 3.5)
 
 @DTYPES
 @pytest.mark.parametrize("seed", SEEDS)
-def test_focal_of_two_outcomes(seed: int, dtype: torch.dtype, value_and_gradient: Any) -> None:
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
+def test_focal_of_two_outcomes(seed: int, dtype: torch.dtype, seeded: Any, value_and_gradient: Any) -> None:
+    rng = seeded(seed)
     task = rng.choice(["binary", "multilabel"])
     shape = (rng.randint(1, 3), 1 if task == "binary" else rng.randint(2, 3), *spatial(rng))
     z, y = torch.randn(shape, dtype=dtype).mul(2).requires_grad_(), labels(rng, shape, dtype)
@@ -199,9 +192,8 @@ def test_focal_of_two_outcomes(seed: int, dtype: torch.dtype, value_and_gradient
 
 @DTYPES
 @pytest.mark.parametrize("seed", SEEDS)
-def test_focal_of_classes(seed: int, dtype: torch.dtype, value_and_gradient: Any) -> None:
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
+def test_focal_of_classes(seed: int, dtype: torch.dtype, seeded: Any, value_and_gradient: Any) -> None:
+    rng = seeded(seed)
     classes, gamma = rng.randint(2, 4), rng.choice(GAMMAS)
     size = rng.randint(1, 3), *spatial(rng)
     z = torch.randn(size[0], classes, *size[1:], dtype=dtype).mul(2).requires_grad_()
@@ -217,9 +209,8 @@ def test_focal_of_classes(seed: int, dtype: torch.dtype, value_and_gradient: Any
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_focal_without_gamma_is_cross_entropy(seed: int, value_and_gradient: Any) -> None:
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
+def test_focal_without_gamma_is_cross_entropy(seed: int, seeded: Any, value_and_gradient: Any) -> None:
+    rng = seeded(seed)
     z = logits(rng, (2, 3, 4), torch.float64).requires_grad_()
     y, outcomes = torch.randint(0, 3, (2, 4)), labels(rng, (2, 3, 4), torch.float64)
     same(value_and_gradient("focal(gamma=0)", z, y, task="multiclass"), functional.cross_entropy(z, y), z)
@@ -232,4 +223,5 @@ def test_hinge(margin: float, value_and_gradient: Any) -> None:
     torch.manual_seed(0)
     z = torch.randn(3, 1, 5, dtype=torch.float64).requires_grad_()
     y = (torch.rand(3, 1, 5) < 0.5).double()
-    same(value_and_gradient(f"hinge(margin={margin})", z, y, task="binary"), (margin - (2 * y - 1) * z).relu().mean(), z)
+    expected = (margin - (2 * y - 1) * z).relu().mean()
+    same(value_and_gradient(f"hinge(margin={margin})", z, y, task="binary"), expected, z)

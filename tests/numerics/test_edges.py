@@ -1,5 +1,5 @@
-"""Values and gradients are finite at every edge: saturated logits, probabilities 0 and 1, empty and full targets, nothing
-that counts. Inside their domain the operations are held against 60 digits in test_operations.py."""
+"""Values and gradients are finite at every edge: saturated logits, probabilities 0 and 1, empty and full targets, and
+nothing that counts. What the operations are inside their domain is in test_operations.py."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ BUILT_INS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "iou": (("iou", "iou(smooth=0)", "iou(smooth=0, per=batch)"), LABELS),
     "iou_coef": (("iou_coef", "iou_coef(smooth=0)"), LABELS),
     "tversky": (("tversky", "tversky(smooth=0)", "tversky(smooth=0, fp_weight=0, fn_weight=0)"), LABELS),
-    "focal_tversky": (tuple(f"focal_tversky(gamma={g}, smooth={s})" for g in ("0.01", *GAMMAS) for s in (0, 1)), LABELS),
+    "focal_tversky": (
+        tuple(f"focal_tversky(gamma={g}, smooth={s})" for g in ("0.01", *GAMMAS) for s in (0, 1)),
+        LABELS,
+    ),
     "l1": (("l1",), RAW),
     "mse": (("mse",), RAW),
     "smooth_l1": (("smooth_l1", "smooth_l1(beta=0)", "smooth_l1(beta=1e-30)"), RAW),
@@ -41,7 +44,8 @@ BUILT_INS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "lovasz_extension": (("lovasz_extension(abs(y - p), y)",), (*OUTCOMES, "multiclass")),
 }
 COMPOSITIONS = (
-    "-log(1 - dice(smooth=0))", "-log(1 - dice)", "mean(-log(1 - dice(smooth=0, reduction=none)))", "log(dice(smooth=0))",
+    "-log(1 - dice(smooth=0))", "-log(1 - dice)",
+    "mean(-log(1 - dice(smooth=0, reduction=none)))", "log(dice(smooth=0))",
     "sqrt(mean((p - y)**2))", "mean(sqrt(abs(p - y)))", "(1 - dice_coef(smooth=0))**0.3", "(1 - iou_coef)**1.5",
     "1/dice", "1/dice(smooth=0)", "1/dice_coef(smooth=0)", "dice(smooth=0)**-0.5", "sqrt(sqrt(iou(smooth=0)))",
     "dice(smooth=0)/iou(smooth=0)", "mean(p**0.1)", "mean((1 - p)**0.1*log(p))", "mean(y*log(y/p))", "mean(1/p)",
@@ -50,8 +54,9 @@ COMPOSITIONS = (
     "mean(logcosh(z))", "log(mean(relu(z)))", "mean(abs(z)**0.7)", "mean(where(p > 0.5, log(p), log(1 - p)))",
     "mean(clamp(log(p), min=-10))", "mean(max(p, y))**0.3", "exp(-mean(z**2))", "mean((p - 0.5)**1.5)",
 )  # fmt: skip
-WITH_BCE = ("log(bce)", "bce/dice(smooth=0)", "dice(smooth=0)/bce", "bce**0.2", "1/(1 - exp(-bce))", "log(1 - exp(-bce))",
-            "s = learn(0); dice(smooth=0)**s + bce", "s = learn(-0.5); dice(smooth=0)**s", "tanh(bce)")  # fmt: skip
+WITH_BCE = ("log(bce)", "bce/dice(smooth=0)", "dice(smooth=0)/bce", "bce**0.2", "1/(1 - exp(-bce))",
+            "log(1 - exp(-bce))", "s = learn(0); dice(smooth=0)**s + bce",
+            "s = learn(-0.5); dice(smooth=0)**s", "tanh(bce)")  # fmt: skip
 WITH_CE = ("log(ce)", "ce**0.2", "1/ce", "log(1 - exp(-ce))", "mean(-log(1 - p))", "mean(sum(y*p, over=class)**0.5)",
            "mean(sum(p*log(p), over=class))", "mean(-sum(y*(1 - p)**0.05*log(p), over=class))")  # fmt: skip
 
@@ -64,16 +69,21 @@ def test_no_built_in_is_forgotten() -> None:
     assert {name.strip() for name in BUILT_INS} == {loss.name for loss in default_registry().built_ins()}
 
 
+def inputs(task: str) -> tuple[str, ...]:
+    return ("logits",) if task == "regression" else ("logits", "probs")
+
+
 def predictions(task: str, given: str, dtype: torch.dtype) -> Iterator[Tensor]:
     """Constant maps, one class alone at a value, and all values side by side, for one image and two."""
     numbers = LOGITS if given == "logits" else PROBS
     classes = 1 if task == "binary" else 3
-    for number, batch in itertools.product(numbers, (1, 2)):
-        rest = 0.0 if given == "logits" else (1 - number) / 2
-        alone = torch.full((batch, classes, 4), rest, dtype=dtype)
-        alone[:, 0] = number
-        yield alone
-        yield torch.full((batch, classes, 4), number, dtype=dtype)
+    for number in numbers:
+        yield torch.full((1, classes, 4), number, dtype=dtype)
+        if classes > 1:
+            rest = 0.0 if given == "logits" else (1 - number) / 2
+            alone = torch.full((2, classes, 4), rest, dtype=dtype)
+            alone[:, 0] = number
+            yield alone
     mixed = torch.tensor(numbers, dtype=dtype)
     yield mixed.expand(2, classes, -1).clone()
     yield torch.stack([mixed.roll(shift) for shift in range(classes)]).unsqueeze(0)
@@ -100,7 +110,7 @@ def targets(task: str, pred: Tensor) -> Iterator[Tensor]:
 @pytest.mark.parametrize(("text", "task"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_finite(text: str, task: str, dtype: torch.dtype, value_and_gradient: Any) -> None:
     wrong = []
-    for given in ("logits",) if task == "regression" else ("logits", "probs"):
+    for given in inputs(task):
         for pred in predictions(task, given, dtype):
             for target in targets(task, pred):
                 kind = "multiclass" if task == "soft" else task
@@ -112,12 +122,13 @@ def test_finite(text: str, task: str, dtype: torch.dtype, value_and_gradient: An
 
 @pytest.mark.parametrize(("text", "task"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_nothing_counts(text: str, task: str, value: Any) -> None:
-    """All masked, all ignored and an empty batch: exactly 0, with a gradient of exactly 0, whatever the elements hold."""
+    """All masked, all ignored and an empty batch: exactly 0 with a gradient of exactly 0, whatever is held."""
     classes = 1 if task == "binary" else 3
     kind = "multiclass" if task == "soft" else task
-    dtypes = (torch.float32, torch.float64)
-    for ignoring, given in itertools.product((False, True), ("logits",) if task == "regression" else ("logits", "probs")):
-        for (held, batch), dtype in zip(((0.3, 2), (float("nan"), 2), (float("inf"), 1), (0.3, 0)), dtypes * 2, strict=True):
+    tensors = [(0.3, 2, torch.float32), (float("nan"), 2, torch.float64), (float("inf"), 1, torch.float32)]
+    tensors += [(0.3, 0, torch.float64)]
+    for ignoring, given in itertools.product((False, True), inputs(task)):
+        for held, batch, dtype in tensors:
             pred = torch.full((batch, classes, 4), held, dtype=dtype).requires_grad_()
             shape = (batch, 4) if task == "multiclass" else pred.shape
             target = torch.full(shape, 255 if ignoring else 1, dtype=torch.long if task == "multiclass" else dtype)
@@ -157,9 +168,9 @@ def test_confident_and_right_pulls_at_nothing(gamma: float, dtype: torch.dtype, 
     assert (gradient.abs() < bound).all()
 
 
-# What stands in the documents for input="probs" at the very edge: a logarithm of 0 is that of the smallest normal number.
 @DTYPES
 def test_probability_of_the_truth_is_zero(dtype: torch.dtype, value_and_gradient: Any) -> None:
+    """With input="probs" the logarithm of 0 is that of the smallest normal number; the slope points the right way."""
     lowest = -torch.tensor(torch.finfo(dtype).tiny, dtype=dtype).log().item()
     for p, y in ((0.0, 1.0), (1.0, 0.0)):
         pred, target = torch.full((1, 1, 1), p, dtype=dtype), torch.full((1, 1, 1), y, dtype=dtype)

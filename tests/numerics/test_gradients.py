@@ -98,7 +98,8 @@ def test_second_derivative(name: str, call: str, task: str, given: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if "multiclass" in case.tasks])
 def test_with_mask_and_class_weight(name: str) -> None:
-    loss = lossdsl.compile(written(CASES[name].calls[0], "mean"), task="multiclass", class_weight=(1, 0.2, 3), ignore_index=9)
+    text = written(CASES[name].calls[0], "mean")
+    loss = lossdsl.compile(text, task="multiclass", class_weight=(1, 0.2, 3), ignore_index=9)
     pred, y = a_call("multiclass", "logits")
     y[0, 1] = 9
     mask = torch.tensor([[1, 1, 0, 1], [0, 1, 1, 1]])

@@ -72,7 +72,7 @@ def text_of(name: str, parameters: dict[str, Any]) -> str:
 
 
 def a_call(rng: random.Random, task: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits, the target as it is passed, and both as the formulas see them: probabilities and targets of all classes."""
+    """Logits, the target as it is passed, and both as formulas see them: probabilities, targets of all classes."""
     space = tuple(rng.randint(1, 5) for _ in range(rng.randint(0, 3)))
     batch, classes = rng.randint(1, 3), rng.randint(2, 4)
     scale = rng.choice([0.3, 1.0, 4.0])
@@ -97,21 +97,21 @@ def a_call(rng: random.Random, task: str) -> tuple[torch.Tensor, torch.Tensor, t
 @pytest.mark.parametrize("name", list(PAPERS))
 @pytest.mark.parametrize("smooth", [0, 1e-5, 1])
 @pytest.mark.parametrize("per", ["image", "batch"])
-def test_definition(name: str, task: str, smooth: float, per: str, value: Any) -> None:
-    """Ten random calls each, from logits and from probabilities."""
-    for seed in range(10):
-        rng = random.Random(f"{seed} {name} {task} {smooth} {per}")
-        torch.manual_seed(seed)
+def test_definition(name: str, task: str, smooth: float, per: str, seeded: Any, value: Any) -> None:
+    """Six random calls each, from logits and from probabilities."""
+    for seed in range(6):
+        rng = seeded(f"{seed} {name} {task} {smooth} {per}")
         z, target, p, y = a_call(rng, task)
         parameters = rng.choice(EXTRA.get(name, [{}]))
         classes = 1 if task == "binary" else z.shape[1]
-        weight = tuple(rng.choice([0.0, 0.5, 2.0]) for _ in range(classes - 1)) + (1.5,) if rng.random() < 0.5 else None
-        losses = PAPERS[name](*counts(to_array(p, task == "binary"), to_array(y, task == "binary"), per), smooth, **parameters)
+        weight = (1.5, *(rng.choice([0.0, 0.5, 2.0]) for _ in range(classes - 1))) if rng.random() < 0.5 else None
+        sums = counts(to_array(p, task == "binary"), to_array(y, task == "binary"), per)
+        expected = weighted_mean(PAPERS[name](*sums, smooth, **parameters), weight)
         text = text_of(name, {"smooth": smooth, "per": per} | parameters)
         options = {"task": "multiclass" if task == "soft" else task, "class_weight": weight}
         for given, pred in (("logits", z), ("probs", p)):
             result = value(text, pred, target, input=given, **options).item()
-            assert result == pytest.approx(weighted_mean(losses, weight), rel=RTOL, abs=1e-14), f"{text} {options} {given}"
+            assert result == pytest.approx(expected, rel=RTOL, abs=1e-14), f"{text} {options} {given}"
 
 
 @pytest.mark.parametrize("name", list(PAPERS))
@@ -137,22 +137,27 @@ IDENTITIES = [
     ("iou(smooth={s})", "1 - iou_coef(smooth={s})"),
     ("dice_coef(smooth={s}, per=batch)", "1 - dice(smooth={s}, per=batch)"),
     ("focal_tversky(gamma=1, smooth={s})", "tversky(fp_weight=0.3, fn_weight=0.7, smooth={s})"),
-    ("focal_tversky(gamma=1.7, smooth={s})", "mean(tversky(fp_weight=.3, fn_weight=.7, smooth={s}, reduction=none)**1.7)"),
+    (
+        "focal_tversky(gamma=1.7, smooth={s})",
+        "mean(tversky(fp_weight=.3, fn_weight=.7, smooth={s}, reduction=none)**1.7)",
+    ),
     ("dice(smooth=0)", "d = iou(smooth=0, reduction=none); mean(d/(2 - d))"),
     ("iou(smooth=0)", "d = dice(smooth=0, reduction=none); mean(2*d/(1 + d))"),
     ("dice_coef(smooth=0)", "j = iou_coef(smooth=0, reduction=none); mean(2*j/(1 + j))"),
     ("iou_coef(smooth=0)", "d = dice_coef(smooth=0, reduction=none); mean(d/(2 - d))"),
     ("iou(smooth={s}/2)", "d = dice(smooth={s}, reduction=none); mean(2*d/(1 + d))"),
-    ("dice(smooth={s})", "tp = sum(p*y, over=pixel); mean(1 - (2*tp + {s})/(sum(p, over=pixel) + sum(y, over=pixel) + {s}))"),
+    (
+        "dice(smooth={s})",
+        "tp = sum(p*y, over=pixel); mean(1 - (2*tp + {s})/(sum(p, over=pixel) + sum(y, over=pixel) + {s}))",
+    ),
 ]
 
 
 @pytest.mark.parametrize("task", ["binary", "multilabel", "multiclass"])
 @pytest.mark.parametrize(("left", "right"), IDENTITIES, ids=[row[0] + " is " + row[1][:40] for row in IDENTITIES])
-def test_identity(left: str, right: str, task: str, value_and_gradient: Any) -> None:
+def test_identity(left: str, right: str, task: str, seeded: Any, value_and_gradient: Any) -> None:
     for seed, smooth in enumerate((0, 1e-5, 1, 10)):
-        torch.manual_seed(seed)
-        z, target, _, _ = a_call(random.Random(seed), task)
+        z, target, _, _ = a_call(seeded(seed), task)
         one, other = (value_and_gradient(text.format(s=smooth), z, target, task=task) for text in (left, right))
         torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-13)
 

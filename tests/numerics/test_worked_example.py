@@ -140,7 +140,7 @@ def logit(p: float) -> float:
 INPUTS = {"probs": P, "logits": [[logit(p) for p in image] for image in P]}
 
 
-@pytest.mark.parametrize("shape", [(2, 4), (2, 1, 4), (2, 1, 2, 2), (2, 4, 1, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 4), (2, 1, 2, 2)], ids=str)
 @pytest.mark.parametrize("given", list(INPUTS))
 @pytest.mark.parametrize(("text", "expected", "printed"), TABLE, ids=[row[0].strip()[:60] for row in TABLE])
 def test_definition(text: str, expected: float, printed: str, given: str, shape: Any, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, TypeAlias
 
 import pytest
@@ -62,7 +63,7 @@ COMPOSITIONS = {
     "mean(stop_gradient(p)*abs(z))": _CLASSES,
     "mse(p, y) + l1(tanh(z), y)": _CLASSES,
     "log(dice(reduction=sum)) + dice(per=batch, smooth=0)": _CLASSES,
-    "mean(y*abs(p - y), count=y) + mean(mean(p, over=pixel, count=y))": _CLASSES,
+    "mean(y*abs(p - y), count=y) + mean(mean(y*p, over=pixel, count=y))": _CLASSES,
     "mean(softplus(z)) + mean(-log(1 - p))": _CLASSES,
     "mean(log(sum(exp(z), over=class)))": ("multilabel", "multiclass"),
     "l1 + sqrt(mse)": ("regression",),
@@ -75,13 +76,18 @@ COMPOSITIONS = {
 
 PAIRS = [(formula, task) for formula, tasks in (BUILT_INS | COMPOSITIONS).items() for task in tasks]
 
-SPATIAL = ((), (6,), (3, 4), (2, 2, 3))
+# Every built-in for every task, every composition for one of its tasks.
+FEWER = [(formula, task) for formula, tasks in BUILT_INS.items() for task in tasks]
+FEWER += [(formula, tasks[index % len(tasks)]) for index, (formula, tasks) in enumerate(COMPOSITIONS.items())]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test of `formula` and `task` runs for every pair that fits."""
-    if {"formula", "task"} <= set(metafunc.fixturenames) and not metafunc.definition.get_closest_marker("parametrize"):
+    """A test of `formula` and `task` runs for every pair that fits; one of `formula` and `some_task` for fewer."""
+    given = " ".join(str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    if {"formula", "task"} <= set(metafunc.fixturenames) and "formula" not in given and "task" not in given:
         metafunc.parametrize(("formula", "task"), PAIRS)
+    if {"formula", "some_task"} <= set(metafunc.fixturenames):
+        metafunc.parametrize(("formula", "some_task"), FEWER)
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,17 @@ def run() -> Callable[..., tuple[Tensor, Tensor]]:
 def compile_for() -> Callable[..., Any]:
     """The loss of a formula for the task and input of a batch."""
     return lambda formula, batch, **options: lossdsl.compile(formula, **batch.options, **options)
+
+
+@cache
+def _shared(formula: str, task: str, input: str, options: tuple[tuple[str, Any], ...]) -> Any:
+    return lossdsl.compile(formula, task=task, input=input, **dict(options))
+
+
+@pytest.fixture
+def shared_for() -> Callable[..., Any]:
+    """As compile_for, but the same loss for the same formula and options, which saves most of the time of a test."""
+    return lambda formula, batch, **options: _shared(formula, batch.task, batch.input, tuple(options.items()))
 
 
 @pytest.fixture

@@ -62,7 +62,9 @@ def test_parts_add_up(formula: str, make_batch: Any, compile_for: Any) -> None:
     assert all(isinstance(tensor, Tensor) and tensor.shape == () for tensor in tensors)
 
 
-def test_the_total_is_that_of_every_formula(formula: str, task: str, make_batch: Any, run: Any, compile_for: Any) -> None:
+def test_the_total_is_that_of_every_formula(
+    formula: str, task: str, make_batch: Any, run: Any, compile_for: Any
+) -> None:
     """Value and gradient of the total are those of a plain call; the parts add up, masked too."""
     batch = make_batch(task, (3, 4))
     loss = compile_for(formula, batch)
@@ -110,14 +112,21 @@ def test_terms_of_a_mapping(make_batch: Any) -> None:
     source: dict[str, Any] = {
         "task": "binary",
         "define": {"overlap": "dice(per=batch)"},
-        "terms": {"pixel": {"expr": "bce", "weight": 0.5}, "region": {"expr": "-log(1 - overlap)", "weight": "epoch/20"}},
+        "terms": {
+            "pixel": {"expr": "bce", "weight": 0.5},
+            "region": {"expr": "-log(1 - overlap)", "weight": "epoch/20"},
+        },
     }
     plain = lossdsl.compile(source).breakdown(batch.pred, batch.target, epoch=10)
     assert list(plain.terms) == ["pixel", "region"]
     assert [float(term.weight) for term in plain.terms.values()] == [0.5, 0.5]
     pixel, region = (term.contribution for term in plain.terms.values())
     assert_close(plain.total, pixel + region, **CLOSE)
-    for total, wanted in {"pixel*region": pixel * region, "max(pixel, region)": max(pixel, region), "region": region}.items():
+    for total, wanted in {
+        "pixel*region": pixel * region,
+        "max(pixel, region)": max(pixel, region),
+        "region": region,
+    }.items():
         parts = lossdsl.compile({**source, "total": total}).breakdown(batch.pred, batch.target, epoch=10)
         assert_close(parts.total, wanted, **CLOSE)
         assert list(parts.terms) == ["pixel", "region"]

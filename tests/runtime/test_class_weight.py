@@ -191,4 +191,6 @@ def test_weights_act_in_float64(make_batch: Any, compile_for: Any) -> None:
     batch = make_batch("multiclass", (3, 4))
     w = torch.tensor([0.1, 0.2, 0.7], dtype=torch.float64)
     wanted = functional.cross_entropy(batch.pred, batch.target, w)
-    assert_close(compile_for("ce", batch, class_weight=w.tolist())(batch.pred, batch.target), wanted, rtol=1e-14, atol=0)
+    assert_close(
+        compile_for("ce", batch, class_weight=w.tolist())(batch.pred, batch.target), wanted, rtol=1e-14, atol=0
+    )

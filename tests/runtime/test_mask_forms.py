@@ -200,7 +200,14 @@ def test_a_real_nan_is_not_hidden_by_a_mask(where: str, make_batch: Any, compile
         pred.fill_(math.nan)
     mask = torch.ones(4, 3, 4, dtype=torch.bool)
     mask[3] = False
-    for formula in ("bce", "dice", "max(z)", "mean(max(z, over=pixel))", "topk(abs(z), share=0.5)", "mean(min(z, over=pixel))"):
+    for formula in (
+        "bce",
+        "dice",
+        "max(z)",
+        "mean(max(z, over=pixel))",
+        "topk(abs(z), share=0.5)",
+        "mean(min(z, over=pixel))",
+    ):
         assert compile_for(formula, batch)(pred, batch.target, mask=mask).isnan(), formula
 
 

@@ -151,7 +151,10 @@ def test_a_pickle_is_small() -> None:
 
 
 def test_built_twice_is_the_same(make_batch: Any, run: Any) -> None:
-    source = {"terms": {"a": {"expr": "bce(pos_weight=2)", "weight": "w"}, "b": "d*focal"}, "define": {"w": 0.3, "d": "dice"}}
+    source = {
+        "terms": {"a": {"expr": "bce(pos_weight=2)", "weight": "w"}, "b": "d*focal"},
+        "define": {"w": 0.3, "d": "dice"},
+    }
     kept = copy.deepcopy(source)
     batch = make_batch("binary", (3, 4))
     first, second = (run(lossdsl.compile(source, task="binary"), batch) for _ in range(2))

@@ -11,7 +11,7 @@ from torch import Tensor
 import lossdsl
 
 F, D, H, B = torch.float32, torch.float64, torch.float16, torch.bool
-I, U = torch.int64, torch.uint8
+L, U = torch.int64, torch.uint8
 
 
 def tensor(shape: tuple[int, ...], dtype: torch.dtype = F) -> Tensor:
@@ -38,24 +38,24 @@ SHAPES = [
     ("bce", None, (4, 1), (4,), F),
     ("bce", None, (4,), (4, 1), F),
     ("bce", None, (4, 1, 3, 5), (4, 3, 5), F),
-    ("bce", None, (4, 1, 3, 5), (4, 3, 5), I),
+    ("bce", None, (4, 1, 3, 5), (4, 3, 5), L),
     ("bce", "multilabel", (4, 3), (4,), F),
     ("bce", "multilabel", (4, 3), (3, 4), F),
     ("bce", "multilabel", (4, 3, 5), (4, 1, 5), F),
-    ("bce", "multilabel", (4, 3, 5), (4, 5), I),
+    ("bce", "multilabel", (4, 3, 5), (4, 5), L),
     ("dice", "multilabel", (4, 3, 5, 5), (4, 5, 5, 3), F),
-    ("ce", "multiclass", (4, 3), (4, 1), I),
-    ("ce", "multiclass", (4, 3), (3,), I),
-    ("ce", "multiclass", (4, 3), (), I),
-    ("ce", "multiclass", (4, 3, 5, 6), (4, 6, 5), I),
-    ("ce", "multiclass", (4, 3, 5, 6), (4, 1, 5, 6), I),
-    ("ce", "multiclass", (4, 3, 5, 6), (5, 6), I),
-    ("ce", "multiclass", (4, 3, 5, 6), (1, 5, 6), I),
+    ("ce", "multiclass", (4, 3), (4, 1), L),
+    ("ce", "multiclass", (4, 3), (3,), L),
+    ("ce", "multiclass", (4, 3), (), L),
+    ("ce", "multiclass", (4, 3, 5, 6), (4, 6, 5), L),
+    ("ce", "multiclass", (4, 3, 5, 6), (4, 1, 5, 6), L),
+    ("ce", "multiclass", (4, 3, 5, 6), (5, 6), L),
+    ("ce", "multiclass", (4, 3, 5, 6), (1, 5, 6), L),
     ("ce", "multiclass", (4, 3, 5, 6), (4, 2, 5, 6), F),
     ("ce", "multiclass", (4, 5, 6), (4, 5, 6, 3), F),
-    ("ce", "multiclass", (4, 1, 5, 6), (4, 5, 6), I),
+    ("ce", "multiclass", (4, 1, 5, 6), (4, 5, 6), L),
     ("ce", "multiclass", (4, 1, 5, 6), (4, 1, 5, 6), F),
-    ("ce", "multiclass", (4,), (4,), I),
+    ("ce", "multiclass", (4,), (4,), L),
     ("mse", "regression", (4, 1), (4,), F),
     ("mse", "regression", (4,), (4, 1), F),
     ("mse", "regression", (4, 2), (2, 4), F),
@@ -117,7 +117,7 @@ MASKS = [
 @pytest.mark.parametrize(("formula", "task", "pred", "mask"), MASKS, ids=str)
 def test_masks(formula: str, task: str, pred: tuple[int, ...], mask: tuple[int, ...]) -> None:
     for soft in (False, True) if task == "multiclass" else (True,):
-        target = tensor(pred) if soft else tensor((pred[0], *pred[2:]), I)
+        target = tensor(pred) if soft else tensor((pred[0], *pred[2:]), L)
         with pytest.raises(lossdsl.InputError) as caught:
             lossdsl.compile(formula, task=task)(tensor(pred), target, mask=torch.ones(mask))
         (finding,) = caught.value.diagnostics
@@ -145,13 +145,13 @@ def test_tensors_by_name(shape: tuple[int, ...]) -> None:
 C = torch.complex64
 # dtype of pred, of target, task, what the message names
 DTYPES = [
-    (I, F, "binary", "torch.int64"),
+    (L, F, "binary", "torch.int64"),
     (U, F, "binary", "torch.uint8"),
     (B, F, "binary", "torch.bool"),
     (C, F, "binary", "torch.complex64"),
     (torch.float8_e4m3fn, F, "binary", "torch.float8_e4m3fn"),
-    (I, I, "regression", "torch.int64"),
-    (I, I, None, "torch.int64"),
+    (L, L, "regression", "torch.int64"),
+    (L, L, None, "torch.int64"),
     (F, C, "binary", "torch.complex64"),
     (F, C, "regression", "torch.complex64"),
     (F, F, "multiclass", "torch.float32"),
@@ -172,7 +172,9 @@ def test_dtypes(pred: torch.dtype, target: torch.dtype, task: str | None, named:
     assert named in finding.message
 
 
-@pytest.mark.parametrize("value", [None, 1.0, [1.0], "x", torch.nn.Identity()], ids=["None", "1.0", "list", "str", "module"])
+@pytest.mark.parametrize(
+    "value", [None, 1.0, [1.0], "x", torch.nn.Identity()], ids=["None", "1.0", "list", "str", "module"]
+)
 @pytest.mark.parametrize("name", ["pred", "target", "mask", "w"])
 def test_what_is_no_tensor(name: str, value: Any) -> None:
     if name == "mask" and value is None:

@@ -10,29 +10,29 @@ import torch
 import lossdsl
 from lossdsl.runtime.layout import decide_task
 
-F, I, B, U = torch.float32, torch.int64, torch.bool, torch.uint8
+F, L, B, U = torch.float32, torch.int64, torch.bool, torch.uint8
 
 # shape of pred, shape of target, its dtype: the task of a formula that reads labels
 DECIDED = [
     ((4,), (4,), F, "binary"),
-    ((4,), (4,), I, "binary"),
+    ((4,), (4,), L, "binary"),
     ((4, 1), (4, 1), F, "binary"),
     ((4, 7), (4, 7), F, "binary"),
-    ((4, 7), (4,), I, "multiclass"),
+    ((4, 7), (4,), L, "multiclass"),
     ((4, 7), (4,), U, "multiclass"),
     ((4, 6, 7), (4, 6, 7), F, "binary"),
     ((4, 6, 7), (4, 6, 7), B, "binary"),
-    ((4, 3, 7), (4, 7), I, "multiclass"),
+    ((4, 3, 7), (4, 7), L, "multiclass"),
     ((4, 1, 6, 7), (4, 1, 6, 7), F, "binary"),
-    ((4, 1, 6, 7), (4, 1, 6, 7), I, "binary"),
+    ((4, 1, 6, 7), (4, 1, 6, 7), L, "binary"),
     ((4, 3, 6, 7), (4, 3, 6, 7), F, "multilabel"),
-    ((4, 3, 6, 7), (4, 3, 6, 7), I, "multilabel"),
+    ((4, 3, 6, 7), (4, 3, 6, 7), L, "multilabel"),
     ((4, 3, 6, 7), (4, 3, 6, 7), B, "multilabel"),
-    ((4, 3, 6, 7), (4, 6, 7), I, "multiclass"),
+    ((4, 3, 6, 7), (4, 6, 7), L, "multiclass"),
     ((4, 2, 6, 7), (4, 6, 7), torch.int32, "multiclass"),
     ((4, 1, 2, 6, 7), (4, 1, 2, 6, 7), F, "binary"),
     ((4, 3, 2, 6, 7), (4, 3, 2, 6, 7), F, "multilabel"),
-    ((4, 3, 2, 6, 7), (4, 2, 6, 7), I, "multiclass"),
+    ((4, 3, 2, 6, 7), (4, 2, 6, 7), L, "multiclass"),
 ]
 
 
@@ -132,7 +132,7 @@ def test_regression_targets_may_be_anything() -> None:
 @pytest.mark.parametrize("label", [3, 255, -1], ids=str)
 @pytest.mark.parametrize("formula", ["ce", "focal", "ce + dice"])
 def test_a_wrong_label_of_a_later_batch(formula: str, label: int) -> None:
-    """A gather fails in torch; the message still says which label is wrong. (`dice` gathers nothing and does not fail.)"""
+    """A gather fails in torch; the message still says which label is wrong. `dice` gathers nothing."""
     loss = lossdsl.compile(formula)
     pred, target = torch.randn(2, 3, 5), torch.randint(3, (2, 5))
     loss(pred, target)
