@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ class UNet(nn.Module):
 
     def __init__(self, channels: list[int]):
         super().__init__()
-        scales = list(zip(channels[:-1], channels[1:], strict=True))
+        scales = list(pairwise(channels))
         self.first = convolutions(1, channels[0])
         self.down = nn.ModuleList(convolutions(fine, coarse) for fine, coarse in scales)
         self.up = nn.ModuleList(convolutions(coarse + fine, fine) for fine, coarse in reversed(scales))
@@ -230,17 +231,17 @@ def draw(data: TensorDataset, prediction: Tensor, curves: Curves, epochs: int, f
     image, truth, guess = (tensor[typical, 0].numpy() for tensor in (*data.tensors, prediction))
 
     figure = Figure(figsize=(11, 9), layout="constrained")
-    names = ["T1 image, held out", "truth: grey matter", f"prediction: Dice {scores[typical]:.3f}"]
-    panels = figure.subplot_mosaic([names, ["curves"] * 3], height_ratios=[1.5, 1])
-    for name in names:
-        panels[name].set_title(name)
+    panels = figure.subplot_mosaic("ITP;CCC", height_ratios=[1.5, 1])
+    titles = {"I": "T1 image, held out", "T": "truth: grey matter", "P": f"prediction: Dice {scores[typical]:.3f}"}
+    for name, title in titles.items():
+        panels[name].set_title(title)
         panels[name].set_axis_off()
         panels[name].imshow(image, cmap="gray")
-    paint(panels[names[1]], truth, RIGHT, "grey matter")
-    paint(panels[names[2]], guess * truth, RIGHT, "right")
-    paint(panels[names[2]], (1 - guess) * truth, MISSED, "missed")
-    paint(panels[names[2]], guess * (1 - truth), EXTRA, "too much")
-    draw_curves(panels["curves"], curves, epochs, formula)
+    paint(panels["T"], truth, RIGHT, "grey matter")
+    paint(panels["P"], guess * truth, RIGHT, "right")
+    paint(panels["P"], (1 - guess) * truth, MISSED, "missed")
+    paint(panels["P"], guess * (1 - truth), EXTRA, "too much")
+    draw_curves(panels["C"], curves, epochs, formula)
 
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output, dpi=130)
@@ -260,8 +261,8 @@ def draw_curves(panel: Axes, curves: Curves, epochs: int, formula: str) -> None:
         means = np.reshape(values, (epochs, -1)).mean(axis=1)
         (line,) = panel.plot(np.arange(epochs) + 0.5, means, "o-", color=color, linewidth=2, label=name)
         panel.plot(np.linspace(0, epochs, len(values)), values, color=line.get_color(), alpha=0.25, linewidth=1)
-    panel.set_title(f"contribution of each term to   {formula}", wrap=True)
-    panel.set(xlabel="epoch", xlim=(0, epochs))
+    panel.set_title(f"loss = {formula}", wrap=True)
+    panel.set(xlabel="epoch", ylabel="contribution", xlim=(0, epochs))
     panel.grid(alpha=0.3)
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False)

@@ -113,7 +113,11 @@ def _check_target(task: str, pred: Tensor, target: Tensor, indexed: bool) -> Non
         if indexed and (target.shape[0] != pred.shape[0] or target.shape[1:] != pred.shape[2:]):
             raise fault("LD502", f"{_pair(pred, target)}; class indices need {_expected(pred)}")
         if indexed and target.dtype not in _INTEGERS:
-            raise fault("LD503", f"`target` holds class indices but has dtype {target.dtype}; {_pair(pred, target)}", "target.long()")
+            raise fault(
+                "LD503",
+                f"`target` holds class indices but has dtype {target.dtype}; {_pair(pred, target)}",
+                "target.long()",
+            )
     if not indexed and pred.shape != target.shape:
         raise fault("LD502", f"{_pair(pred, target)}; {task} needs equal shapes", _shape_hint(task, pred, target))
 

@@ -154,16 +154,16 @@ class Loss(nn.Module):
         if name in call.tensors:
             return call.tensors[name]
         pred = call.tensors["pred"]
+        dtype = torch.promote_types(pred.dtype, torch.float32)
         kind, _, short = name.partition(":")
         if kind == "learned":
             learned: Tensor = self.learned[short]
-            return learned
+            return learned.to(dtype)
         value = scalars[name]
         if value is None:
             raise fault("LD505", f"the formula uses `{short}`", f"loss(pred, target, {short}=...)")
         if not torch.compiler.is_compiling() and not isinstance(value, (Tensor, Real)):
             raise fault("LD501", f"`{short}` is {type(value).__name__}, not a number")
-        dtype = torch.promote_types(pred.dtype, torch.float32)
         if isinstance(value, Tensor):
             if value.ndim:
                 raise fault("LD502", f"`{short}` has shape {shape(value)}; it is one number, a 0-d tensor")

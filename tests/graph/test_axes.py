@@ -11,7 +11,11 @@ from lossdsl.graph.nodes import AXES
 
 # formula with <...> around the place, task: (code, part of the message, part of the hint)
 WRONG: dict[tuple[str, str], tuple[str, str, str]] = {
-    ("<bce(reduction=none)>", "binary"): ("LD303", "one for each batch and class and pixel", "mean(..., over=[batch, class, pixel])"),
+    ("<bce(reduction=none)>", "binary"): (
+        "LD303",
+        "one for each batch and class and pixel",
+        "mean(..., over=[batch, class, pixel])",
+    ),
     ("bce + <mean(p, over=pixel)>", "binary"): ("LD303", "one for each batch and class", "over=[batch, class]"),
     ("<sum(p, per=batch)>", "binary"): ("LD303", "one for each class", "mean"),
     ("<p*bce>", "binary"): ("LD303", "batch and class and pixel", "reduce it"),
@@ -24,7 +28,11 @@ WRONG: dict[tuple[str, str], tuple[str, str, str]] = {
         "`sum` over class of a value that has only batch and pixel",
         "",
     ),
-    ("mean(<sum(mean(p, over=pixel), per=image)>)", "binary"): ("LD302", "`sum` over pixel of a value that has only", ""),
+    ("mean(<sum(mean(p, over=pixel), per=image)>)", "binary"): (
+        "LD302",
+        "`sum` over pixel of a value that has only",
+        "",
+    ),
     ("mean(<max(ce(reduction=none), over=class)>)", "multiclass"): ("LD302", "`max` over class", ""),
     ("mean(mean(p, over=pixel), count=<y>)", "binary"): ("LD302", "`count` has one number for each pixel", ""),
     ("topk(p, share=<0>)", "binary"): ("LD204", "a number in (0, 1]", "0.1 keeps a tenth"),

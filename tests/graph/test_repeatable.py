@@ -65,7 +65,9 @@ def test_no_hash_seed_matters() -> None:
     for seed in ("0", "1", "4242"):
         code = _SCRIPT.format(formulas=FORMULAS)
         environment = {**os.environ, "PYTHONHASHSEED": seed}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
         assert not done.stderr
         outputs.add(done.stdout)
     assert len(outputs) == 1

@@ -37,7 +37,9 @@ RECORDED: list[tuple[str, str, set[str], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("formula", "task", "rules", "there", "gone"), RECORDED, ids=[f"{r[0]}-{r[1]}" for r in RECORDED])
+@pytest.mark.parametrize(
+    ("formula", "task", "rules", "there", "gone"), RECORDED, ids=[f"{r[0]}-{r[1]}" for r in RECORDED]
+)
 def test_recorded(formula: str, task: str, rules: set[str], there: str, gone: str, built: Any, count: Any) -> None:
     loss = built(formula, task, tensors=(("w", ("batch", "pixel")),))
     counted = count(loss)
@@ -110,7 +112,9 @@ def test_folded(formula: str, built: Any) -> None:
     assert node_text(built(formula).total, 99) == node_text(built(FOLDED[formula]).total, 99)
 
 
-@pytest.mark.parametrize("formula", ["1/0*bce", "log(0)*bce", "log(-1)*bce", "sqrt(-1)*bce", "bce*(-1)**0.5", "bce*0**-1", "bce/0"])
+@pytest.mark.parametrize(
+    "formula", ["1/0*bce", "log(0)*bce", "log(-1)*bce", "sqrt(-1)*bce", "bce*(-1)**0.5", "bce*0**-1", "bce/0"]
+)
 def test_numbers_that_are_none(formula: str, built: Any) -> None:
     with pytest.raises(FormulaError, match="LD302"):
         built(formula)

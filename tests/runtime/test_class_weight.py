@@ -186,6 +186,14 @@ def test_weights_from_a_tensor(make_batch: Any, compile_for: Any) -> None:
     assert torch.equal(got, wanted)
 
 
+@pytest.mark.xfail(reason="model.bfloat16() rounds the weights too, a buffer as any other", strict=True)
+def test_weights_stay_the_written_ones(make_batch: Any, compile_for: Any) -> None:
+    batch = make_batch("multiclass", (3, 4), dtype=torch.float32)
+    loss = compile_for("ce", batch, class_weight=[0.1, 0.2, 0.7])
+    wanted = loss(batch.pred, batch.target)
+    assert_close(loss.bfloat16()(batch.pred, batch.target), wanted)
+
+
 def test_weights_act_in_float64(make_batch: Any, compile_for: Any) -> None:
     """A weight of 0.1 is 0.1 and not what float32 makes of it."""
     batch = make_batch("multiclass", (3, 4))

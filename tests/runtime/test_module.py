@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 import pickle
 import subprocess
 import sys
@@ -73,6 +74,21 @@ def test_learned_scalars_load_and_move(make_batch: Any, compile_for: Any) -> Non
     assert torch.equal(trained(batch.pred, batch.target), fresh(batch.pred, batch.target))
     assert {parameter.dtype for parameter in fresh.to(torch.float64).parameters()} == {torch.float64}
     assert {parameter.device.type for parameter in fresh.to("meta").parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_learned_scalars_are_computed_as_the_prediction_is(
+    dtype: torch.dtype, make_batch: Any, compile_for: Any
+) -> None:
+    """Whatever they are stored in, as after model.bfloat16(): exp(-s) is that of the stored number."""
+    batch = make_batch("binary", (3, 4))
+    loss = compile_for("s = learn(0.3)\nexp(-s)*bce", batch).to(dtype)
+    stored = float(torch.tensor(0.3).to(dtype))
+    wanted = math.exp(-stored) * compile_for("bce", batch)(batch.pred, batch.target)
+    value = loss(batch.pred, batch.target)
+    assert_close(value, wanted, rtol=1e-12, atol=0)
+    (gradient,) = torch.autograd.grad(value, loss.parameters())
+    assert gradient.dtype == dtype
 
 
 METHOD = pytest.mark.xfail(raises=KeyError, reason="nn.ParameterDict refuses the names of its methods", strict=True)
