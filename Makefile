@@ -5,6 +5,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell grep '^torch==' constraints.txt)
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -47,6 +48,8 @@ clean:
 	$(PIP) install -c constraints.txt $(TORCH) hatchling
 	touch $@
 
+.venv/dev.stamp: PACKAGES := $(PLUGINS:%=-e %)
+.venv/dev.stamp: $(PLUGINS:%=%/pyproject.toml)
 .venv/dev.stamp .venv/demo.stamp: .venv/%.stamp: .venv/torch.stamp pyproject.toml
-	$(PIP) install -c constraints.txt --no-build-isolation -e ".[$*]"
+	$(PIP) install -c constraints.txt --no-build-isolation -e ".[$*]" $(PACKAGES)
 	touch $@

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lossdsl.checking.resolved import Apply, Origin, ParameterOf, Reduction, Resolved, Where, Word
+from lossdsl.checking.resolved import (
+    Apply,
+    ForClass,
+    Neighbourhood,
+    Origin,
+    ParameterOf,
+    Reduction,
+    Resolved,
+    Where,
+    Word,
+)
 from lossdsl.checking.vocabulary import AXES, FUNCTIONS
 from lossdsl.errors import nearest
 from lossdsl.syntax import tree
@@ -97,3 +107,26 @@ def _axes(scope: Scope, keyword: tree.Keyword) -> tuple[str, ...]:
         wrong = next((item for item in items if not isinstance(item, tree.Name) or item.text not in AXES), value)
         scope.report(wrong, "LD205", f"`{wrong}` is not an axis", f"axes are {', '.join(AXES)}, or a list of them")
     return tuple(axis for axis in AXES if axis in axes)
+
+
+def neighbourhood_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+    name = node.function.text
+    sizes = [keyword.value for keyword in node.keywords if keyword.name == "size"]
+    if len(node.arguments) != 1 or len(node.keywords) != 1 or not sizes:
+        hint = f"{name}(y, size=31): a window of 31 pixels along each axis"
+        return scope.wrong(node, "LD202", f"`{name}` takes one value and size=", hint)
+    inside = replace(scope, tensors=True)
+    return Neighbourhood(name, inside.expression(node.arguments[0]), scope.expression(sizes[0]), origin)
+
+
+def for_class_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+    hint = "for_class(dice, [1, 3])"
+    if len(node.arguments) != 2 or node.keywords:
+        return scope.wrong(node, "LD202", "for_class takes a formula and a list of class numbers", hint)
+    value, written = node.arguments
+    items = written.items if isinstance(written, tree.Listing) else (written,)
+    numbers = [item.value for item in items if isinstance(item, tree.Number) and item.value.is_integer()]
+    if not items or len(numbers) != len(items):
+        return scope.wrong(written, "LD205", "classes are whole numbers from 0", hint)
+    classes = tuple(sorted({int(number) for number in numbers}))
+    return ForClass(scope.expression(value), classes, origin)

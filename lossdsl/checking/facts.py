@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lossdsl.checking.resolved import Learned, Objective, Resolved, ScalarOf, TensorOf, Use, every
+from lossdsl.checking.resolved import ForClass, Learned, Objective, Resolved, ScalarOf, TensorOf, Use, every
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Kernel, Loss
 
@@ -16,7 +16,7 @@ _DERIVED = frozenset({"z", "p", "y"})
 class Facts:
     """tensors: names that the caller passes; heads: those of them that stand as a prediction or target.
     scalars: `epoch`, `step`. learned: initial values by name. raw_only: only the raw prediction and target are read,
-    no logits, probabilities or labels. losses: what is used, by first use.
+    no logits, probabilities or labels. losses: what is used, by first use. classes: how many classes the formula names.
     """
 
     tensors: frozenset[str]
@@ -25,6 +25,7 @@ class Facts:
     learned: dict[str, float]
     raw_only: bool
     losses: tuple[Loss, ...]
+    classes: int
 
 
 def facts_of(objective: Objective) -> Facts:
@@ -46,6 +47,7 @@ def facts_of(objective: Objective) -> Facts:
         learned={node.name: node.initial for node in nodes if isinstance(node, Learned)},
         raw_only=bool(names) and not derived & _DERIVED,
         losses=losses,
+        classes=max((1 + max(node.classes) for node in nodes if isinstance(node, ForClass)), default=0),
     )
 
 

@@ -124,6 +124,25 @@ class Reduction:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """`local_mean(value, size=31)`: each pixel replaced by the mean, smallest or largest of the window around it."""
+
+    kind: str
+    value: Resolved
+    size: Resolved
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ForClass:
+    """`for_class(dice, [1, 3])`: the value when only these classes are averaged or added up."""
+
+    value: Resolved
+    classes: tuple[int, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """A loss by name, with its tensors and the parameters that were written."""
 
@@ -135,7 +154,20 @@ class Use:
 
 
 Resolved: TypeAlias = (
-    Constant | Word | ParameterOf | Local | TensorOf | ScalarOf | Learned | Apply | Chain | Where | Reduction | Use
+    Constant
+    | Word
+    | ParameterOf
+    | Local
+    | TensorOf
+    | ScalarOf
+    | Learned
+    | Apply
+    | Chain
+    | Where
+    | Reduction
+    | Neighbourhood
+    | ForClass
+    | Use
 )
 
 
@@ -150,6 +182,10 @@ def below(node: Resolved) -> tuple[Resolved, ...]:
             return (node.left, node.right, node.chosen, node.otherwise)
         case Reduction():
             return tuple(part for part in (node.value, node.per, node.count, node.share) if part is not None)
+        case Neighbourhood():
+            return (node.value, node.size)
+        case ForClass():
+            return (node.value,)
         case Use():
             reduction = (node.reduction,) if node.reduction else ()
             return (*node.tensors, *(value for _, value in node.parameters), *reduction)

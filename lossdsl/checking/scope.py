@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from lossdsl.checking.arguments import bind_parameters
 from lossdsl.checking.bindings import cycle
-from lossdsl.checking.calls import function_call, reduction_call, where_call
+from lossdsl.checking.calls import for_class_call, function_call, neighbourhood_call, reduction_call, where_call
 from lossdsl.checking.resolved import (
     Apply,
     Body,
@@ -24,7 +24,7 @@ from lossdsl.checking.resolved import (
     Use,
     Word,
 )
-from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, REDUCTIONS, RESERVED, SCALARS, TENSORS
+from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, NEIGHBOURHOODS, REDUCTIONS, RESERVED, SCALARS, TENSORS
 from lossdsl.errors import Diagnostic, LossError, Source, nearest
 from lossdsl.registry.discover import BUILT_IN, Registry
 from lossdsl.registry.model import Formula, Loss, full_name
@@ -116,7 +116,7 @@ class Scope:
             return Constant(float("inf"), origin)
         if name in self.words or self.choosing:
             return Word(name, origin)
-        if name in FUNCTIONS or name in REDUCTIONS or name in COMBINATORS:
+        if name in (*FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS):
             return self.wrong(node, "LD202", f"`{name}` is a function", f"write {name}(...)")
         if self.is_loss(name):
             return self._use(tree.Call(node, (), (), node.span), origin)
@@ -143,13 +143,17 @@ class Scope:
             return reduction_call(self, node, origin)
         if name == "learn":
             return self.wrong(node, "LD207", "learn needs a name of its own", "s = learn(0) on a line before")
+        if name in NEIGHBOURHOODS:
+            return neighbourhood_call(self, node, origin)
+        if name == "for_class":
+            return for_class_call(self, node, origin)
         if name in COMBINATORS:
             return self.wrong(node, "LD209", f"`{name}` is not available yet")
         if name in self.names or name in TENSORS or name in SCALARS or name in self.parameters:
             return self.wrong(node, "LD202", f"`{name}` is a value; it takes no brackets", f"write {name}")
         if self.is_loss(name):
             return self._use(node, origin)
-        known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS}
+        known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
         hint = nearest(name, known) or "lossdsl list shows all losses"
         return self.wrong(node.function, "LD201", f"unknown loss or function `{name}`", hint)
 

@@ -14,6 +14,7 @@ FUNCTIONS: dict[str, tuple[int, int | None]] = {
     "cosh": (1, 1),
     "logcosh": (1, 1),
     "relu": (1, 1),
+    "softmax": (1, 1),
     "stop_gradient": (1, 1),
     "min": (2, None),
     "max": (2, None),
@@ -22,14 +23,28 @@ FUNCTIONS: dict[str, tuple[int, int | None]] = {
 }
 
 # `min` and `max` of one value reduce it; of several, they compare element by element.
+# The mean, smallest or largest value in a window around each pixel: `local_mean(y, size=31)`.
+NEIGHBOURHOODS = ("local_mean", "local_min", "local_max")
 REDUCTIONS = ("sum", "mean", "max", "min", "topk")
 COMBINATORS = ("for_class", "multiscale")
-TENSORS = ("z", "p", "y", "pred", "target", "class_weight")
+TENSORS = ("z", "p", "y", "pred", "target", "class_weight", "foreground")
 SCALARS = ("epoch", "step", "classes")
 AXES = ("batch", "class", "pixel")
 WORDS = ("image", "batch", "class", "pixel", "none", "mean", "sum", "true", "false", "inf")
 
 RESERVED = frozenset(
-    {*FUNCTIONS, *REDUCTIONS, *COMBINATORS, *TENSORS, *SCALARS, "learn", "inf", "none", "true", "false"}
+    {
+        *FUNCTIONS,
+        *NEIGHBOURHOODS,
+        *REDUCTIONS,
+        *COMBINATORS,
+        *TENSORS,
+        *SCALARS,
+        "learn",
+        "inf",
+        "none",
+        "true",
+        "false",
+    }
 )
 REDUCTION_WORDS = ("mean", "sum", "none")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import click
 
 from lossdsl.cli.known import Known, known_losses, provider_text, record, signature
 from lossdsl.cli.table import aligned, terminal_width
-from lossdsl.registry.discover import default_registry
+from lossdsl.registry.discover import BUILT_IN, default_registry
+from lossdsl.registry.model import Formula
 
 
 @click.command("list", short_help="List every loss that a formula can name.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
 def list_losses(form: str) -> None:
     """List every loss that a formula can name, one line each: name, parameters with their defaults, output range,
     tasks, summary, provider. On a terminal, lines are cut to its width.
@@ -22,13 +24,28 @@ def list_losses(form: str) -> None:
     lossdsl list | grep multiclass
     lossdsl list --format json
 
+    With --format markdown: a table of the losses of lossdsl itself, as in its README.
+
     A plugin that cannot be loaded is listed with the reason.
     """
     losses = list(known_losses(default_registry()))
     if form == "json":
         click.echo(json.dumps({"losses": [record(known) for known in losses]}, indent=2))
+    elif form == "markdown":
+        click.echo("\n".join(_markdown(losses)))
     elif losses:
         click.echo("\n".join(aligned([_row(known) for known in losses], terminal_width())))
+
+
+def _markdown(losses: list[Known]) -> Iterator[str]:
+    yield "| loss | parameters | range | tasks | what it is | source |"
+    yield "|---|---|---|---|---|---|"
+    for known in losses:
+        loss = known.loss
+        if known.candidate.namespace == BUILT_IN and isinstance(loss, Formula):
+            cells = (f"`{known.name}`", f"`{signature(loss)}`" if loss.parameters else "", f"`{loss.range}`")
+            texts = (", ".join(known.tasks), loss.documentation.summary, loss.documentation.source)
+            yield f"| {' | '.join(_one_line(cell).replace('|', chr(92) + '|') for cell in (*cells, *texts))} |"
 
 
 def _row(known: Known) -> tuple[str, ...]:

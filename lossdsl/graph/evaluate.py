@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lossdsl.checking.resolved import (
     Apply,
     Chain,
     Constant,
+    ForClass,
     Learned,
     Local,
+    Neighbourhood,
     Objective,
     ParameterOf,
     Reduction,
@@ -91,6 +95,10 @@ class Evaluator:
                 return self._where(expression, frame)
             case Reduction():
                 return self._reduction(expression, frame)
+            case Neighbourhood():
+                return self._neighbourhood(expression, frame)
+            case ForClass():
+                return self._for_class(expression, frame)
             case Use():
                 return use_loss(self, expression, frame)
 
@@ -108,6 +116,8 @@ class Evaluator:
         name = expression.name
         if name == "class_weight":
             return self.class_weight() or self.graph.constant(1.0)
+        if name == "foreground":
+            return self.graph.make("foreground", self.main.prediction, axes=("class",))
         if name not in HEAD_TENSORS:
             node = self.named(expression)
             valid = frame.head.valid
@@ -157,18 +167,24 @@ class Evaluator:
         return node
 
     def _where(self, expression: Where, frame: Frame) -> Value:
-        left, right = self.value(expression.left, frame), self.value(expression.right, frame)
-        decided = self._decided(expression, left, right)
-        if decided is not None:
-            return self.value(expression.chosen if decided else expression.otherwise, frame)
-        assert isinstance(left, Node)
-        assert isinstance(right, Node)
+        branch = self.branch(expression, frame)
+        if branch is not None:
+            return self.value(branch, frame)
+        left, right = self.number(expression.left, frame), self.number(expression.right, frame)
         condition = self.graph.make("compare", left, right, attributes=(expression.comparison,))
         chosen, otherwise = self.number(expression.chosen, frame), self.number(expression.otherwise, frame)
         node = self.graph.make("where", condition, chosen, otherwise)
         if chosen.is_constant and otherwise.is_constant:
             return self.graph.make("cast_like", node, self.main.prediction)
         return node
+
+    def branch(self, expression: Where, frame: Frame) -> Resolved | None:
+        """What a comparison of words or constants chooses, None when it depends on the data."""
+        left, right = self.value(expression.left, frame), self.value(expression.right, frame)
+        decided = self._decided(expression, left, right)
+        if decided is None:
+            return None
+        return expression.chosen if decided else expression.otherwise
 
     def _decided(self, expression: Where, left: Value, right: Value) -> bool | None:
         """The outcome of a comparison of words or constants, None when it depends on the data."""
@@ -182,6 +198,8 @@ class Evaluator:
     def _reduction(self, expression: Reduction, frame: Frame) -> Node:
         value = self.number(expression.value, frame)
         over = self._over(expression, value, frame)
+        if not value.axes:
+            return value
         reducer = self.reducer(frame)
         match expression.kind:
             case "sum":
@@ -193,8 +211,37 @@ class Evaluator:
             case kind:
                 return reducer.extreme(kind, value, over)
 
+    def _neighbourhood(self, expression: Neighbourhood, frame: Frame) -> Node:
+        value = self.number(expression.value, frame)
+        size = self.number(expression.size, frame)
+        if not (size.is_constant and size.value % 2 == 1 and size.value > 0):
+            raise Fault(
+                expression.size.origin.says("LD204", f"`size` of `{expression.kind}` is an odd number of pixels")
+            )
+        if "pixel" not in value.axes:
+            raise Fault(expression.origin.says("LD302", f"`{expression.kind}` of a value without pixels"))
+        valid = [] if frame.head.valid is None else [frame.head.valid]
+        return self.graph.make(
+            expression.kind, value, self.layout(), *valid, attributes=(int(size.value),), axes=value.axes
+        )
+
+    def layout(self) -> Node:
+        """The prediction with its image axes apart, for operations that look at neighbours."""
+        return self.graph.make("input", attributes=("layout",), axes=AXES)
+
+    def _for_class(self, expression: ForClass, frame: Frame) -> Value:
+        """Read the value anew with fewer classes: names bound outside are read anew too."""
+        classes = self.graph.make(
+            "class_is_one_of", self.main.prediction, attributes=expression.classes, axes=("class",)
+        )
+        both = classes if frame.classes is None else self.graph.make("both", frame.classes, classes)
+        inner = replace(frame, locals={}, classes=both)
+        return self.value(expression.value, inner)
+
     def reducer(self, frame: Frame) -> Reducer:
-        return Reducer(self.graph, frame.head.valid, self.class_weight(), self.main.prediction)
+        valid = [node for node in (frame.head.valid, frame.classes) if node is not None]
+        counts = self.graph.make("both", *valid) if len(valid) == 2 else next(iter(valid), None)
+        return Reducer(self.graph, counts, self.class_weight(), self.main.prediction)
 
     def _over(self, expression: Reduction, value: Node, frame: Frame) -> frozenset[str]:
         """The axes that go; all of them must be there."""
@@ -202,7 +249,7 @@ class Evaluator:
             over = frozenset({"pixel"} if self.value(expression.per, frame) == "image" else {"batch", "pixel"})
         else:
             over = value.axes if expression.over is None else frozenset(expression.over)
-        if not value.axes:
+        if not value.axes and not frame.is_definition:
             hint = "a loss by name is averaged already; reduction=none gives its map, as in bce(reduction=none)"
             raise Fault(expression.origin.says("LD302", f"`{expression.kind}` of one number", hint))
         if not over <= value.axes:

@@ -27,13 +27,19 @@ class Fault(Exception):
 
 @dataclass(slots=True)
 class Frame:
-    """One text being read: a user's formula, or a definition with its parameters. `used`: parameters that were read."""
+    """One text being read: a user's formula, or a definition with its parameters. `used`: parameters that were read.
+
+    A definition is written for every choice of its parameters: with per=batch a mean over the images has nothing left
+    to average. In a user's own formula the mean of one number is a slip. `classes`: which classes count, None for all.
+    """
 
     head: Head
     bindings: dict[str, Resolved]
     parameters: dict[str, Value] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     locals: dict[str, Value] = field(default_factory=dict)
+    is_definition: bool = False
+    classes: Node | None = None
 
 
 def listed(axes: Iterable[str], word: str = " and ") -> str:

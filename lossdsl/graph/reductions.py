@@ -25,7 +25,8 @@ class Reducer:
         return self._add_up(self._kept(value, over), over)
 
     def mean(self, value: Node, over: frozenset[str], count: Node | None = None) -> Node:
-        weights = [*([count] if count else []), *self._weights(value, over)]
+        counted = [count] if count and not (count.is_constant and count.value == 1) else []
+        weights = [*counted, *self._weights(value, over)]
         if not weights:
             return self.graph.make("mean", value, attributes=(_ordered(over),), axes=value.axes - over)
         weighted = self._kept(value, over)

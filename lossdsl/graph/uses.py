@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossdsl.checking.resolved import Reduction, Resolved, TensorOf, Use, Word
+from lossdsl.checking.resolved import Reduction, Resolved, TensorOf, Use, Where, Word
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node
@@ -47,7 +47,9 @@ def _formula(
     if case is None:
         message = f"`{loss.name}` is for {', '.join(loss.tasks)}; the task is {evaluator.context.task}"
         raise Fault(use.origin.says("LD301", message, dict(loss.documentation.otherwise).get(evaluator.context.task)))
-    inner = Frame(_head_for(evaluator, use, frame), dict(body.bindings), parameters)
+    inner = Frame(
+        _head_for(evaluator, use, frame), dict(body.bindings), parameters, is_definition=True, classes=frame.classes
+    )
     result = _reduced(evaluator, use, loss, case, reduction, inner)
     _refuse_unused(use, loss, evaluator.context.task, inner)
     return result
@@ -95,6 +97,10 @@ def _reduced(evaluator: Evaluator, use: Use, loss: Formula, case: Resolved, redu
     if isinstance(case, Reduction) and case.kind == "mean" and case.over is None and case.per is None:
         value = evaluator.number(case.value, frame)
         return value if reduction == "none" else evaluator.reducer(frame).sum(value, value.axes)
+    if isinstance(case, Where):
+        chosen = evaluator.branch(case, frame)
+        if chosen is not None:
+            return _reduced(evaluator, use, loss, chosen, reduction, frame)
     if isinstance(case, Use):
         written = Word(reduction, use.origin)
         return evaluator.number(Use(case.loss, case.tensors, case.parameters, written, case.origin), frame)
@@ -119,8 +125,13 @@ def _kernel(
     tensors = _kernel_tensors(evaluator, use, kernel, frame)
     numbers = [(name, value) for name, value in parameters.items() if isinstance(value, Node)]
     words = tuple((name, value) for name, value in parameters.items() if isinstance(value, str))
-    arguments = (*tensors, *(node for _, node in numbers), *([valid] if valid is not None else []))
-    attributes = (kernel, len(tensors), tuple(name for name, _ in numbers), words, valid is not None)
+    provided = dict(numbers)
+    if valid is not None:
+        provided["mask"] = valid
+    if kernel.takes_spatial:
+        provided["spatial"] = evaluator.layout()
+    arguments = (*tensors, *provided.values())
+    attributes = (kernel, len(tensors), tuple(provided), words)
     keeps = kernel.keeps - ({"batch"} if parameters.get("per") == "batch" else set())
     value = evaluator.graph.make("kernel", *arguments, attributes=attributes, axes=keeps)
     if reduction == "none" or not value.axes:

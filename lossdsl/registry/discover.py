@@ -71,7 +71,8 @@ class Registry:
         for preferred in (home, BUILT_IN):
             own = tuple(c for c in matches if c.namespace == preferred)
             if own and not dot:
-                return own
+                # A plugin's loss of the same name has its full name; one of this process would be meant, so it clashes.
+                return (*own, *self._local(short))
         return matches
 
     def load(self, candidate: Candidate) -> Loss:

@@ -29,7 +29,8 @@ def loss(
     The function takes tensors of shape (batch, class, pixel) by position, named `z p y pred target` where it wants what
     the call provides, and keyword-only parameters with a default, annotated `Annotated[float, "[0, inf)"]` or
     `Literal["image", "batch"]`. A keyword `mask` receives the boolean tensor of elements that count, or None; a
-    function without it cannot be used with a mask. It returns a tensor whose axes outside `keeps` have size 1.
+    function without it cannot be used with a mask. A keyword `spatial` receives the sizes of the image axes, whose
+    product is the number of pixels. It returns a tensor whose axes outside `keeps` have size 1.
 
     Args:
         name: the loss's name; the function's own by default.
@@ -64,7 +65,7 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
     unknown = [axis for axis in keeps if axis not in AXES]
     if unknown:
         raise PluginError(f"`{name}` keeps `{unknown[0]}`, which is not an axis; axes are {', '.join(AXES)}")
-    inputs, parameters, takes_mask = [], [], False
+    inputs, parameters, provided = [], [], set()
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             raise PluginError(
@@ -72,8 +73,8 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
             )
         if parameter.kind is not parameter.KEYWORD_ONLY:
             inputs.append(parameter.name)
-        elif parameter.name == "mask":
-            takes_mask = True
+        elif parameter.name in ("mask", "spatial"):
+            provided.add(parameter.name)
         else:
             parameters.append(_parameter(name, parameter, _hint(function, parameter.name)))
     return Kernel(
@@ -81,7 +82,8 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
         namespace="local",
         inputs=tuple(inputs),
         keeps=frozenset(keeps),
-        takes_mask=takes_mask,
+        takes_mask="mask" in provided,
+        takes_spatial="spatial" in provided,
         parameters=tuple(parameters),
         range=_interval(name, range),
         documentation=read_comment(inspect.getdoc(function) or ""),

@@ -72,6 +72,7 @@ class Kernel:
 
     inputs: names of its tensor arguments, in order. keeps: the axes that its result still has; `per=batch` removes the
     batch axis from them. takes_mask: it has a keyword `mask`, the boolean tensor of the elements that count.
+    takes_spatial: it has a keyword `spatial`, the sizes of the image axes that the pixel axis stands for.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Kernel:
     inputs: tuple[str, ...]
     keeps: frozenset[str]
     takes_mask: bool
+    takes_spatial: bool
     parameters: tuple[Parameter, ...]
     range: Interval
     documentation: Documentation

@@ -67,6 +67,7 @@ def arrange(
     spatial = tuple(pred.shape[1:] if classless else pred.shape[2:])
     full = (pred.shape[0], 1 if classless else pred.shape[1], *spatial)
     tensors = {"pred": _flat(pred, full), "target": _flat(target, (full[0], 1, *spatial) if indexed else full)}
+    tensors["layout"] = pred.reshape(full)
     mask_axes: tuple[str, ...] | None = None
     if mask is not None:
         tensors["mask"], mask_axes = _mask(mask, pred, full, task in ("multilabel", "regression"))

@@ -46,6 +46,7 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "cast": ops.cast,
     "cast_like": ops.cast_like,
     "one_hot": ops.one_hot,
+    "foreground": ops.foreground,
     "keep": ops.keep,
     "pick": ops.pick,
     "both": operator.and_,
@@ -108,6 +109,13 @@ def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) ->
             return graph.call_function(getattr(functional, node.operation), (arguments[0],), {"dim": 1})
         case "index":
             return graph.call_method("long", (arguments[0],))
+        case "class_is_one_of":
+            classes: Any = node.attributes
+            return graph.call_function(ops.class_is_one_of, (arguments[0], *classes))
+        case "local_mean" | "local_min" | "local_max":
+            window: Any = node.attributes[0]
+            valid = arguments[2] if len(arguments) > 2 else None
+            return graph.call_function(ops.neighbourhood, (node.operation, *arguments[:2], valid, window))
         case "differs":
             ignored: Any = node.attributes[0]
             return graph.call_function(ops.differs, (arguments[0], ignored))
@@ -140,23 +148,23 @@ class KernelCall(nn.Module):
 
     def __init__(self, node: Node):
         super().__init__()
-        kernel, count, numbers, words, masked = node.attributes
+        kernel, count, names, words = node.attributes
         assert isinstance(kernel, Kernel)
         assert isinstance(count, int)
         self.kernel = kernel
         self.function = kernel.function
         self.count = count
-        self.numbers: tuple[str, ...] = numbers  # type: ignore[assignment]
+        self.names: tuple[str, ...] = names  # type: ignore[assignment]
         self.words: tuple[tuple[str, str], ...] = words  # type: ignore[assignment]
-        self.masked = bool(masked)
         self.kept = tuple(axis in node.axes for axis in AXES)
 
     def forward(self, *arguments: Tensor) -> Tensor:
         tensors: tuple[Tensor, ...] = torch.broadcast_tensors(*arguments[: self.count])  # type: ignore[no-untyped-call]
-        keywords: dict[str, Any] = dict(self.words)
-        keywords.update(zip(self.numbers, arguments[self.count :], strict=False))
-        if self.masked:
-            keywords["mask"] = arguments[-1].expand_as(tensors[0])
+        keywords: dict[str, Any] = dict(self.words) | dict(zip(self.names, arguments[self.count :], strict=True))
+        if "mask" in keywords:
+            keywords["mask"] = keywords["mask"].expand_as(tensors[0])
+        if "spatial" in keywords:
+            keywords["spatial"] = tuple(keywords["spatial"].shape[2:])
         result: Tensor = self.function(*tensors, **keywords)
         wanted = tuple(size if kept else 1 for kept, size in zip(self.kept, tensors[0].shape, strict=True))
         if result.numel() == 1 and not any(self.kept):

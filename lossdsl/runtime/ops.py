@@ -185,6 +185,49 @@ def one_hot(index: Tensor, prediction: Tensor) -> Tensor:
     return cast_like(index == classes, prediction)
 
 
+def foreground(prediction: Tensor) -> Tensor:
+    """0 for the first class, 1 for all others: (1, C, 1)."""
+    classes = torch.arange(prediction.shape[1], device=prediction.device).view(1, -1, 1)
+    return cast_like(classes > 0, prediction)
+
+
+def class_is_one_of(prediction: Tensor, *classes: int) -> Tensor:
+    """Which classes count: (1, C, 1)."""
+    numbers = torch.arange(prediction.shape[1], device=prediction.device)
+    chosen = torch.zeros_like(numbers, dtype=torch.bool)
+    for number in classes:
+        chosen = chosen | (numbers == number)
+    return chosen.view(1, -1, 1)
+
+
+def neighbourhood(kind: str, x: Tensor, layout: Tensor, valid: Tensor | None, size: int) -> Tensor:
+    """Mean, smallest or largest value in a window around each pixel. What lies outside of the image does not count."""
+    spatial = layout.shape[2:]
+    if not spatial:
+        return x
+    image = x.reshape(*x.shape[:2], *spatial)
+    counts = (
+        None if valid is None else valid.expand(-1, valid.shape[1], x.shape[2]).reshape(-1, valid.shape[1], *spatial)
+    )
+    if kind == "local_mean":
+        return _local_mean(image, counts, size).reshape(x.shape)
+    sign = 1.0 if kind == "local_max" else -1.0
+    image = sign * image
+    if counts is not None:
+        image = torch.where(counts, image, torch.finfo(image.dtype).min)
+    pool = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[len(spatial) - 1]
+    return sign * pool(image, size, stride=1, padding=size // 2).reshape(x.shape)
+
+
+def _local_mean(image: Tensor, counts: Tensor | None, size: int) -> Tensor:
+    pool = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[image.ndim - 3]
+    if counts is None:
+        return pool(image, size, stride=1, padding=size // 2, count_include_pad=False)
+    weights = counts.to(image.dtype)
+    total = pool(torch.where(counts, image, 0.0), size, stride=1, padding=size // 2)
+    return divide(total, pool(weights, size, stride=1, padding=size // 2))
+
+
 def differs(labels: Tensor, ignored: int) -> Tensor:
     """labels != ignored, where torch would wrap a number that the dtype of the labels cannot hold."""
     if not labels.dtype.is_floating_point and labels.dtype != torch.bool:

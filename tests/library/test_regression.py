@@ -1,0 +1,110 @@
+"""Regression losses against their formulas, and the region losses on the example of reference/losses.md section 1.8."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+
+def wing(d: Tensor, width: float = 5.0, curvature: float = 0.5) -> Tensor:
+    """Feng et al. 2018, equation 5."""
+    constant = width - width * math.log(1 + width / curvature)
+    return torch.where(d.abs() < width, width * (1 + d.abs() / curvature).log(), d.abs() - constant)
+
+
+def barron(d: Tensor, alpha: float) -> Tensor:
+    """Barron 2019, equation 8 with c = 1, where it is not one of its limits."""
+    return abs(alpha - 2) / alpha * ((d**2 / abs(alpha - 2) + 1) ** (alpha / 2) - 1)
+
+
+ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
+    "log_cosh": lambda d: ((d.exp() + (-d).exp()) / 2).log(),
+    "charbonnier": lambda d: barron(d, 1),
+    "cauchy": lambda d: (d**2 / 2 + 1).log(),
+    "geman_mcclure": lambda d: barron(d, -2),
+    "welsch": lambda d: 1 - (-(d**2) / 2).exp(),
+    "wing": wing,
+    "wing(width=2, curvature=3)": lambda d: wing(d, 2, 3),
+    "wing(width=0.3)": lambda d: wing(d, 0.3),
+}
+
+
+@pytest.mark.parametrize("text", list(ELEMENTWISE))
+def test_regression(text: str, draw: Any, value_and_gradient: Any) -> None:
+    for seed in range(30):
+        rng = random.Random(seed)
+        call = draw(f"{text} {seed}", "regression")
+        weighted = call.pred.ndim > 1 and rng.random() < 0.3
+        weights = torch.tensor([rng.choice([0.5, 1.0, 3.0]) for _ in range(call.pred.shape[1])], dtype=torch.float64)
+        leaf = call.pred.clone().requires_grad_()
+        # where d is 0 the slope of |d| is 0 in both
+        each = ELEMENTWISE[text](leaf - call.target)
+        share = weights.view(1, -1, *[1] * (each.ndim - 2)).expand_as(each) if weighted else torch.ones_like(each)
+        expected = (each * share).sum() / share.sum()
+        (slope,) = torch.autograd.grad(expected, leaf)
+        options = {"class_weight": tuple(weights.tolist())} if weighted else {}
+        ours = value_and_gradient(text, call.pred, call.target, task="regression", **options)
+        torch.testing.assert_close(ours, (expected.detach(), slope), rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize(("text", "points"), [
+    ("charbonnier", {0.0: 0.0, 1.0: math.sqrt(2) - 1, -3.0: math.sqrt(10) - 1}),
+    ("cauchy", {0.0: 0.0, 2.0: math.log(3), -4.0: math.log(9)}),
+    ("geman_mcclure", {0.0: 0.0, 2.0: 1.0, -4.0: 1.6}),
+    ("welsch", {0.0: 0.0, 2.0: 1 - math.exp(-2), -1.0: 1 - math.exp(-0.5)}),
+    ("wing", {0.0: 0.0, 0.5: 5 * math.log(2), 5.0: 5 * math.log(11), 6.0: 1 + 5 * math.log(11)}),
+    ("log_cosh", {0.0: 0.0, 1.0: math.log(math.cosh(1)), -1e4: 1e4 - math.log(2)}),
+])  # fmt: skip
+def test_printed_values(text: str, points: dict[float, float], value: Any) -> None:
+    for difference, expected in points.items():
+        pred = torch.full((1, 1), difference, dtype=torch.float64)
+        assert value(text, pred, torch.zeros_like(pred)).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["log_cosh", "charbonnier", "cauchy", "geman_mcclure", "welsch"])
+@pytest.mark.parametrize("size", [1e-3, 1e-6, 1e-10])
+def test_quadratic_near_zero(text: str, size: float, value_and_gradient: Any) -> None:
+    """All are d**2/2 there, and their slope is d."""
+    pred = torch.full((1, 1), size, dtype=torch.float64)
+    result, gradient = value_and_gradient(text, pred, torch.zeros_like(pred))
+    assert result.item() == pytest.approx(size**2 / 2, rel=max(1e-7, size**2))
+    assert gradient.item() == pytest.approx(size, rel=max(1e-7, size**2))
+
+
+P = [[0.9, 0.8, 0.2, 0.1], [0.3, 0.2, 0.1, 0.0]]
+Y = [[1, 1, 0, 0], [0, 0, 0, 0]]
+# formula, digits printed in the table of section 1.8 or derived from its sums: I = 1.7, sum of p 2.6, sum of y 2
+TABLE = [
+    ("dice(squared=true)", "0.072515"),
+    ("dice(squared=true, smooth=1e-5)", "0.514250"),
+    ("flipped_iou", "-0.794565"),
+    ("1 - precision(smooth=0, per=batch)", "0.653846"),
+    ("1 - recall(smooth=0, per=batch)", "0.850000"),
+    ("1 - f_beta(smooth=0, per=batch)", "0.739130"),
+    ("log_cosh_dice(per=batch)", "0.022786"),
+    ("0.5*bce - 0.5*dice_coef", f"{0.5 * 0.16777345 - 0.5 * (1 - 0.2475):.6f}"),
+    ("combo(alpha=0.5, beta=0.5)", f"{0.25 * 0.16777345 - 0.5 * (1 - 0.2475):.6f}"),
+    ("dice(empty=skip)", f"{1 - (2 * 1.7 + 1) / (2.0 + 2.0 + 1):.6f}"),
+    ("dice(empty=skip, per=batch)", "0.214286"),
+    ("sensitivity_specificity(per=batch)", f"{0.05 * 0.05 / 2 + 0.95 * (0.05 + 0.14) / 6:.6f}"),
+    ("mcc", f"{1 - (1.7 * 5.1 - 0.9 * 0.3) / math.sqrt(2.6 * 2 * 6 * 5.4):.6f}"),
+    ("focal(gamma=0)", "0.167773"),
+    ("reduced_focal(gamma=0)", "0.167773"),
+    ("normalized_focal(gamma=0)", "0.167773"),
+    ("quality_focal", "0.007755"),
+    ("normalized_focal*mean(y*(1 - p)**2 + (1 - y)*p**2)", "0.007755"),
+]
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 1, 2, 2)], ids=str)
+@pytest.mark.parametrize(("text", "printed"), TABLE, ids=[row[0] for row in TABLE])
+def test_worked_example(text: str, printed: str, shape: Any, value: Any) -> None:
+    p, y = (torch.tensor(rows, dtype=torch.float64).reshape(shape) for rows in (P, Y))
+    for given, pred in (("probs", p), ("logits", torch.logit(p).clamp_min(-1000))):
+        assert f"{value(text, pred, y, task='binary', input=given).item():.6f}" == printed
