@@ -61,6 +61,9 @@ def run(arguments: argparse.Namespace) -> None:
     epochs = arguments.epochs or config["epochs"]
     console = Console(highlight=False, markup=False, soft_wrap=True)
     torch.manual_seed(config["seed"])
+    torch.set_num_threads(
+        1
+    )  # more gain little on so small a network, and with one every machine sums in the same order
 
     console.print(f"loss: {loss.text}")
     slices = load_slices(**config["data"])
@@ -261,7 +264,7 @@ def draw_curves(panel: Axes, curves: Curves, epochs: int, formula: str) -> None:
         means = np.reshape(values, (epochs, -1)).mean(axis=1)
         (line,) = panel.plot(np.arange(epochs) + 0.5, means, "o-", color=color, linewidth=2, label=name)
         panel.plot(np.linspace(0, epochs, len(values)), values, color=line.get_color(), alpha=0.25, linewidth=1)
-    panel.set_title(f"loss = {formula}", wrap=True)
+    panel.set_title(f"loss: {formula}", wrap=True)
     panel.set(xlabel="epoch", ylabel="contribution", xlim=(0, epochs))
     panel.grid(alpha=0.3)
     panel.spines[["top", "right"]].set_visible(False)

@@ -160,5 +160,8 @@ class PluginError(LossError):
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """'did you mean ...?' for a misspelt word, or None."""
-    matches = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
+    names = sorted(known)
+    # `dice_loss` is `dice`, not the score `dice_coef` that has more letters in common with it.
+    beginnings = [name for name in names if word.lower().startswith(f"{name}_")]
+    matches = beginnings[-1:] or get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     return f"did you mean `{matches[0]}`?" if matches else None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from lossdsl.checking.resolved import Apply, Chain, Constant, Origin, ParameterOf, Resolved, Word
-from lossdsl.checking.vocabulary import REDUCTION_WORDS
+from lossdsl.checking.vocabulary import REDUCTION_WORDS, WORDS
 from lossdsl.errors import Diagnostic, Source, nearest
 from lossdsl.registry.model import Loss, Parameter
 from lossdsl.syntax import tree
@@ -32,10 +32,22 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
             faults.append(_unknown(loss, keyword.name, known, origin))
         else:
             parameter = known[keyword.name]
+            if _is_no_number(parameter, keyword.value):
+                message = f"`{keyword.name}` takes {allowed_values(parameter)}, not `{keyword.value}`"
+                place = Origin(source, keyword.value.span)
+                faults.append(place.says("LD205", message, f"the default is {parameter.default}"))
+                continue
             value = evaluate(keyword.value, frozenset(parameter.words))
             faults += _value_faults(loss, parameter, value, Origin(source, keyword.value.span))
             bound.append((keyword.name, value))
     return tuple(bound), reduction, faults
+
+
+def _is_no_number(parameter: Parameter, written: tree.Expression) -> bool:
+    """A list, or a word of the language where only a number belongs."""
+    if isinstance(written, tree.Listing):
+        return True
+    return not parameter.words and isinstance(written, tree.Name) and written.text in WORDS and written.text != "inf"
 
 
 def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin) -> Diagnostic:

@@ -24,7 +24,16 @@ from lossdsl.checking.resolved import (
     Use,
     Word,
 )
-from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, NEIGHBOURHOODS, REDUCTIONS, RESERVED, SCALARS, TENSORS
+from lossdsl.checking.vocabulary import (
+    CALL_WORDS,
+    COMBINATORS,
+    FUNCTIONS,
+    NEIGHBOURHOODS,
+    REDUCTIONS,
+    RESERVED,
+    SCALARS,
+    TENSORS,
+)
 from lossdsl.errors import Diagnostic, LossError, Source, nearest
 from lossdsl.registry.discover import BUILT_IN, Registry
 from lossdsl.registry.model import Formula, Loss, full_name
@@ -124,6 +133,9 @@ class Scope:
 
     def _unknown(self, node: tree.Name, origin: Origin) -> Resolved:
         """A word that names nothing: a tensor where one can stand, else a misspelt loss."""
+        if node.text in CALL_WORDS:
+            message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
+            return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
         known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS}
         hint = nearest(node.text, known)
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:

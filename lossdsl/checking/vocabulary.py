@@ -32,6 +32,8 @@ SCALARS = ("epoch", "step", "classes")
 AXES = ("batch", "class", "pixel")
 WORDS = ("image", "batch", "class", "pixel", "none", "mean", "sum", "true", "false", "inf")
 
+# Keywords of every call, so that no tensor can be passed under these names.
+CALL_WORDS = ("mask", "self")
 RESERVED = frozenset(
     {
         *FUNCTIONS,

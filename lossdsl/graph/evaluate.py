@@ -117,11 +117,13 @@ class Evaluator:
         if name == "class_weight":
             return self.class_weight() or self.graph.constant(1.0)
         if name == "foreground":
+            if self.context.task == "binary":
+                raise Fault(expression.origin.says("LD301", "a binary task has no background class"))
             return self.graph.make("foreground", self.main.prediction, axes=("class",))
         if name not in HEAD_TENSORS:
             node = self.named(expression)
-            valid = frame.head.valid
-            return self.graph.make("keep", node, valid) if valid and valid.axes <= node.axes else node
+            valid = Reducer(self.graph, frame.head.valid, None, self.main.prediction).valid_for(node)
+            return node if valid is None else self.graph.make("keep", node, valid)
         if self.context.task == "regression" and name in ("z", "p", "y"):
             meaning = {"z": "logits", "p": "probabilities", "y": "labels"}[name]
             raise Fault(

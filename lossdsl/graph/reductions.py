@@ -36,20 +36,20 @@ class Reducer:
 
     def extreme(self, kind: str, value: Node, over: frozenset[str]) -> Node:
         """Largest or smallest element that counts; 0 where none does."""
-        valid = self._valid_for(value)
+        valid = self.valid_for(value)
         arguments = (value,) if valid is None else (value, valid)
         return self.graph.make(f"reduce_{kind}", *arguments, attributes=(_ordered(over),), axes=value.axes - over)
 
     def topk(self, value: Node, over: frozenset[str], share: float) -> Node:
         """Mean of the largest `share` of the elements that count, at least one of them."""
-        valid = self._valid_for(value)
+        valid = self.valid_for(value)
         arguments = (value,) if valid is None else (value, valid)
         return self.graph.make("topk", *arguments, attributes=(_ordered(over), share), axes=value.axes - over)
 
     def _weights(self, value: Node, over: frozenset[str]) -> list[Node]:
         """What an element counts for besides its `count`."""
         weights = []
-        valid = self._valid_for(value)
+        valid = self.valid_for(value)
         if valid is not None and valid.axes & over:
             weights.append(self.graph.make("cast_like", valid, self.shape_of))
         if self.class_weight and "class" in over:
@@ -68,12 +68,12 @@ class Reducer:
         return total
 
     def _kept(self, value: Node, over: frozenset[str]) -> Node:
-        valid = self._valid_for(value)
+        valid = self.valid_for(value)
         if valid is None or not valid.axes & over:
             return value
         return self.graph.make("keep", value, valid)
 
-    def _valid_for(self, value: Node) -> Node | None:
+    def valid_for(self, value: Node) -> Node | None:
         """Which elements of `value` count: those with anything that counts along the axes that it no longer has."""
         if self.valid is None:
             return None

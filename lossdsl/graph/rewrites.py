@@ -130,7 +130,7 @@ def _sum_of_one_hot(graph: Graph, arguments: tuple[Node, ...], attributes: _Attr
     (value,) = arguments
     if attributes != (("class",),):
         return None
-    sign, factors = _factors(value)
+    sign, factors = _factors(graph, value)
     one_hot = [factor for factor in factors if factor.operation == "one_hot"]
     if len(one_hot) != 1 or any("class" not in factor.axes for factor in one_hot):
         return None
@@ -142,15 +142,18 @@ def _sum_of_one_hot(graph: Graph, arguments: tuple[Node, ...], attributes: _Attr
     return result
 
 
-def _factors(value: Node) -> tuple[float, list[Node]]:
+def _factors(graph: Graph, value: Node) -> tuple[float, list[Node]]:
     """A product as its sign and its factors; a quotient counts as numerator times the rest."""
     if value.operation == "negative":
-        sign, factors = _factors(value.arguments[0])
+        sign, factors = _factors(graph, value.arguments[0])
         return -sign, factors
+    if value.operation == "divide" and not value.arguments[0].is_constant:
+        sign, factors = _factors(graph, value.arguments[0])
+        return sign, [*factors, graph.make("divide", graph.constant(1.0), value.arguments[1])]
     if value.operation != "multiply":
         return 1.0, [value]
-    left_sign, left = _factors(value.arguments[0])
-    right_sign, right = _factors(value.arguments[1])
+    left_sign, left = _factors(graph, value.arguments[0])
+    right_sign, right = _factors(graph, value.arguments[1])
     return left_sign * right_sign, left + right
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.resolved import Reduction, Resolved, TensorOf, Use, Where, Word
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node
 from lossdsl.registry.model import Formula, Kernel, Parameter, full_name
 from lossdsl.syntax import tree
+from lossdsl.syntax.printing import number
 
 if TYPE_CHECKING:
     from lossdsl.graph.evaluate import Evaluator
@@ -19,11 +21,30 @@ def use_loss(evaluator: Evaluator, use: Use, frame: Frame) -> Node:
     """The value of a loss by name: its text opened, or its kernel called."""
     reduction = "mean" if use.reduction is None else evaluator.value(use.reduction, frame)
     given = {name: evaluator.value(value, frame) for name, value in use.parameters}
+    _check_ranges(use, given)
     parameters = {parameter.name: _default(evaluator, parameter) for parameter in use.loss.parameters} | given
     assert isinstance(reduction, str)
     if isinstance(use.loss, Kernel):
         return _kernel(evaluator, use, use.loss, parameters, reduction, frame)
     return _formula(evaluator, use, use.loss, parameters, reduction, frame)
+
+
+def _check_ranges(use: Use, given: dict[str, Value]) -> None:
+    """Numbers that come from elsewhere, a name or the parameter of another definition, must be in range too."""
+    known = {parameter.name: parameter for parameter in use.loss.parameters}
+    for name, written in use.parameters:
+        value, interval = given[name], known[name].interval
+        if isinstance(value, Node) and value.is_constant and interval and value.value not in interval:
+            message = f"`{name}` of `{use.loss.name}` is {number(value.value)}, outside {allowed_values(known[name])}"
+            raise Fault(written.origin.says("LD204", message, f"the default is {known[name].default}"))
+
+
+def _told_to_the_user(fault: Fault, use: Use, loss: Formula) -> Fault:
+    """A fault in the text of a definition, told where the user wrote its name."""
+    found = fault.diagnostic
+    if found.source is not loss.source:
+        return fault
+    return Fault(use.origin.says(found.code, f"in `{loss.name}`: {found.message}", found.hint))
 
 
 def _default(evaluator: Evaluator, parameter: Parameter) -> Value:
@@ -50,7 +71,10 @@ def _formula(
     inner = Frame(
         _head_for(evaluator, use, frame), dict(body.bindings), parameters, is_definition=True, classes=frame.classes
     )
-    result = _reduced(evaluator, use, loss, case, reduction, inner)
+    try:
+        result = _reduced(evaluator, use, loss, case, reduction, inner)
+    except Fault as fault:
+        raise _told_to_the_user(fault, use, loss) from None
     _refuse_unused(use, loss, evaluator.context.task, inner)
     return result
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -66,8 +65,7 @@ class Loss(nn.Module):
             persistent=False,
         )
         if facts.learned:
-            starts = {name: nn.Parameter(torch.tensor(start)) for name, start in facts.learned.items()}
-            self.learned = nn.ParameterDict(starts)
+            self.learned = _learned(facts.learned)
 
     def forward(
         self,
@@ -109,7 +107,7 @@ class Loss(nn.Module):
         parts = [part if isinstance(part, Tensor) else torch.full_like(total.detach(), part) for part in parts]
         triples = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         terms = {name: TermValue(*triple) for name, triple in zip(plan.terms, triples, strict=True)}
-        return Breakdown(total, MappingProxyType(terms))
+        return Breakdown(total, terms)
 
     def _run(
         self,
@@ -139,7 +137,12 @@ class Loss(nn.Module):
         check_tensors(pred, target, mask, tensors)
         task = options.task or decide_task(pred, target, self._facts.raw_only)
         ignoring = options.ignore_index is not None
-        return arrange(task, options.input or "logits", ignoring, self.class_weight, pred, target, mask, tensors)
+        call = arrange(task, options.input or "logits", ignoring, self.class_weight, pred, target, mask, tensors)
+        classes = call.tensors["pred"].shape[1]
+        if self._facts.classes > classes:
+            message = f"the formula names the class {self._facts.classes - 1}, `pred` has {classes} classes"
+            raise fault("LD502", message, "classes are counted from 0")
+        return call
 
     def _check_names(self, tensors: Mapping[str, Tensor]) -> None:
         if tensors.keys() == self._facts.tensors:
@@ -202,9 +205,20 @@ class Loss(nn.Module):
             self._looked_at = True
         try:
             return self._runners[call.key](*inputs)
-        except (IndexError, RuntimeError):
+        except (IndexError, RuntimeError) as error:
             check_values(call, self.options.ignore_index, pred, mask)
+            if "out of bounds" in str(error):
+                message = "a class index is out of range in a target that is passed by name"
+                raise fault("LD506", message, f"labels are 0 to {call.tensors['pred'].shape[1] - 1}") from None
             raise
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Loss:
+        """Moves the weights with the module and keeps them exact: `.half()` is for what is trained."""
+        exact = self.class_weight
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if exact is not None and self.class_weight is not None:
+            self.class_weight = exact.to(self.class_weight.device)
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the plans: they are made again from the formula."""
@@ -213,3 +227,14 @@ class Loss(nn.Module):
     def extra_repr(self) -> str:
         task = self.options.task or "decided by the first batch"
         return f"{self.text!r}, task={task}, input={self.options.input or 'logits'}"
+
+
+def _learned(starts: Mapping[str, float]) -> nn.ParameterDict:
+    """The learned scalars. torch keeps some names for itself, and which differs between its versions."""
+    parameters = nn.ParameterDict()
+    for name, start in starts.items():
+        if hasattr(parameters, name):
+            hint = "choose another name"
+            raise FormulaError([Diagnostic("LD207", f"`{name}` cannot be the name of a learned scalar", hint=hint)])
+        parameters[name] = nn.Parameter(torch.tensor(start))
+    return parameters

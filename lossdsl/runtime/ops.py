@@ -220,12 +220,13 @@ def neighbourhood(kind: str, x: Tensor, layout: Tensor, valid: Tensor | None, si
 
 
 def _local_mean(image: Tensor, counts: Tensor | None, size: int) -> Tensor:
+    """Sums over zero-padded windows, divided by how many elements in them count."""
     pool = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[image.ndim - 3]
-    if counts is None:
-        return pool(image, size, stride=1, padding=size // 2, count_include_pad=False)
-    weights = counts.to(image.dtype)
-    total = pool(torch.where(counts, image, 0.0), size, stride=1, padding=size // 2)
-    return divide(total, pool(weights, size, stride=1, padding=size // 2))
+    weights = torch.ones_like(image[:1, :1]) if counts is None else counts.to(image.dtype)
+    kept = image if counts is None else torch.where(counts, image, 0.0)
+    margin = [size // 2] * (2 * (image.ndim - 2))
+    total, number = (pool(functional.pad(x, margin), size, stride=1) for x in (kept, weights))
+    return divide(total, number)
 
 
 def differs(labels: Tensor, ignored: int) -> Tensor:

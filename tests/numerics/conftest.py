@@ -29,7 +29,7 @@ def seeded() -> Callable[[object], random.Random]:
     import torch
 
     def start(seed: object) -> random.Random:
-        rng = random.Random(str(seed))  # noqa: S311
+        rng = random.Random(str(seed))
         torch.manual_seed(rng.getrandbits(32))
         return rng
 
