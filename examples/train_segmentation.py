@@ -61,9 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     epochs = arguments.epochs or config["epochs"]
     console = Console(highlight=False, markup=False, soft_wrap=True)
     torch.manual_seed(config["seed"])
-    torch.set_num_threads(
-        1
-    )  # more gain little on so small a network, and with one every machine sums in the same order
+    torch.set_num_threads(1)  # more gain little on so small a network; with one, the number of cores changes no result
 
     console.print(f"loss: {loss.text}")
     slices = load_slices(**config["data"])
@@ -201,7 +199,7 @@ def train(
 
 def progress_bar(console: Console) -> Progress:
     """Seen in a terminal only; a log file has the line of each epoch."""
-    columns = TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[terms]}", markup=False)
+    columns = TextColumn("{task.description}"), BarColumn(14), TextColumn("{task.fields[terms]}", markup=False)
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
 
 

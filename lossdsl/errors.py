@@ -160,6 +160,8 @@ class PluginError(LossError):
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """'did you mean ...?' for a misspelt word, or None."""
+    if len(word) < 3:
+        return None  # everything short is near to a letter or two
     names = sorted(known)
     # `dice_loss` is `dice`, not the score `dice_coef` that has more letters in common with it.
     beginnings = [name for name in names if word.lower().startswith(f"{name}_")]

@@ -30,7 +30,7 @@ COMBINATORS = ("for_class", "multiscale")
 TENSORS = ("z", "p", "y", "pred", "target", "class_weight", "foreground")
 SCALARS = ("epoch", "step", "classes")
 AXES = ("batch", "class", "pixel")
-WORDS = ("image", "batch", "class", "pixel", "none", "mean", "sum", "true", "false", "inf")
+WORDS = ("image", "batch", "class", "pixel", "none", "mean", "sum", "true", "false", "inf", "nan")
 
 # Keywords of every call, so that no tensor can be passed under these names.
 CALL_WORDS = ("mask", "self")

@@ -108,7 +108,11 @@ def _raw(evaluator: Evaluator, tensor: Resolved, frame: Frame) -> Node:
 def _prepared(evaluator: Evaluator, tensor: Resolved, role: str, frame: Frame) -> Node:
     """The value of an expression, or a tensor of the caller made ready for its role."""
     if not _is_raw(tensor):
-        return evaluator.number(tensor, frame)
+        node = evaluator.number(tensor, frame)
+        if not node.axes:
+            hint = "tensors are written without a name, parameters as name=value"
+            raise Fault(tensor.origin.says("LD202", "a number stands where a tensor belongs", hint))
+        return node
     raw = _raw(evaluator, tensor, frame)
     ready = (raw, frame.head.truth) if role == "pred" else (frame.head.prediction, raw)
     return Head(evaluator.graph, evaluator.context, *ready, frame.head.valid).of(role)

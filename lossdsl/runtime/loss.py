@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -107,7 +108,7 @@ class Loss(nn.Module):
         parts = [part if isinstance(part, Tensor) else torch.full_like(total.detach(), part) for part in parts]
         triples = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         terms = {name: TermValue(*triple) for name, triple in zip(plan.terms, triples, strict=True)}
-        return Breakdown(total, terms)
+        return Breakdown(total, MappingProxyType(terms))
 
     def _run(
         self,

@@ -102,11 +102,11 @@ MESSAGES: list[tuple[str, str]] = [
         """,
     ),
     (
-        "for_class(dice, [1, 3])",
+        "multiscale(dice, weights=[1, 3])",
         """
-        <formula>:1:1: error LD209: `for_class` is not available yet
-            for_class(dice, [1, 3])
-            ^~~~~~~~~~~~~~~~~~~~~~~
+        <formula>:1:1: error LD209: `multiscale` is not available yet
+            multiscale(dice, weights=[1, 3])
+            ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
         """,
     ),
     (

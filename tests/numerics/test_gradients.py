@@ -45,8 +45,9 @@ CASES: dict[str, Case] = {
 REDUCTIONS = {"mean": "{}", "none": "sum({}**2)"}
 
 
-def test_no_built_in_is_forgotten() -> None:
-    assert set(CASES) == {loss.name for loss in default_registry().built_ins()}
+def test_names_are_those_of_built_ins() -> None:
+    """The others are in tests/library, where a test counts them all."""
+    assert set(CASES) <= {loss.name for loss in default_registry().built_ins()}
 
 
 def written(call: str, reduction: str) -> str:

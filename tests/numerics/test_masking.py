@@ -43,8 +43,9 @@ ROWS = [(text, task) for texts, tasks in TEXTS.values() for text in texts for ta
 ROWS += list(itertools.product(COMPOSITIONS, ("multilabel", "multiclass")))
 
 
-def test_no_built_in_is_forgotten() -> None:
-    assert set(TEXTS) == {loss.name for loss in default_registry().built_ins()}
+def test_names_are_those_of_built_ins() -> None:
+    """The others are in tests/library, where a test counts them all."""
+    assert set(TEXTS) <= {loss.name for loss in default_registry().built_ins()}
 
 
 def a_call(task: str, seed: int) -> tuple[Tensor, Tensor]:

@@ -37,8 +37,9 @@ NAMES = pytest.mark.parametrize("name", list(TEXTS))
 RANGES = {loss.name: loss.range for loss in default_registry().built_ins()}
 
 
-def test_no_built_in_is_forgotten() -> None:
-    assert set(TEXTS) == set(RANGES)
+def test_names_are_those_of_built_ins() -> None:
+    """The others are in tests/library, where a test counts them all."""
+    assert set(TEXTS) <= set(RANGES)
 
 
 SPECIAL = torch.tensor([0.0, 1e-8, 17.0, -17.0, 37.0, -37.0, 100.0, -100.0, 1e4, -1e4])

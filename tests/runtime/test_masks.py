@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.testing import assert_close
 
 import lossdsl
-from lossdsl.registry.discover import default_registry
 
 INPUTS = ("logits", "probs")
 SPATIAL = ((), (6,), (3, 4), (2, 2, 3))
@@ -55,9 +54,7 @@ def assert_same_as_removed(full: tuple[Tensor, Tensor], small: tuple[Tensor, Ten
     assert torch.isfinite(full[1]).all()
 
 
-def test_every_built_in_is_listed(built_ins: dict[str, tuple[str, ...]]) -> None:
-    formulas = {loss.name for loss in default_registry().built_ins() if loss.name != "lovasz_extension"}
-    assert formulas == set(built_ins)
+def test_tasks_are_those_that_work(built_ins: dict[str, tuple[str, ...]]) -> None:
     tasks = ("binary", "multilabel", "multiclass", "regression")
     for name, listed in built_ins.items():
         assert {task for task in tasks if lossdsl.check(name, task=task).ok} == set(listed), name
