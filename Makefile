@@ -48,8 +48,12 @@ clean:
 	$(PIP) install -c constraints.txt $(TORCH) hatchling
 	touch $@
 
-.venv/dev.stamp: PACKAGES := $(PLUGINS:%=-e %)
-.venv/dev.stamp: $(PLUGINS:%=%/pyproject.toml)
-.venv/dev.stamp .venv/demo.stamp: .venv/%.stamp: .venv/torch.stamp pyproject.toml
-	$(PIP) install -c constraints.txt --no-build-isolation -e ".[$*]" $(PACKAGES)
+.venv/demo.stamp: .venv/torch.stamp pyproject.toml
+	$(PIP) install -c constraints.txt --no-build-isolation -e ".[demo]"
+	touch $@
+
+# The tests run the demo too. Of segmentation_models_pytorch they read the losses alone, which need nothing but torch.
+.venv/dev.stamp: .venv/torch.stamp pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+	$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev,demo]" $(PLUGINS:%=-e %)
+	$(PIP) install -c constraints.txt --no-deps segmentation-models-pytorch
 	touch $@

@@ -108,14 +108,18 @@ def _raw(evaluator: Evaluator, tensor: Resolved, frame: Frame) -> Node:
 def _prepared(evaluator: Evaluator, tensor: Resolved, role: str, frame: Frame) -> Node:
     """The value of an expression, or a tensor of the caller made ready for its role."""
     if not _is_raw(tensor):
-        node = evaluator.number(tensor, frame)
-        if not node.axes:
-            hint = "tensors are written without a name, parameters as name=value"
-            raise Fault(tensor.origin.says("LD202", "a number stands where a tensor belongs", hint))
-        return node
+        return _with_axes(evaluator, tensor, frame)
     raw = _raw(evaluator, tensor, frame)
     ready = (raw, frame.head.truth) if role == "pred" else (frame.head.prediction, raw)
     return Head(evaluator.graph, evaluator.context, *ready, frame.head.valid).of(role)
+
+
+def _with_axes(evaluator: Evaluator, tensor: Resolved, frame: Frame) -> Node:
+    node = evaluator.number(tensor, frame)
+    if not node.axes:
+        hint = "tensors are written without a name, parameters as name=value"
+        raise Fault(tensor.origin.says("LD202", "a number stands where a tensor belongs", hint))
+    return node
 
 
 def _reduced(evaluator: Evaluator, use: Use, loss: Formula, case: Resolved, reduction: str, frame: Frame) -> Node:
@@ -173,7 +177,7 @@ def _kernel_tensors(evaluator: Evaluator, use: Use, kernel: Kernel, frame: Frame
     if use.tensors and all(name in HEAD_TENSORS for name in kernel.inputs):
         head = _head_for(evaluator, use, frame)
         return [head.of(name) for name in kernel.inputs]
-    tensors = [evaluator.number(tensor, frame) for tensor in use.tensors]
+    tensors = [_with_axes(evaluator, tensor, frame) for tensor in use.tensors]
     for name in kernel.inputs[len(tensors) :]:
         if name not in HEAD_TENSORS:
             wanted = ", ".join(kernel.inputs)
