@@ -7,20 +7,21 @@ from dataclasses import dataclass
 
 from lossdsl.checking.resolved import ForClass, Learned, Objective, Resolved, ScalarOf, TensorOf, Use, every
 from lossdsl.checking.vocabulary import TENSORS
-from lossdsl.registry.model import Kernel, Loss
+from lossdsl.registry.model import Formula, Kernel, Loss
 
 _DERIVED = frozenset({"z", "p", "y"})
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """tensors: names that the caller passes; heads: those of them that stand as a prediction or target.
+    """tensors: names that the caller passes; predictions, targets: those of them that stand as one.
     scalars: `epoch`, `step`. learned: initial values by name. raw_only: only the raw prediction and target are read,
     no logits, probabilities or labels. losses: what is used, by first use. classes: how many classes the formula names.
     """
 
     tensors: frozenset[str]
-    heads: frozenset[str]
+    predictions: frozenset[str]
+    targets: frozenset[str]
     scalars: frozenset[str]
     learned: dict[str, float]
     raw_only: bool
@@ -36,13 +37,8 @@ def facts_of(objective: Objective) -> Facts:
     derived = names | {name for loss in losses if isinstance(loss, Kernel) for name in loss.inputs}
     return Facts(
         tensors=frozenset(names - set(TENSORS)),
-        heads=frozenset(
-            tensor.name
-            for node in nodes
-            if isinstance(node, Use)
-            for tensor in node.tensors
-            if isinstance(tensor, TensorOf)
-        ),
+        predictions=_standing(nodes, 0),
+        targets=_standing(nodes, 1),
         scalars=frozenset(node.name for node in nodes if isinstance(node, ScalarOf)) & {"epoch", "step"},
         learned={node.name: node.initial for node in nodes if isinstance(node, Learned)},
         raw_only=bool(names) and not derived & _DERIVED,
@@ -59,3 +55,10 @@ def _all(objective: Objective) -> Iterator[Resolved]:
     for _, body in objective.bodies:
         roots += [value for _, value in body.bindings] + [case.value for case in body.cases]
     return every(roots)
+
+
+def _standing(nodes: list[Resolved], place: int) -> frozenset[str]:
+    """The tensors of the caller that stand at a place in the brackets of a loss."""
+    uses = (node for node in nodes if isinstance(node, Use) and isinstance(node.loss, Formula))
+    tensors = (use.tensors[place] for use in uses if len(use.tensors) > place)
+    return frozenset(tensor.name for tensor in tensors if isinstance(tensor, TensorOf)) - set(TENSORS)

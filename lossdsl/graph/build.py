@@ -9,7 +9,7 @@ from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.context import Context
 from lossdsl.graph.evaluate import Evaluator
 from lossdsl.graph.frames import Fault, Frame, listed
-from lossdsl.graph.nodes import Node, Rewrite
+from lossdsl.graph.nodes import Node, Rewrite, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,13 @@ class _Builder:
         return total
 
     def _zero_without_elements(self, value: Node) -> Node:
-        """A call in which nothing counts has the loss 0."""
-        valid = [head.valid for head in self.evaluator.heads if head.valid is not None]
+        """A value that reads only predictions in which nothing counts is 0."""
+        valid = dict.fromkeys(head.valid for head in self.evaluator.heads if head.valid is not None)
         if not valid or value.is_constant:
             return value
-        return self.evaluator.graph.make(
-            "keep", value, self.evaluator.graph.make("any_of", *dict.fromkeys(valid), axes=())
-        )
+        read = [node for node in in_order([value]) if node in valid]
+        some = self.evaluator.graph.make("any_of", *(read or valid), axes=())
+        return self.evaluator.graph.make("keep", value, some)
 
     def _scalar(self, expression: Resolved, frame: Frame) -> Node:
         """A number without axes; faults are gathered so that all terms are looked at."""

@@ -13,7 +13,10 @@ from lossdsl.spec.model import TASKS, Options, Task
 
 def likely_context(task: Task, facts: Facts, options: Options) -> Context:
     """The plainest call of a task: class indices for multiclass, no mask, tensors by name one number per pixel."""
-    tensors = tuple((name, AXES if name in facts.heads else ("batch", "pixel")) for name in sorted(facts.tensors))
+    tensors = tuple(
+        (name, AXES if name in facts.predictions | facts.targets else ("batch", "pixel"))
+        for name in sorted(facts.tensors)
+    )
     return Context(
         task=task,
         input=options.input or "logits",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,22 @@ def check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapp
             raise fault("LD504", f"`pred` is on {pred.device}, `{name}` on {value.device}")
         if value.dtype.is_complex:
             raise fault("LD503", f"`{name}` has dtype {value.dtype}")
+
+
+def check_heads(call: Call, predictions: Collection[str], targets: Collection[str]) -> None:
+    """Raise InputError unless the tensors that stand for `pred` and `target` are such."""
+    axes = dict(call.key[-1])
+    multiclass = call.key[0] == "multiclass"
+    for name in predictions:
+        tensor = call.tensors[f"tensor:{name}"]
+        if tensor.dtype not in _FLOATS:
+            raise fault("LD503", f"`{name}` stands as a prediction but has dtype {tensor.dtype}")
+        if multiclass and "class" not in axes[name]:
+            raise fault("LD502", f"`{name}` stands as a prediction of classes but has no class axis")
+    for name in targets:
+        tensor = call.tensors[f"tensor:{name}"]
+        if multiclass and "class" not in axes[name] and tensor.dtype not in _INTEGERS:
+            raise fault("LD503", f"`{name}` holds class indices but has dtype {tensor.dtype}", f"{name}.long()")
 
 
 def _has_no_class_axis(task: str, pred: Tensor) -> bool:

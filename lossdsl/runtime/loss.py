@@ -19,7 +19,7 @@ from lossdsl.graph.context import Context
 from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.inspect import check_values
-from lossdsl.runtime.layout import Call, arrange, check_tensors, decide_task, fault, shape
+from lossdsl.runtime.layout import Call, arrange, check_heads, check_tensors, decide_task, fault, shape
 from lossdsl.runtime.lower import Plan, lower
 from lossdsl.spec.model import Options
 
@@ -139,6 +139,7 @@ class Loss(nn.Module):
         task = options.task or decide_task(pred, target, self._facts.raw_only)
         ignoring = options.ignore_index is not None
         call = arrange(task, options.input or "logits", ignoring, self.class_weight, pred, target, mask, tensors)
+        check_heads(call, self._facts.predictions, self._facts.targets)
         classes = call.tensors["pred"].shape[1]
         if self._facts.classes > classes:
             message = f"the formula names the class {self._facts.classes - 1}, `pred` has {classes} classes"
