@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from lossdsl.checking.arguments import bind_parameters
+from lossdsl.checking.arguments import bind_parameters, constant_value
 from lossdsl.checking.bindings import cycle
 from lossdsl.checking.calls import for_class_call, function_call, neighbourhood_call, reduction_call, where_call
 from lossdsl.checking.resolved import (
@@ -216,11 +216,11 @@ class Scope:
         memory.bodies[key] = Body(tuple(bindings.items()), cases)
 
     def _learned(self, name: str, call: tree.Call) -> Resolved:
-        value = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None
-        number = -value.operand.value if _is_negative_number(value) else getattr(value, "value", None)  # type: ignore[union-attr]
-        if not isinstance(number, float):
+        only = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None
+        start = constant_value(self.expression(only)) if only else None
+        if start is None:
             return self.wrong(call, "LD207", "learn takes the number to start from", f"{name} = learn(0)")
-        return Learned(name, number, Origin(self.source, call.span))
+        return Learned(name, start, Origin(self.source, call.span))
 
     def is_loss(self, name: str) -> bool:
         return bool(self.memory.registry.candidates(name, self.home))
@@ -248,10 +248,6 @@ class Scope:
         """Report, and stand in for the value so that the rest is still checked."""
         self.report(node, code, message, hint)
         return Constant(1.0, Origin(self.source, node.span))
-
-
-def _is_negative_number(node: tree.Expression | None) -> bool:
-    return isinstance(node, tree.Negative) and isinstance(node.operand, tree.Number)
 
 
 def report_cycle(memory: Memory, bindings: Mapping[str, Resolved]) -> None:
