@@ -68,8 +68,12 @@ def _value_faults(loss: Loss, parameter: Parameter, value: Resolved, origin: Ori
     number = constant_value(value)
     if number is None or number in parameter.interval:
         return []
+    return [out_of_range(loss, parameter, number, origin)]
+
+
+def out_of_range(loss: Loss, parameter: Parameter, number: float, origin: Origin) -> Diagnostic:
     message = f"`{parameter.name}` of `{loss.name}` is {tree.Number(number)}, outside {allowed_values(parameter)}"
-    return [origin.says("LD204", message, f"the default is {parameter.default}")]
+    return origin.says("LD204", message, f"the default is {parameter.default}")
 
 
 def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[Diagnostic]:

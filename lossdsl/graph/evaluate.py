@@ -121,7 +121,7 @@ class Evaluator:
                 raise Fault(expression.origin.says("LD301", "a binary task has no background class"))
             return self.graph.make("foreground", self.main.prediction, axes=("class",))
         if name not in HEAD_TENSORS:
-            node = self.named(expression)
+            node = self.graph.make("cast_like", self.passed(expression), self.main.prediction)
             valid = Reducer(self.graph, frame.head.valid, None, self.main.prediction).valid_for(node)
             return node if valid is None else self.graph.make("keep", node, valid)
         if self.context.task == "regression" and name in ("z", "p", "y"):
@@ -134,17 +134,13 @@ class Evaluator:
             raise Fault(expression.origin.says("LD301", message, "for multiclass use p and y: mean((p - y)**2)"))
         return frame.head.of(name)
 
-    def named(self, expression: TensorOf) -> Node:
-        """A tensor that the caller passes by name."""
+    def passed(self, expression: TensorOf) -> Node:
+        """A tensor that the caller passes by name, as it is."""
         name = expression.name
         if name not in self.tensor_axes:
-            raise Fault(
-                expression.origin.says(
-                    "LD304", f"the tensor `{name}` is not passed", f"call loss(pred, target, {name}=...)"
-                )
-            )
-        node = self.graph.make("input", attributes=(f"tensor:{name}",), axes=self.tensor_axes[name])
-        return self.graph.make("cast_like", node, self.main.prediction)
+            hint = f"call loss(pred, target, {name}=...)"
+            raise Fault(expression.origin.says("LD304", f"the tensor `{name}` is not passed", hint))
+        return self.graph.make("input", attributes=(f"tensor:{name}",), axes=self.tensor_axes[name])
 
     def class_weight(self) -> Node | None:
         if not self.context.weighted:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossdsl.checking.arguments import allowed_values
+from lossdsl.checking.arguments import out_of_range
 from lossdsl.checking.resolved import Reduction, Resolved, TensorOf, Use, Where, Word
+from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node
 from lossdsl.registry.model import Formula, Kernel, Parameter, full_name
 from lossdsl.syntax import tree
-from lossdsl.syntax.printing import number
 
 if TYPE_CHECKING:
     from lossdsl.graph.evaluate import Evaluator
@@ -35,8 +35,7 @@ def _check_ranges(use: Use, given: dict[str, Value]) -> None:
     for name, written in use.parameters:
         value, interval = given[name], known[name].interval
         if isinstance(value, Node) and value.is_constant and interval and value.value not in interval:
-            message = f"`{name}` of `{use.loss.name}` is {number(value.value)}, outside {allowed_values(known[name])}"
-            raise Fault(written.origin.says("LD204", message, f"the default is {known[name].default}"))
+            raise Fault(out_of_range(use.loss, known[name], value.value, written.origin))
 
 
 def _told_to_the_user(fault: Fault, use: Use, loss: Formula) -> Fault:
@@ -93,7 +92,7 @@ def _head_for(evaluator: Evaluator, use: Use, frame: Frame) -> Head:
 
 
 def _is_raw(tensor: Resolved) -> bool:
-    return isinstance(tensor, TensorOf) and tensor.name not in ("z", "p", "y", "class_weight")
+    return isinstance(tensor, TensorOf) and (tensor.name in ("pred", "target") or tensor.name not in TENSORS)
 
 
 def _raw(evaluator: Evaluator, tensor: Resolved, frame: Frame) -> Node:
@@ -101,8 +100,7 @@ def _raw(evaluator: Evaluator, tensor: Resolved, frame: Frame) -> Node:
     assert isinstance(tensor, TensorOf)
     if tensor.name in ("pred", "target"):
         return frame.head.prediction if tensor.name == "pred" else frame.head.truth
-    evaluator.named(tensor)
-    return evaluator.graph.make("input", attributes=(f"tensor:{tensor.name}",), axes=evaluator.tensor_axes[tensor.name])
+    return evaluator.passed(tensor)
 
 
 def _prepared(evaluator: Evaluator, tensor: Resolved, role: str, frame: Frame) -> Node:

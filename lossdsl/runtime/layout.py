@@ -171,6 +171,13 @@ def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], by_class: bool) -> 
         return _flat(counted, full), ("batch", "class", "pixel")
     if mask.ndim == len(full) and mask.shape[1] == 1:
         counted = counted.squeeze(1)
+    if mask.ndim == 1 and len(pixels) > 1 and mask.shape[0] == pixels[0] == pixels[-1] > 1:
+        message = (
+            f"`mask` has shape {shape(mask)}: one value for each image, or for each column of `pred` {shape(pred)}?"
+        )
+        raise fault(
+            "LD502", message, "give it all axes: mask.view(-1, 1, 1) for images, mask.view(1, 1, -1) for columns"
+        )
     try:
         counted = counted.expand(pixels)
     except RuntimeError:

@@ -245,8 +245,6 @@ def keep(x: Tensor, valid: Tensor) -> Tensor:
 
 def pick(x: Tensor, index: Tensor) -> Tensor:
     """x at the class of each element: (N, C, P) or (1, C, 1) and indices (N, 1, P) to (N, 1, P)."""
-    if x.shape[0] == 1 and x.shape[2] == 1:
-        return x.reshape(-1)[index]
     return x.expand(index.shape[0], -1, index.shape[2]).gather(1, index)
 
 

@@ -70,6 +70,14 @@ def test_no_built_in_is_forgotten() -> None:
     assert {name.strip() for name in LOSSES} | ELSEWHERE == set(RANGES)
 
 
+@pytest.mark.parametrize("loss", default_registry().built_ins(), ids=lambda loss: loss.name)
+def test_every_built_in_says_what_it_is_and_where_from(loss: Any) -> None:
+    assert loss.documentation.summary
+    assert loss.documentation.source
+    assert loss.range.low <= loss.range.high
+    assert all(parameter.interval or parameter.words for parameter in loss.parameters)
+
+
 def reduced(text: str, how: str = "") -> str:
     return text.format(how if "({})" in text or not how else f", {how}")
 

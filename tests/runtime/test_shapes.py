@@ -216,3 +216,18 @@ def test_a_label_out_of_range_in_an_auxiliary_target() -> None:
 def test_auxiliary_heads(formula: str, tensors: dict[str, Tensor]) -> None:
     with pytest.raises(lossdsl.InputError):
         lossdsl.compile(formula, task="multiclass")(tensor((2, 3, 4, 5)), tensor((2, 4, 5), L), **tensors)
+
+
+def test_a_mask_of_images_or_of_columns_is_told_apart() -> None:
+    """(5,) fits the 5 images and the 5 columns; with all axes it is clear, and so it is where only one fits."""
+    pred, mask = torch.randn(5, 1, 3, 5), torch.tensor([1, 1, 1, 0, 1])
+    target = (pred + torch.randn_like(pred) > 0).float()
+    loss = lossdsl.compile("bce")
+    with pytest.raises(lossdsl.InputError, match=r"`mask` has shape \(5,\).*\(5, 1, 3, 5\)"):
+        loss(pred, target, mask=mask)
+    kept = mask > 0
+    torch.testing.assert_close(loss(pred, target, mask=mask.view(-1, 1, 1)), loss(pred[kept], target[kept]))
+    columns = loss(pred[..., kept], target[..., kept])
+    torch.testing.assert_close(loss(pred, target, mask=mask.view(1, 1, -1)), columns)
+    fewer = loss(pred[:4, ..., kept], target[:4, ..., kept])
+    torch.testing.assert_close(loss(pred[:4], target[:4], mask=mask), fewer)
