@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lossdsl.checking.resolved import ForClass, Learned, Objective, Resolved, ScalarOf, TensorOf, Use, every
+from lossdsl.checking.heads import Pair, derived_inputs, is_raw, main_reads, pair_of, pairs_of
+from lossdsl.checking.resolved import (
+    ForClass,
+    Learned,
+    MultiScale,
+    Objective,
+    Resolved,
+    ScalarOf,
+    TensorOf,
+    Use,
+    every,
+)
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Formula, Kernel, Loss
-
-_DERIVED = frozenset({"z", "p", "y"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +26,8 @@ class Facts:
     """tensors: names that the caller passes; predictions, targets: those of them that stand as one.
     scalars: `epoch`, `step`. learned: initial values by name. raw_only: only the raw prediction and target are read,
     no logits, probabilities or labels. losses: what is used, by first use. classes: how many classes the formula names.
+    pairs: predictions with targets that are both passed by name. beside: the tensors that stand outside of pairs.
+    scales: each `multiscale` of the formula.
     """
 
     tensors: frozenset[str]
@@ -27,6 +38,9 @@ class Facts:
     raw_only: bool
     losses: tuple[Loss, ...]
     classes: int
+    pairs: tuple[Pair, ...]
+    beside: frozenset[str]
+    scales: tuple[MultiScale, ...]
 
 
 def facts_of(objective: Objective) -> Facts:
@@ -34,24 +48,40 @@ def facts_of(objective: Objective) -> Facts:
     nodes = list(_all(objective))
     names = {node.name for node in nodes if isinstance(node, TensorOf)}
     losses = tuple(dict.fromkeys(node.loss for node in nodes if isinstance(node, Use)))
-    derived = names | {name for loss in losses if isinstance(loss, Kernel) for name in loss.inputs}
+    read = names | {name for loss in losses if isinstance(loss, Kernel) for name in derived_inputs(loss)}
+    pairs = pairs_of(objective, nodes)
+    beside = _beside_pairs(nodes) if pairs else frozenset(names - set(TENSORS))
+    main = main_reads(objective, _roots(objective)) & {*TENSORS, *beside} if pairs else read
     return Facts(
         tensors=frozenset(names - set(TENSORS)),
         predictions=_standing(nodes, 0),
         targets=_standing(nodes, 1),
         scalars=frozenset(node.name for node in nodes if isinstance(node, ScalarOf)) & {"epoch", "step"},
         learned={node.name: node.initial for node in nodes if isinstance(node, Learned)},
-        raw_only=bool(names) and not derived & _DERIVED,
+        raw_only=is_raw(main or read),
         losses=losses,
         classes=max((1 + max(node.classes) for node in nodes if isinstance(node, ForClass)), default=0),
+        pairs=pairs,
+        beside=beside,
+        scales=tuple(node for node in nodes if isinstance(node, MultiScale)),
     )
 
 
-def _all(objective: Objective) -> Iterator[Resolved]:
+def _beside_pairs(nodes: list[Resolved]) -> frozenset[str]:
+    """The tensors of the caller that stand anywhere but in a pair."""
+    paired = {id(tensor) for node in nodes if isinstance(node, Use) and pair_of(node) for tensor in node.tensors}
+    return frozenset(n.name for n in nodes if isinstance(n, TensorOf) and id(n) not in paired) - set(TENSORS)
+
+
+def _roots(objective: Objective) -> list[Resolved]:
     roots = [value for _, value in objective.bindings]
     for term in objective.terms:
         roots += [term.weight, term.value]
-    roots += [objective.total] if objective.total else []
+    return [*roots, objective.total] if objective.total else roots
+
+
+def _all(objective: Objective) -> Iterator[Resolved]:
+    roots = _roots(objective)
     for _, body in objective.bodies:
         roots += [value for _, value in body.bindings] + [case.value for case in body.cases]
     return every(roots)
