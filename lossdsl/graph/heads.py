@@ -82,8 +82,8 @@ def zero_without_elements(value: Node, heads: Sequence[Head]) -> Node:
     if value.is_constant or all(head.valid is None for head in heads):
         return value
     nodes = set(in_order([value]))
-    read = [head for head in heads if head.prediction in nodes or head.valid in nodes] or heads
-    valid = dict.fromkeys(head.valid for head in read)
+    read = [head for head in heads if (head.valid or head.prediction) in nodes]
+    valid = dict.fromkeys(head.valid for head in read or heads)
     if None in valid:
         return value
     graph = heads[0].graph
