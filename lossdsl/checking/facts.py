@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lossdsl.checking.heads import Pair, derived_inputs, is_raw, main_reads, pair_of, pairs_of
+from lossdsl.checking.heads import Pair, derived_inputs, is_raw, main_reads, pair_of, pairs_of, said
 from lossdsl.checking.resolved import (
     ForClass,
     Learned,
@@ -19,6 +19,7 @@ from lossdsl.checking.resolved import (
 )
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Formula, Kernel, Loss
+from lossdsl.syntax.tree import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Facts:
     no logits, probabilities or labels. losses: what is used, by first use. classes: how many classes the formula names.
     pairs: predictions with targets that are both passed by name. beside: the tensors that stand outside of pairs.
     scales: each `multiscale` of the formula.
+    task: what a parameter such as `mode: task` says about pred, None where none does.
     """
 
     tensors: frozenset[str]
@@ -41,6 +43,7 @@ class Facts:
     pairs: tuple[Pair, ...]
     beside: frozenset[str]
     scales: tuple[MultiScale, ...]
+    task: Task | None
 
 
 def facts_of(objective: Objective) -> Facts:
@@ -64,6 +67,7 @@ def facts_of(objective: Objective) -> Facts:
         pairs=pairs,
         beside=beside,
         scales=tuple(node for node in nodes if isinstance(node, MultiScale)),
+        task=next((task for node in nodes if isinstance(node, Use) and not node.tensors for task in said(node)), None),
     )
 
 

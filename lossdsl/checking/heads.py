@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lossdsl.checking.resolved import Objective, Resolved, TensorOf, Use, Word, every
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Formula, Kernel, Loss, full_name
-from lossdsl.spec.model import TASKS
+from lossdsl.syntax.tree import TASKS, Name, Task
 
 _DERIVED = frozenset({"z", "p", "y"})
 
@@ -47,6 +47,15 @@ def pair_of(use: Use) -> tuple[str, str] | None:
     return first.name, second.name
 
 
+def said(use: Use) -> tuple[Task, ...]:
+    """The tasks that the words of a call decide, as `mode: task` does."""
+    given = {name: value.text for name, value in use.parameters if isinstance(value, Word)}
+    defaults = {p.name: p.default.text for p in use.loss.parameters if isinstance(p.default, Name)}
+    words = (defaults | given).items()
+    decisive = {p.name for p in use.loss.parameters if p.decides_task}
+    return tuple(task for name, word in words if name in decisive for task in TASKS if task == word)
+
+
 def pairs_of(objective: Objective, nodes: Iterable[Resolved]) -> tuple[Pair, ...]:
     """Every pair that the expressions of an objective name, in reading order."""
     uses: dict[tuple[str, str], list[Use]] = {}
@@ -57,7 +66,7 @@ def pairs_of(objective: Objective, nodes: Iterable[Resolved]) -> tuple[Pair, ...
     return tuple(
         Pair(
             *names,
-            tasks=tuple(task for task in TASKS if all(task in (use.loss.tasks or TASKS) for use in found)),
+            tasks=tuple(task for task in TASKS if all(task in (said(use) or use.loss.tasks or TASKS) for use in found)),
             raw_only=is_raw(set().union(*(_reads_of_loss(objective, use.loss) for use in found))),
             mapped=any(isinstance(use.reduction, Word) and use.reduction.text == "none" for use in found),
         )

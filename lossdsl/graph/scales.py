@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lossdsl.checking.resolved import MultiScale, Use
+from lossdsl.checking.resolved import MultiScale, PerClass, Use
 from lossdsl.graph.frames import Fault, Frame, Value, listed
 from lossdsl.graph.heads import zero_without_elements
 from lossdsl.graph.nodes import Node
@@ -57,7 +57,7 @@ def check_entry(use: Use, given: Mapping[str, Value], outer: Frame, inner: Frame
         raise Fault(use.origin.says("LD307", message, "write it outside of for_class(...)"))
     for name, written in use.parameters:
         value = given[name]
-        if isinstance(value, Node) and value.axes:
+        if isinstance(value, Node) and value.axes and not isinstance(written, PerClass):
             message = f"`{name}` has one number for each {listed(value.axes)} of `pred`; `{shown}` has another layout"
             raise Fault(written.origin.says("LD307", message))
 

@@ -53,8 +53,9 @@ def _of_pair(task: str, plain: Context) -> Context:
 
 def candidate_tasks(facts: Facts, options: Options) -> tuple[Task, ...]:
     """The tasks that a call may turn out to have."""
-    if options.task:
-        return (options.task,)
+    task = options.task or facts.task
+    if task:
+        return (task,)
     return ("regression",) if facts.raw_only else ("binary", "multiclass", "multilabel")
 
 

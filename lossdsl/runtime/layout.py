@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lossdsl.errors import Diagnostic, InputError
+from lossdsl.graph.printing import shown_input
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -122,6 +123,17 @@ def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
         if indices and call.tensors[f"tensor:{name}"].dtype not in _INTEGERS:
             dtype = call.tensors[f"tensor:{name}"].dtype
             raise fault("LD503", f"`{name}` holds class indices but has dtype {dtype}", f"{name}.long()")
+
+
+def check_lists(lists: Iterable[tuple[str, int]], call: Call) -> None:
+    """Raise InputError unless each list of a formula has one number for each class of its prediction."""
+    for name, length in lists:
+        classes = call.tensors[name].shape[1]
+        if length != classes:
+            message = (
+                f"the formula lists {length} numbers, `{shown_input(name)}` has {classes} class{'es' * (classes != 1)}"
+            )
+            raise fault("LD502", message, "a list as a value is one number for each class")
 
 
 def _has_no_class_axis(task: str, pred: Tensor) -> bool:

@@ -20,7 +20,7 @@ from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.heads import own_pairs, with_heads, without
 from lossdsl.runtime.inspect import check_values
-from lossdsl.runtime.layout import Call, arrange, check_heads, check_tensors, decide_task, fault, shape
+from lossdsl.runtime.layout import Call, arrange, check_heads, check_lists, check_tensors, decide_task, fault, shape
 from lossdsl.runtime.lower import Plan, lower
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.spec.model import Options
@@ -127,6 +127,7 @@ class Loss(nn.Module):
         call = self._arranged(first, truth, further, mask, tensors)
         self._prepare(call.key)
         plan = self._plans[call.key]
+        check_lists(plan.lists, call)
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         inputs = [self._input(name, call, scalars) for name in plan.inputs]
         if torch.compiler.is_compiling():
@@ -142,7 +143,7 @@ class Loss(nn.Module):
     ) -> Call:
         options, facts = self.options, self._facts
         check_tensors(pred, target, mask, tensors)
-        task = options.task or decide_task(pred, target, facts.raw_only)
+        task = options.task or facts.task or decide_task(pred, target, facts.raw_only)
         own = own_pairs(task, pred, tensors, facts.pairs) if facts.pairs else ()
         alike = without(tensors, own, facts.beside) if own else tensors
         ignoring = options.ignore_index is not None
