@@ -54,7 +54,7 @@ def facts_of(objective: Objective) -> Facts:
     read = names | {name for loss in losses if isinstance(loss, Kernel) for name in derived_inputs(loss)}
     pairs = pairs_of(objective, nodes)
     beside = _beside_pairs(nodes) if pairs else frozenset(names - set(TENSORS))
-    main = main_reads(objective, _roots(objective)) & {*TENSORS, *beside} if pairs else read
+    main = main_reads(objective, _roots(objective), pairs) if pairs else read
     return Facts(
         tensors=frozenset(names - set(TENSORS)),
         predictions=_standing(nodes, 0),

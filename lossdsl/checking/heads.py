@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from lossdsl.checking.resolved import Objective, Resolved, TensorOf, Use, Word, every
 from lossdsl.checking.vocabulary import TENSORS
@@ -74,9 +75,10 @@ def pairs_of(objective: Objective, nodes: Iterable[Resolved]) -> tuple[Pair, ...
     )
 
 
-def main_reads(objective: Objective, roots: Iterable[Resolved]) -> set[str]:
-    """The tensors that are read beside the losses of pairs."""
-    return _reads(objective, roots, skip_pairs=True)
+def main_reads(objective: Objective, roots: Iterable[Resolved], pairs: Iterable[Pair]) -> set[str]:
+    """How pred and target are read beside the losses of pairs; one that gives a map is laid out as they are."""
+    apart = {(pair.prediction, pair.target) for pair in pairs if not pair.mapped}
+    return _reads(objective, roots, apart) & {*_DERIVED, "pred", "target"}
 
 
 def derived_inputs(kernel: Kernel) -> set[str]:
@@ -98,8 +100,8 @@ def _reads_of_loss(objective: Objective, loss: Loss) -> set[str]:
     return derived_inputs(loss) if isinstance(loss, Kernel) else _reads(objective, _texts(objective, loss))
 
 
-def _reads(objective: Objective, roots: Iterable[Resolved], skip_pairs: bool = False) -> set[str]:
-    """The names of all tensors in some expressions and in the texts of the losses that they name."""
+def _reads(objective: Objective, roots: Iterable[Resolved], apart: Container[Any] = ()) -> set[str]:
+    """The names of all tensors in some expressions and in the losses that they name, but for those of some pairs."""
     names: set[str] = set()
     opened: set[str] = set()
     waiting = list(roots)
@@ -107,7 +109,7 @@ def _reads(objective: Objective, roots: Iterable[Resolved], skip_pairs: bool = F
         for node in every([waiting.pop()]):
             if isinstance(node, TensorOf):
                 names.add(node.name)
-            if not isinstance(node, Use) or (skip_pairs and pair_of(node)) or full_name(node.loss) in opened:
+            if not isinstance(node, Use) or pair_of(node) in apart or full_name(node.loss) in opened:
                 continue
             opened.add(full_name(node.loss))
             if isinstance(node.loss, Kernel):

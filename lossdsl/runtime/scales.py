@@ -25,22 +25,22 @@ _EXAMPLE = "multiscale(0.5*bce + dice, weights=[1, 0.5, 0.25])"
 
 
 def outputs(pred: Given, target: Given, scales: Sequence[MultiScale]) -> tuple[Any, Any, Further]:
-    """The main prediction and target, and each further output with the target of its own that a list provides."""
-    several = isinstance(pred, (list, tuple))
-    if not several and not scales and not isinstance(target, (list, tuple)):
+    """The main prediction and target, and each further output with the target of its own that a list provides.
+
+    What is neither a tensor nor a list is left for `check_tensors`.
+    """
+    if not scales:
+        if isinstance(pred, (list, tuple)) or isinstance(target, (list, tuple)):
+            _refuse_lists(pred, target)
         return pred, target, ()
-    if not several:
-        _refuse_one(target, bool(scales))
+    if not isinstance(pred, (list, tuple)):
+        if isinstance(pred, Tensor):
+            hint = "pass a list; for validation pass [pred] and a formula without weights"
+            raise fault("LD501", "`pred` is one tensor, the formula has multiscale(...)", hint)
+        return pred, target, ()
     if not pred:
         raise fault("LD501", "`pred` is an empty list")
-    if not scales:
-        hint = f"write {_EXAMPLE}, or pass the first tensor alone"
-        raise fault("LD501", f"`pred` is a list of {len(pred)}, the formula has no multiscale(...)", hint)
-    for scale in scales:
-        if scale.weights and len(scale.weights) != len(pred):
-            counted = f"{len(scale.weights)} weights, `pred` is a list of {len(pred)}"
-            hint = "one weight for each tensor; for validation pass [pred] and a formula without weights"
-            raise InputError([scale.origin.says("LD502", f"multiscale has {counted}", hint)])
+    _check_weights(scales, len(pred))
     if not isinstance(target, (list, tuple)):
         return pred[0], target, tuple((output, None) for output in pred[1:])
     if len(target) != len(pred):
@@ -48,11 +48,19 @@ def outputs(pred: Given, target: Given, scales: Sequence[MultiScale]) -> tuple[A
     return pred[0], target[0], tuple(zip(pred[1:], target[1:], strict=True))
 
 
-def _refuse_one(target: Given, scaled: bool) -> None:
-    if scaled:
-        hint = "pass a list; for validation pass [pred] and a formula without weights"
-        raise fault("LD501", "`pred` is one tensor, the formula has multiscale(...)", hint)
-    raise fault("LD501", f"`target` is a {type(target).__name__}, `pred` is not", "pass a tensor for each")
+def _refuse_lists(pred: Given, target: Given) -> None:
+    for name, value in (("pred", pred), ("target", target)):
+        if isinstance(value, (list, tuple)) and value and all(isinstance(item, Tensor) for item in value):
+            message = f"`{name}` is a list of {len(value)}, the formula has no multiscale(...)"
+            raise fault("LD501", message, f"write {_EXAMPLE}, or pass the first tensor alone")
+
+
+def _check_weights(scales: Sequence[MultiScale], count: int) -> None:
+    for scale in scales:
+        if scale.weights and len(scale.weights) != count:
+            message = f"{len(scale.weights)} weight{'s' * (len(scale.weights) != 1)}, `pred` is a list of {count}"
+            hint = "one weight for each tensor; for validation pass [pred] and a formula without weights"
+            raise InputError([scale.origin.says("LD502", message, hint)])
 
 
 def with_scales(call: Call, pred: Tensor, target: Tensor, further: Further) -> Call:
