@@ -27,6 +27,10 @@ class Pair:
     raw_only: bool
     mapped: bool
 
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.prediction, self.target
+
 
 def takes_head(loss: Loss) -> bool:
     """Whether its tensors are a prediction and a target; a kernel may have arguments of its own."""
@@ -77,7 +81,7 @@ def pairs_of(objective: Objective, nodes: Iterable[Resolved]) -> tuple[Pair, ...
 
 def main_reads(objective: Objective, roots: Iterable[Resolved], pairs: Iterable[Pair]) -> set[str]:
     """How pred and target are read beside the losses of pairs; one that gives a map is laid out as they are."""
-    apart = {(pair.prediction, pair.target) for pair in pairs if not pair.mapped}
+    apart = {pair.names for pair in pairs if not pair.mapped}
     return _reads(objective, roots, apart) & {*_DERIVED, "pred", "target"}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+from lossdsl.checking.bindings import needed
 from lossdsl.checking.resolved import (
     Apply,
     Chain,
@@ -265,8 +267,18 @@ class Evaluator:
             "class_is_one_of", frame.space.prediction, attributes=expression.classes, axes=("class",)
         )
         both = classes if frame.classes is None else self.graph.make("both", frame.classes, classes)
-        inner = replace(frame, locals={}, classes=both)
-        return self.value(expression.value, inner)
+        return self.value(expression.value, self.anew(frame, expression.value, classes=both))
+
+    def anew(self, frame: Frame, expression: Resolved, **changes: Any) -> Frame:
+        """A frame in which names bound outside are read anew.
+
+        Those of a formula in their order, so that a long chain of them is not a deep recursion. A definition reads only
+        what its parameters ask for.
+        """
+        inner = replace(frame, locals={}, **changes)
+        for name in () if frame.is_definition else needed(frame.bindings, [expression]):
+            self.local(name, inner)
+        return inner
 
     def reducer(self, frame: Frame) -> Reducer:
         valid = [node for node in (frame.head.valid, frame.classes) if node is not None]

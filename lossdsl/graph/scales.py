@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lossdsl.checking.resolved import MultiScale, PerClass, Use
@@ -25,7 +24,7 @@ def multiscale(evaluator: Evaluator, expression: MultiScale, frame: Frame) -> No
         raise Fault(expression.origin.says("LD307", message, "one weight for each tensor of pred"))
     total = graph.constant(0.0)
     for scale, weight in enumerate(weights or [graph.constant(1.0)] * scales):
-        inner = replace(frame, head=evaluator.scale(scale), locals={}, scaled=True)
+        inner = evaluator.anew(frame, expression.value, head=evaluator.scale(scale), scaled=True)
         value = evaluator.scalar(expression.value, inner, "the value of multiscale")
         value = zero_without_elements(value, [head for head in evaluator.heads if head.space is inner.space])
         total = graph.make("add", total, graph.make("multiply", weight, value))

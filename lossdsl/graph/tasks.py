@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice, product
+from itertools import chain, islice, product
 
 from lossdsl.checking.facts import Facts
 from lossdsl.checking.heads import Pair
@@ -31,13 +31,13 @@ def likely_contexts(task: Task, facts: Facts, options: Options) -> Iterator[Cont
         scales=next((len(scale.weights) or 2 for scale in facts.scales), 0),
     )
     for chosen in islice(product(*(_layouts(pair) for pair in facts.pairs)), _MOST_CALLS):
-        own = [(pair, task) for pair, task in zip(facts.pairs, chosen, strict=True) if task]
-        alone = {name for pair, _ in own for name in (pair.prediction, pair.target)} - facts.beside
+        layouts = list(zip(facts.pairs, chosen, strict=True))
+        alike = {name for pair, own in layouts if not own for name in pair.names}
         tensors = tuple(
             (name, AXES if name in facts.predictions | facts.targets else ("batch", "pixel"))
-            for name in sorted(facts.tensors - alone)
+            for name in sorted(facts.beside | alike)
         )
-        heads = tuple((pair.prediction, pair.target, tuple(_of_pair(task, plain))) for pair, task in own)
+        heads = tuple((*pair.names, tuple(_of_pair(own, plain))) for pair, own in layouts if own)
         yield plain._replace(tensors=tensors, heads=heads)
 
 
@@ -61,8 +61,8 @@ def candidate_tasks(facts: Facts, options: Options) -> tuple[Task, ...]:
 
 def task_faults(objective: Objective, facts: Facts, options: Options) -> tuple[Diagnostic, ...]:
     """What is wrong with a formula for every task that it may have; nothing when one task works."""
-    calls = (call for task in candidate_tasks(facts, options) for call in likely_contexts(task, facts, options))
-    return _best(objective, calls, options)[0]
+    calls = zip(*(likely_contexts(task, facts, options) for task in candidate_tasks(facts, options)), strict=True)
+    return _best(objective, chain.from_iterable(calls), options)[0]
 
 
 def working_contexts(objective: Objective, facts: Facts, options: Options) -> dict[Task, Context]:

@@ -25,10 +25,12 @@ def own_pairs(task: str, pred: Tensor, tensors: Mapping[str, Tensor], pairs: Seq
     )
 
 
-def without(tensors: Mapping[str, Tensor], own: Sequence[Pair], beside: Set[str]) -> dict[str, Tensor]:
-    """The tensors that are laid out as `pred` is."""
-    alone = {name for pair in own for name in (pair.prediction, pair.target)} - beside
-    return {name: tensor for name, tensor in tensors.items() if name not in alone}
+def laid_out_with_pred(
+    tensors: Mapping[str, Tensor], pairs: Sequence[Pair], own: Sequence[Pair], beside: Set[str]
+) -> dict[str, Tensor]:
+    """The tensors that are laid out as `pred` is: those of the other pairs, and those that stand outside of pairs."""
+    alike = {name for pair in pairs if pair not in own for name in pair.names}
+    return {name: tensor for name, tensor in tensors.items() if name in alike or name in beside}
 
 
 def with_heads(call: Call, pairs: Sequence[Pair], given: Mapping[str, Tensor], mask: Tensor | None) -> Call:
@@ -36,9 +38,9 @@ def with_heads(call: Call, pairs: Sequence[Pair], given: Mapping[str, Tensor], m
     tensors, heads = dict(call.tensors), []
     for pair in pairs:
         fields, own = _own_head(call, pair, given, mask is not None)
-        suffix = of_pair(pair.prediction, pair.target)
+        suffix = of_pair(*pair.names)
         tensors.update({f"{role}{suffix}": tensor for role, tensor in own.items()})
-        heads.append((pair.prediction, pair.target, fields))
+        heads.append((*pair.names, fields))
     *key, scales, _ = call.key
     return Call((*key, scales, tuple(heads)), tensors)
 
@@ -57,12 +59,11 @@ def _own_head(
 ) -> tuple[tuple[Any, ...], dict[str, Tensor]]:
     """The fields of a pair's context, and its tensors by their roles."""
     context = Context(*call.key)
-    names = (pair.prediction, pair.target)
     prediction, target = given[pair.prediction], given[pair.target]
     if prediction.dtype not in FLOATS:
         raise fault("LD503", f"`{pair.prediction}` stands as a prediction but has dtype {prediction.dtype}")
     task = _task(pair, prediction, target)
-    indexed, full = lay_out(task, prediction, target, names)
+    indexed, full = lay_out(task, prediction, target, pair.names)
     tensors = {
         "pred": flat(prediction, full),
         "target": flat(target, (full[0], 1, *full[2:]) if indexed else full),

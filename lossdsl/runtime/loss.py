@@ -18,7 +18,7 @@ from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
 from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
-from lossdsl.runtime.heads import own_pairs, with_heads, without
+from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
 from lossdsl.runtime.inspect import check_values
 from lossdsl.runtime.layout import Call, arrange, check_heads, check_lists, check_tensors, decide_task, fault, shape
 from lossdsl.runtime.lower import Plan, lower
@@ -145,7 +145,7 @@ class Loss(nn.Module):
         check_tensors(pred, target, mask, tensors)
         task = options.task or facts.task or decide_task(pred, target, facts.raw_only)
         own = own_pairs(task, pred, tensors, facts.pairs) if facts.pairs else ()
-        alike = without(tensors, own, facts.beside) if own else tensors
+        alike = laid_out_with_pred(tensors, facts.pairs, own, facts.beside) if own else tensors
         ignoring = options.ignore_index is not None
         kind = options.input or "logits"
         call = arrange(task, kind, ignoring, self.class_weight, pred, target, mask, alike, facts.predictions)

@@ -114,6 +114,30 @@ def test_a_mask_says_which_images_count(main: str, make_batch: Any) -> None:
     assert_close(loss(batch.pred, batch.target, mask=mask, **marked), wanted, **CLOSE)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["dice", "lovasz", "lovasz(per=batch)", "topk_ce(share=0.3)", "focal_tversky(per=batch)", "frequency_ce", "mcc"],
+)
+def test_masked_images_in_losses_that_look_at_more_than_an_element(text: str, make_batch: Any) -> None:
+    batch = make_batch("multiclass", (4, 6))
+    mask = torch.tensor([True, False, True, True]).view(4, 1, 1)
+    kept = mask.flatten()
+    aux, seg = scores(4, 3, 3, 2), indices(3, 4, 3, 2)
+    called = text.replace("(", "(aux, seg, ") if "(" in text else f"{text}(aux, seg)"
+    got = lossdsl.compile(f"0*ce + {called}")(batch.pred, batch.target, mask=mask, aux=aux, seg=seg)
+    assert_close(got, lossdsl.compile(text)(aux[kept], seg[kept]), **CLOSE)
+
+
+def test_a_target_of_two_heads(make_batch: Any) -> None:
+    """One laid out as pred is, the other with classes of its own."""
+    batch, other = make_batch("multiclass", (4, 6)), scores(4, 5, 4, 6)
+    call = {"aux": scores(4, 3, 4, 6), "other": other, "seg": indices(3, 4, 4, 6)}
+    got = lossdsl.compile("ce + dice(aux, seg) + ce(other, seg)")(batch.pred, batch.target, **call)
+    ce, dice = lossdsl.compile("ce"), lossdsl.compile("dice")
+    wanted = ce(batch.pred, batch.target) + dice(call["aux"], call["seg"]) + ce(other, call["seg"])
+    assert_close(got, wanted, **CLOSE)
+
+
 def test_a_mask_is_of_pixels_where_the_pixels_are_those_of_pred(make_batch: Any) -> None:
     batch, mask = make_batch("multiclass", (4, 6)), torch.rand(4, 4, 6) > 0.4
     aux, seg = scores(4, 5, 4, 6), indices(5, 4, 4, 6)
