@@ -71,7 +71,7 @@ def _own_head(
     }
     axes: tuple[str, ...] | None = None
     if masked:
-        tensors["mask"], axes = _mask(call, pair, full)
+        tensors["mask"], axes = _mask(call, pair, full, task == "multiclass")
     elif prediction.numel() == 0:
         tensors["mask"], axes = torch.ones_like(tensors["pred"][:, :1], dtype=torch.bool), ("batch", "pixel")
     weighted = context.weighted and task == context.task and full[1] == call.tensors["pred"].shape[1]
@@ -85,13 +85,13 @@ def _task(pair: Pair, prediction: Tensor, target: Tensor) -> str:
     return pair.tasks[0] if pair.tasks and decided not in pair.tasks else decided
 
 
-def _mask(call: Call, pair: Pair, full: tuple[int, ...]) -> tuple[Tensor, tuple[str, ...]]:
+def _mask(call: Call, pair: Pair, full: tuple[int, ...], by_pixel: bool) -> tuple[Tensor, tuple[str, ...]]:
     """The mask of the call for a head: its pixels where the image axes are those of `pred`, else its images."""
     mask, layout = call.tensors["mask"], call.tensors["layout"]
     if full[0] != layout.shape[0]:
         message = f"`{pair.prediction}` has {full[0]} samples, `pred` {layout.shape[0]}"
         raise fault("LD502", f"{message}: a mask says which images count", "call the loss without a mask")
-    if mask.shape[1] > 1 and mask.shape[1] != full[1]:
+    if mask.shape[1] > 1 and (by_pixel or mask.shape[1] != full[1]):
         mask = mask.any(1, keepdim=True)
     if full[2:] == tuple(layout.shape[2:]):
         return mask, ("batch", "class", "pixel") if mask.shape[1] > 1 else ("batch", "pixel")

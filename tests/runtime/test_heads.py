@@ -150,6 +150,10 @@ def test_a_mask_is_of_pixels_where_the_pixels_are_those_of_pred(make_batch: Any)
     alone = lossdsl.compile("bce")
     wanted = alone(batch.pred, batch.target, mask=mask) + alone(edge, there, mask=mask.any(1))
     assert_close(got, wanted, **CLOSE)
+    aux, seg = scores(4, 3, 4, 6), indices(3, 4, 4, 6)
+    got = lossdsl.compile("bce + ce(aux, seg)")(batch.pred, batch.target, mask=mask, aux=aux, seg=seg)
+    wanted = alone(batch.pred, batch.target, mask=mask) + lossdsl.compile("ce")(aux, seg, mask=mask.any(1))
+    assert_close(got, wanted, **CLOSE)
 
 
 def test_ignore_index_is_about_labels(make_batch: Any) -> None:

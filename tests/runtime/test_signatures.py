@@ -239,3 +239,9 @@ def test_a_definition_with_multiscale() -> None:
     ]
     message = "`factor` has one number for each pixel of the first output, multiscale reads them all"
     assert found("w = y\ndeep(factor=w)") == [("LD307", f"in `deep`: {message}", None)]
+
+
+def test_a_head_whose_loss_says_the_task() -> None:
+    z, y, aux, seg = torch.randn(2, 3, 4), torch.zeros(2, 4).long(), torch.randn(2, 5), torch.ones(2, 5)
+    parts = lossdsl.compile("ce + moded(aux, seg, mode=multilabel)").breakdown(z, y, aux=aux, seg=seg)
+    torch.testing.assert_close(parts.terms["moded(aux, seg, mode=multilabel)"].value, 2 * aux.sigmoid().mean())
