@@ -161,6 +161,15 @@ class ForClass:
 
 
 @dataclass(frozen=True, slots=True)
+class MultiScale:
+    """`multiscale(dice, weights=[1, 0.5])`: the weighted sum of the value at each output; no weights, each counts 1."""
+
+    value: Resolved
+    weights: tuple[Resolved, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """A loss by name, with its tensors and the parameters that were written."""
 
@@ -187,6 +196,7 @@ Resolved: TypeAlias = (
     | Reduction
     | Neighbourhood
     | ForClass
+    | MultiScale
     | Use
 )
 
@@ -208,6 +218,8 @@ def below(node: Resolved) -> tuple[Resolved, ...]:
             return (node.value, node.size)
         case ForClass():
             return (node.value,)
+        case MultiScale():
+            return (node.value, *node.weights)
         case Use():
             reduction = (node.reduction,) if node.reduction else ()
             return (*node.tensors, *(value for _, value in node.parameters), *reduction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -79,7 +80,7 @@ def lower(loss: BuiltLoss) -> Plan:
     inputs = tuple(str(node.attributes[0]) for node in nodes if node.operation == "input")
     for node in nodes:
         if node.operation == "input":
-            made[node] = graph.placeholder(str(node.attributes[0]).replace(":", "_"))
+            made[node] = graph.placeholder(f"{re.sub(r'[^0-9A-Za-z_]', '_', str(node.attributes[0]))}_{len(made)}")
     for node in nodes:
         if node.operation != "input":
             made[node] = _call(root, graph, node, [made[argument] for argument in node.arguments])
