@@ -10,6 +10,7 @@ from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Formula, Kernel, Loss
 
 _DERIVED = frozenset({"z", "p", "y"})
+_RAW = frozenset({"pred", "target"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def facts_of(objective: Objective) -> Facts:
         targets=_standing(nodes, 1),
         scalars=frozenset(node.name for node in nodes if isinstance(node, ScalarOf)) & {"epoch", "step"},
         learned={node.name: node.initial for node in nodes if isinstance(node, Learned)},
-        raw_only=bool(names) and not derived & _DERIVED,
+        raw_only=bool(names | derived & _RAW) and not derived & _DERIVED,
         losses=losses,
         classes=max((1 + max(node.classes) for node in nodes if isinstance(node, ForClass)), default=0),
     )

@@ -29,6 +29,7 @@ from lossdsl.graph.nodes import AXES, Graph, Node
 from lossdsl.graph.reductions import Reducer
 from lossdsl.graph.rewrites import COMPARISONS, RULES
 from lossdsl.graph.uses import use_loss
+from lossdsl.graph.windows import neighbourhood
 
 
 class Evaluator:
@@ -96,7 +97,7 @@ class Evaluator:
             case Reduction():
                 return self._reduction(expression, frame)
             case Neighbourhood():
-                return self._neighbourhood(expression, frame)
+                return neighbourhood(self, expression, frame)
             case ForClass():
                 return self._for_class(expression, frame)
             case Use():
@@ -208,20 +209,6 @@ class Evaluator:
                 return reducer.topk(value, over, self._share(expression, frame))
             case kind:
                 return reducer.extreme(kind, value, over)
-
-    def _neighbourhood(self, expression: Neighbourhood, frame: Frame) -> Node:
-        value = self.number(expression.value, frame)
-        size = self.number(expression.size, frame)
-        if not (size.is_constant and size.value % 2 == 1 and size.value > 0):
-            raise Fault(
-                expression.size.origin.says("LD204", f"`size` of `{expression.kind}` is an odd number of pixels")
-            )
-        if "pixel" not in value.axes:
-            raise Fault(expression.origin.says("LD302", f"`{expression.kind}` of a value without pixels"))
-        valid = [] if frame.head.valid is None else [frame.head.valid]
-        return self.graph.make(
-            expression.kind, value, self.layout(), *valid, attributes=(int(size.value),), axes=value.axes
-        )
 
     def layout(self) -> Node:
         """The prediction with its image axes apart, for operations that look at neighbours."""
