@@ -219,7 +219,7 @@ def test_half_precision_is_computed_in_single(
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-@pytest.mark.parametrize("name", list(CASES), ids=str.strip)
+@pytest.mark.parametrize("name", list(CASES), ids=lambda name: name.replace(" ", "_"))
 def test_compiled_as_one_graph(name: str, value_and_gradient: Any) -> None:
     case = CASES[name]
     text, task, space = case.texts[0], case.tasks[-1], case.spaces[0]
