@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from lossdsl.errors import Diagnostic, InputError
@@ -11,8 +11,6 @@ from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 @loss(range="[0, inf)", keeps=("batch", "class"))
@@ -47,12 +45,14 @@ def ms_ssim(
     sigma: Annotated[float, "(0, inf)"] = 1.5,
     k1: Annotated[float, "(0, inf)"] = 0.01,
     k2: Annotated[float, "(0, inf)"] = 0.03,
+    weights: Annotated[Sequence[float], "[0, inf)"] = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333),
     mask: Tensor | None = None,
     spatial: tuple[int, ...] = (),
 ) -> Tensor:
-    """Multi-scale structural similarity, 1 - the product of mean(contrast and structure)**weight over five scales.
+    """Multi-scale structural similarity, 1 - the product of mean(contrast and structure)**weight over the scales.
 
-    Each scale has half the pixels of the one before along each axis; the last one counts luminance too.
+    Each scale has half the pixels of the one before along each axis; the last one counts luminance too. The exponents
+    are `weights`, the finest scale first.
     Source: Wang, Simoncelli, Bovik 2003, Asilomar Conference on Signals, Systems and Computers
     Note: compares raw images; write ms_ssim(p, y) for the probabilities of a segmentation
     Note: a mean below 0 counts as 0, and the loss is then 1 without a slope
@@ -63,24 +63,24 @@ def ms_ssim(
     window = whole("size", size)
     first, second = (images("ms_ssim", x, spatial) for x in (pred, target))
     counts = torch.ones_like(first, dtype=torch.bool) if mask is None else images("ms_ssim", mask, spatial)
-    _refuse_small(spatial, window)
+    _refuse_small(spatial, window * 2 ** (len(weights) - 1))
     c1, c2 = (k1 * data_range) ** 2, (k2 * data_range) ** 2
     score = torch.ones_like(pred[..., :1])
-    for scale, weight in enumerate(_SCALES):
+    for scale, weight in enumerate(weights):
         if scale:
             first, second, counts = _halved(first), _halved(second), _halved(counts.to(first.dtype)) == 1
         luminance, structure = _similarity(first, second, c1, c2, window, sigma)
-        each = structure * luminance if scale == len(_SCALES) - 1 else structure
+        each = structure * luminance if scale == len(weights) - 1 else structure
         score = score * _power(_mean_inside(each, counts, window), weight)
     return 1 - score
 
 
-def _refuse_small(spatial: tuple[int, ...], window: int) -> None:
+def _refuse_small(spatial: tuple[int, ...], least: int) -> None:
     """Images in which no window fits at the last scale."""
-    least = window * 2 ** (len(_SCALES) - 1)
     if any(length < least for length in spatial):
-        message = f"`ms_ssim` with windows of {window} pixels needs images of {least} pixels along each axis"
-        raise InputError([Diagnostic("LD502", f"{message}, not {tuple(spatial)}", hint="a smaller window, size=")])
+        message = f"`ms_ssim` needs images of {least} pixels along each axis for its last scale, not {tuple(spatial)}"
+        hint = "a smaller window, size=, or fewer scales, weights="
+        raise InputError([Diagnostic("LD502", message, hint=hint)])
 
 
 def _similarity(first: Tensor, second: Tensor, c1: float, c2: float, size: int, sigma: float) -> tuple[Tensor, Tensor]:
@@ -104,11 +104,11 @@ def _mean_inside(values: Tensor, counts: Tensor, size: int) -> Tensor:
 
 
 def _power(mean: Tensor, weight: float) -> Tensor:
-    """mean**weight; 0 without a slope for a mean that is not above 0."""
+    """mean**weight; 0**weight without a slope for a mean that is not above 0."""
     import torch
 
     above = mean > 0
-    return torch.where(above, torch.where(above, mean, 1.0) ** weight, 0.0)
+    return torch.where(above, torch.where(above, mean, 1.0) ** weight, 0.0**weight)
 
 
 def _gaussian_mean(image: Tensor, size: int, sigma: float) -> Tensor:

@@ -19,6 +19,7 @@ BUILT_IN = "lossdsl"
 # Used in a plain checkout, where no installed metadata names the built-ins.
 _KERNELS = {
     "boxes": ("giou",),
+    "classes": ("class_distance",),
     "images": ("ms_ssim", "total_variation"),
     "kernels": ("lovasz_extension",),
     "pairs": ("barlow_twins", "nt_xent"),

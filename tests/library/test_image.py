@@ -29,7 +29,7 @@ def monai() -> Any:
         return pytest.importorskip("monai", reason="MONAI is not installed")
 
 
-def written(name: str, parameters: dict[str, float]) -> str:
+def written(name: str, parameters: dict[str, Any]) -> str:
     return f"{name}({', '.join(f'{key}={number}' for key, number in parameters.items())})"
 
 
@@ -86,16 +86,19 @@ def halved(x: Array) -> Array:
     return blocks.mean(tuple(range(1, 2 * x.ndim, 2)))
 
 
-def ms_ssim(pred: Tensor, target: Tensor, data_range=1.0, size=11, sigma=1.5, k1=0.01, k2=0.03) -> float:
+WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
+def ms_ssim(pred: Tensor, target: Tensor, data_range=1.0, size=11, sigma=1.5, k1=0.01, k2=0.03, weights=WANG) -> float:
     """Wang, Simoncelli, Bovik 2003, equation 7 with the weights of section 4."""
     c1, c2 = (k1 * data_range) ** 2, (k2 * data_range) ** 2
     scores = []
     for x, y in channels(pred, target):
         score = 1.0
-        for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        for scale, weight in enumerate(weights):
             x, y = (halved(x), halved(y)) if scale else (x, y)
             luminance, structure = parts(x, y, size, sigma, c1, c2)
-            mean = (luminance * structure if scale == 4 else structure).mean()
+            mean = (luminance * structure if scale == len(weights) - 1 else structure).mean()
             score *= max(mean, 0.0) ** weight
         scores.append(score)
     return 1 - float(np.mean(scores))
@@ -118,11 +121,11 @@ def test_ssim(value: Any) -> None:
 def test_ms_ssim(value: Any) -> None:
     for seed in range(CONFIGURATIONS):
         rng = random.Random(seed)
-        parameters = a_choice(rng) | {"size": rng.choice([1, 3])}
-        longest = 20 if parameters["size"] == 1 else 60
-        space = tuple(rng.randint(longest - 4, longest) for _ in range(2 if seed % 20 == 0 else 1))
-        pair = similar_images(rng, tuple(max(n, 16 * int(parameters["size"])) for n in space),
-                              parameters.get("data_range", 1))  # fmt: skip
+        parameters: dict[str, Any] = a_choice(rng) | {"size": rng.choice([1, 3, 5])}
+        parameters |= rng.choice([{}, {"weights": [0.3, 0.7]}, {"weights": [0.2, 0, 1]}, {"weights": [1]}])
+        least = parameters["size"] * 2 ** (len(parameters.get("weights", WANG)) - 1)
+        space = tuple(rng.randint(least, least + 4) for _ in range(1 + (least < 8) + (least < 4)))
+        pair = similar_images(rng, space, parameters.get("data_range", 1))
         agrees(written("ms_ssim", parameters), *pair, ms_ssim(*pair, **parameters), value)
 
 
@@ -184,7 +187,7 @@ def test_ssim_counts_windows_without_masked_pixels(value: Any) -> None:
 
 @pytest.mark.parametrize(("text", "space", "told"), [
     ("ssim", (10, 30), r"no window of 11 pixels lies inside of images of \(10, 30\)"),
-    ("ms_ssim", (170, 200), r"windows of 11 pixels needs images of 176 pixels along each axis, not \(170, 200\)"),
+    ("ms_ssim", (170, 200), r"needs images of 176 pixels along each axis for its last scale, not \(170, 200\)"),
     ("mean(local_min(2, size=5, outside=0)*pred)", (4,), r"no window of 5 pixels"),
 ])  # fmt: skip
 def test_small_images_are_refused(text: str, space: tuple[int, ...], told: str) -> None:

@@ -63,7 +63,7 @@ ELSEWHERE = {
     "bce", "ce", "focal", "dice", "dice_coef", "iou", "iou_coef", "tversky", "focal_tversky", "lovasz",
     "lovasz_extension", "l1", "mse", "smooth_l1", "huber", "hinge", "ssim", "ms_ssim", "total_variation",
     "context_attention", "cldice", "soft_skeleton", "giou", "nt_xent", "barlow_twins", "tempered_softmax",
-    "tempered_sigmoid",
+    "tempered_sigmoid", "class_distance", "wasserstein_dice",
 }  # fmt: skip
 RANGES = {loss.name: loss.range for loss in default_registry().built_ins()}
 ROWS = [(text, task) for texts, tasks in LOSSES.values() for text in texts for task in tasks]

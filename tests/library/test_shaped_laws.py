@@ -19,6 +19,7 @@ from lossdsl.registry.discover import default_registry
 OUTCOMES = ("binary", "multilabel")
 LABELS = (*OUTCOMES, "multiclass", "soft")
 RAW = ("regression",)
+DISTANCES = [[0, 1, 1], [0.9, 0, 0.5], [1, 0.3, 0]]
 IMAGES = ((5, 6), (7,), (3, 4, 3))
 
 
@@ -33,7 +34,7 @@ class Case(NamedTuple):
 
 CASES: dict[str, Case] = {
     "ssim": Case(("ssim(size=3)", "ssim(size=3, sigma=0.7, data_range=2, k2=0.1)"), RAW, bounded=True),
-    "ms_ssim": Case(("ms_ssim(size=3)", "ms_ssim(size=1, data_range=3)"), RAW, ((48,), (49,)), bounded=True),
+    "ms_ssim": Case(("ms_ssim(size=3, weights=[0.4, 0.6])", "ms_ssim(size=1)"), RAW, ((7, 6), (17,)), bounded=True),
     "total_variation": Case(("total_variation", "total_variation(tanh(pred))"), RAW),
     "total_variation ": Case(("total_variation(p)",), LABELS),
     "context_attention": Case(
@@ -42,6 +43,11 @@ CASES: dict[str, Case] = {
     "cldice": Case(("cldice", "cldice(iterations=1, smooth=0, per=batch)"), LABELS),
     "cldice ": Case(("cldice(average=micro, smooth=0)", "cldice(include_background=false)"), LABELS[1:]),
     "soft_skeleton": Case(("soft_skeleton(p)", "soft_skeleton(p, iterations=0)"), LABELS),
+    "wasserstein_dice": Case(
+        (f"wasserstein_dice(distances={DISTANCES})", f"wasserstein_dice(distances={DISTANCES}, smooth=0, per=batch)"),
+        LABELS[2:],
+    ),
+    "class_distance": Case((f"class_distance(distances={DISTANCES})",), LABELS[2:]),
     "giou": Case(("giou",), RAW, ((),)),
     "nt_xent": Case(("nt_xent", "nt_xent(temperature=0.05)"), RAW, ((),)),
     "barlow_twins": Case(("barlow_twins", "barlow_twins(redundancy=0.4)"), RAW, ((),)),

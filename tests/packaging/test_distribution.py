@@ -20,8 +20,8 @@ GRAMMAR = ROOT / "grammar" / "loss.lark"
 LIBRARY = sorted((ROOT / "lossdsl" / "library").glob("*.loss"))
 
 KERNELS = (
-    "barlow_twins", "giou", "lovasz_extension", "ms_ssim", "nt_xent", "soft_skeleton", "tempered_sigmoid",
-    "tempered_softmax", "total_variation",
+    "barlow_twins", "class_distance", "giou", "lovasz_extension", "ms_ssim", "nt_xent", "soft_skeleton",
+    "tempered_sigmoid", "tempered_softmax", "total_variation",
 )  # fmt: skip
 
 PARSE = """
