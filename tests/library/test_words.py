@@ -245,6 +245,11 @@ def test_foreground(value: Any) -> None:
     assert result.item() == pytest.approx(each.sum().item() / each[:, 1:].numel())
 
 
+def test_numbers_divided_by_the_number_of_classes(value: Any) -> None:
+    z, index = logits(4, (5,)), torch.randint(0, 4, (2, 5))
+    assert value("(0.5/classes)*ce", z, index, task="multiclass") == value("0.125*ce", z, index, task="multiclass")
+
+
 def test_softmax(value_and_gradient: Any) -> None:
     """Distillation, Hinton et al. 2015: the cross-entropy of softened teacher and student."""
     z, teacher, index = logits(3, (5,)), logits(3, (5,)), torch.randint(0, 3, (2, 5))
