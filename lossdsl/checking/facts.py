@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lossdsl.checking.heads import Pair, derived_inputs, is_raw, main_reads, pair_of, pairs_of, said
+from lossdsl.checking.heads import Pair, head_inputs, is_raw, main_reads, pair_of, pairs_of, said
 from lossdsl.checking.resolved import (
     ForClass,
     Learned,
@@ -51,7 +51,7 @@ def facts_of(objective: Objective) -> Facts:
     nodes = list(_all(objective))
     names = {node.name for node in nodes if isinstance(node, TensorOf)}
     losses = tuple(dict.fromkeys(node.loss for node in nodes if isinstance(node, Use)))
-    read = names | {name for loss in losses if isinstance(loss, Kernel) for name in derived_inputs(loss)}
+    read = names | {name for loss in losses if isinstance(loss, Kernel) for name in head_inputs(loss)}
     pairs = pairs_of(objective, nodes)
     beside = _beside_pairs(nodes) if pairs else frozenset(names - set(TENSORS))
     main = main_reads(objective, _roots(objective), pairs) if pairs else read

@@ -85,9 +85,9 @@ def main_reads(objective: Objective, roots: Iterable[Resolved], pairs: Iterable[
     return _reads(objective, roots, apart) & {*_DERIVED, "pred", "target"}
 
 
-def derived_inputs(kernel: Kernel) -> set[str]:
-    """What a kernel reads but the raw prediction and target."""
-    return {name for name in kernel.inputs if name in _DERIVED}
+def head_inputs(kernel: Kernel) -> set[str]:
+    """What a kernel reads of the prediction and the target."""
+    return {*kernel.inputs} & {*_DERIVED, "pred", "target"}
 
 
 def is_raw(names: set[str]) -> bool:
@@ -101,7 +101,7 @@ def _texts(objective: Objective, loss: Formula) -> list[Resolved]:
 
 
 def _reads_of_loss(objective: Objective, loss: Loss) -> set[str]:
-    return derived_inputs(loss) if isinstance(loss, Kernel) else _reads(objective, _texts(objective, loss))
+    return head_inputs(loss) if isinstance(loss, Kernel) else _reads(objective, _texts(objective, loss))
 
 
 def _reads(objective: Objective, roots: Iterable[Resolved], apart: Container[Any] = ()) -> set[str]:
@@ -117,7 +117,7 @@ def _reads(objective: Objective, roots: Iterable[Resolved], apart: Container[Any
                 continue
             opened.add(full_name(node.loss))
             if isinstance(node.loss, Kernel):
-                names |= derived_inputs(node.loss)
+                names |= head_inputs(node.loss)
             else:
                 waiting += _texts(objective, node.loss)
     return names

@@ -36,6 +36,7 @@ from lossdsl.graph.rewrites import COMPARISONS, RULES
 from lossdsl.graph.scales import multiscale
 from lossdsl.graph.spaces import Space, make_space, of_pair, of_scale
 from lossdsl.graph.uses import use_loss
+from lossdsl.graph.windows import neighbourhood
 
 
 class Evaluator:
@@ -121,7 +122,7 @@ class Evaluator:
             case Reduction():
                 return self._reduction(expression, frame)
             case Neighbourhood():
-                return self._neighbourhood(expression, frame)
+                return neighbourhood(self, expression, frame)
             case ForClass():
                 return self._for_class(expression, frame)
             case MultiScale():
@@ -246,20 +247,6 @@ class Evaluator:
                 return reducer.topk(value, over, self._share(expression, frame))
             case kind:
                 return reducer.extreme(kind, value, over)
-
-    def _neighbourhood(self, expression: Neighbourhood, frame: Frame) -> Node:
-        value = self.number(expression.value, frame)
-        size = self.number(expression.size, frame)
-        if not (size.is_constant and size.value % 2 == 1 and size.value > 0):
-            raise Fault(
-                expression.size.origin.says("LD204", f"`size` of `{expression.kind}` is an odd number of pixels")
-            )
-        if "pixel" not in value.axes:
-            raise Fault(expression.origin.says("LD302", f"`{expression.kind}` of a value without pixels"))
-        valid = [] if frame.head.valid is None else [frame.head.valid]
-        return self.graph.make(
-            expression.kind, value, frame.space.layout(), *valid, attributes=(int(size.value),), axes=value.axes
-        )
 
     def _for_class(self, expression: ForClass, frame: Frame) -> Value:
         """Read the value anew with fewer classes: names bound outside are read anew too."""
