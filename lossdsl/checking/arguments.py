@@ -25,7 +25,10 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
     faults: list[Diagnostic] = []
     for keyword in call.keywords:
         origin = Origin(source, keyword.span)
-        if keyword.name == "reduction":
+        refused = _refused(loss, keyword, origin)
+        if refused:
+            faults.append(refused)
+        elif keyword.name == "reduction":
             reduction = evaluate(keyword.value, frozenset(REDUCTION_WORDS))
             faults += _word_faults(_REDUCTION, reduction, Origin(source, keyword.value.span))
         elif keyword.name not in known:
@@ -50,10 +53,16 @@ def _is_no_number(parameter: Parameter, written: tree.Expression) -> bool:
     return not parameter.words and isinstance(written, tree.Name) and written.text in WORDS and written.text != "inf"
 
 
-def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin) -> Diagnostic:
+def _refused(loss: Loss, keyword: tree.Keyword, origin: Origin) -> Diagnostic | None:
+    """A word that the definition refuses with a reason: a parameter, or one value of it, as in `reduction=sum`."""
+    written = (keyword.name, f"{keyword.name}={keyword.value}")
     for word, instead in loss.documentation.refused:
-        if word == name:
-            return origin.says("LD203", f"`{loss.name}` does not take `{name}`", instead)
+        if word in written:
+            return origin.says("LD203", f"`{loss.name}` does not take `{word}`", instead)
+    return None
+
+
+def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin) -> Diagnostic:
     names = ", ".join((*known, "reduction"))
     hint = nearest(name, (*known, "reduction"))
     suggestion = f"{hint} parameters: {names}" if hint else f"parameters: {names}"

@@ -141,7 +141,7 @@ class Scope:
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
         hint = hint or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
-        return self.wrong(node, "LD201", f"unknown loss `{node.text}`", hint)
+        return self._no_loss(node, "loss", hint)
 
     def _call(self, node: tree.Call, origin: Origin) -> Resolved:
         name = node.function.text
@@ -166,8 +166,14 @@ class Scope:
         if self.is_loss(name):
             return self._use(node, origin)
         known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
-        hint = nearest(name, known) or "lossdsl list shows all losses"
-        return self.wrong(node.function, "LD201", f"unknown loss or function `{name}`", hint)
+        return self._no_loss(node.function, "loss or function", nearest(name, known) or "lossdsl list shows all losses")
+
+    def _no_loss(self, node: tree.Name, kind: str, hint: str) -> Resolved:
+        """A name that no library brings; one of them may say why."""
+        absence = self.memory.registry.absence(node.text)
+        if absence:
+            return self.wrong(node, "LD201", f"there is no `{node.text}`: {absence.reason}", absence.instead)
+        return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint)
 
     def _use(self, node: tree.Call, origin: Origin) -> Resolved:
         loss = self._loss(node.function)

@@ -56,5 +56,8 @@ def _find(name: str, registry: Registry) -> Known:
 def _unknown(name: str, registry: Registry) -> Diagnostic:
     if name in FUNCTIONS or name in REDUCTIONS or name in COMBINATORS:
         return Diagnostic("LD201", f"`{name}` is a function of the language, not a loss")
+    absence = registry.absence(name)
+    if absence:
+        return Diagnostic("LD201", f"there is no `{name}`: {absence.reason}", hint=absence.instead)
     hint = nearest(name, registry.names()) or "lossdsl list shows all losses"
     return Diagnostic("LD201", f"unknown loss `{name}`", hint=hint)

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from lossdsl.errors import PluginError
 from lossdsl.registry.kernels import kernel_of, local_kernels
-from lossdsl.registry.library import Entry, library_files, parse_entry, read_entries
+from lossdsl.registry.library import Absence, Entry, library_files, parse_entry, read_absences, read_entries
 from lossdsl.registry.model import Kernel, Loss, Provider
 
 LIBRARIES = "lossdsl.libraries"
@@ -75,6 +75,16 @@ class Registry:
                 return (*own, *self._local(short))
         return matches
 
+    def absence(self, name: str) -> Absence | None:
+        """Why a library leaves this name out; None where none says so, or where more than one does."""
+        namespace, dot, short = name.rpartition(".")
+        found = [a for home, a in self._absences if a.name == short and (not dot or home == namespace)]
+        return found[0] if len(found) == 1 else None
+
+    @cached_property
+    def _absences(self) -> tuple[tuple[str, Absence], ...]:
+        return tuple((point.name, absence) for point in self._points for absence in _absences(point))
+
     def load(self, candidate: Candidate) -> Loss:
         """Read or import one loss. Raises FormulaError (in its text) or PluginError (in its import)."""
         key = (candidate.namespace, candidate.name)
@@ -117,6 +127,16 @@ def _candidates(point: EntryPoint) -> list[Candidate]:
     except Exception:  # a broken library fails alone, in whatever way it does
         return []
     return [Candidate(entry.name, point.name, provider, entry) for entry in entries]
+
+
+def _absences(point: EntryPoint) -> list[Absence]:
+    """What a library leaves out. Nothing for one that cannot be read: `_candidates` treats that."""
+    if point.group == LOSSES:
+        return []
+    try:
+        return [absence for path in library_files(point.value) for absence in read_absences(path)]
+    except Exception:
+        return []
 
 
 def _provider(point: EntryPoint) -> Provider:

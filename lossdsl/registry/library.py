@@ -13,6 +13,7 @@ from lossdsl.registry.model import Documentation, Formula, Provider
 from lossdsl.syntax.parse import parse_library
 
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
+_ABSENT = re.compile(r"^#[ \t]*Absent:(.*(?:\n#(?![ \t]*[A-Z][a-z]+:)[ \t]*\S.*)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,15 @@ class Entry:
     name: str
     source: Source
     comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A name that a library leaves out on purpose: why, and what to write instead."""
+
+    name: str
+    reason: str
+    instead: str
 
 
 def library_files(module: str) -> tuple[Path, ...]:
@@ -46,6 +56,17 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
     )
 
 
+@lru_cache(maxsize=256)
+def read_absences(path: Path) -> tuple[Absence, ...]:
+    """`# Absent: names -- reason -- what to write instead`, on one or more comment lines, anywhere in a file."""
+    absences = []
+    for found in _ABSENT.finditer(path.read_text(encoding="utf-8")):
+        text = " ".join(line.lstrip("# \t") for line in found.group(1).splitlines())
+        names, reason, instead = (part.strip() for part in (*text.split("--", 2), "", "")[:3])
+        absences += [Absence(name.strip(), reason, instead) for name in names.split(",")]
+    return tuple(absences)
+
+
 def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
     """The definition as a loss. Raises FormulaError at the place in the .loss file."""
     declaration, *more = parse_library(entry.source)
@@ -58,9 +79,13 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
 
 
 def read_comment(comment: str) -> Documentation:
-    """`# text` lines; a line that begins with `Source:`, `Note:`, `Refused:` or `Otherwise:` says what it is."""
+    """`# text` lines; a line that begins with `Source:`, `Note:`, `Refused:` or `Otherwise:` says what it is.
+
+    An `Absent:` line is about another name and belongs to the file, see `read_absences`.
+    """
     lines = [line.lstrip("# ").rstrip() for line in comment.splitlines() if line.strip("# ")]
-    fields: dict[str, list[str]] = {"Summary": [], "Source": [], "Note": [], "Refused": [], "Otherwise": []}
+    keys = ("Summary", "Source", "Note", "Refused", "Otherwise", "Absent")
+    fields: dict[str, list[str]] = {key: [] for key in keys}
     current = "Summary"
     for line in lines:
         key, colon, rest = line.partition(":")
