@@ -25,7 +25,7 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
     faults: list[Diagnostic] = []
     for keyword in call.keywords:
         origin = Origin(source, keyword.span)
-        refused = _refused(loss, keyword, origin)
+        refused = _refused(loss, keyword, call, origin)
         if refused:
             faults.append(refused)
         elif keyword.name == "reduction":
@@ -53,13 +53,21 @@ def _is_no_number(parameter: Parameter, written: tree.Expression) -> bool:
     return not parameter.words and isinstance(written, tree.Name) and written.text in WORDS and written.text != "inf"
 
 
-def _refused(loss: Loss, keyword: tree.Keyword, origin: Origin) -> Diagnostic | None:
-    """A word that the definition refuses with a reason: a parameter, or one value of it, as in `reduction=sum`."""
-    written = (keyword.name, f"{keyword.name}={keyword.value}")
-    for word, instead in loss.documentation.refused:
-        if word in written:
-            return origin.says("LD203", f"`{loss.name}` does not take `{word}`", instead)
+def _refused(loss: Loss, keyword: tree.Keyword, call: tree.Call, origin: Origin) -> Diagnostic | None:
+    """What the definition refuses with a reason: a parameter, a value of it as in `reduction=sum`, any list as in
+    `alpha=list`, or such a word beside others of the same call, as in `sigmoid=true and softmax=true`."""
+    around = {word for other in call.keywords for word in _words(other)}
+    for refused, instead in loss.documentation.refused:
+        word, *others = refused.split(" and ")
+        if word in _words(keyword) and around.issuperset(others):
+            return origin.says("LD203", f"`{loss.name}` does not take `{refused}`", instead)
     return None
+
+
+def _words(keyword: tree.Keyword) -> tuple[str, ...]:
+    """How a refusal may name a keyword."""
+    kind = f"{keyword.name}=list" if isinstance(keyword.value, tree.Listing) else ""
+    return (keyword.name, f"{keyword.name}={keyword.value}", kind)
 
 
 def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin) -> Diagnostic:

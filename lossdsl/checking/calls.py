@@ -65,9 +65,12 @@ def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     return Where(condition.operator, left, right, scope.expression(chosen), scope.expression(otherwise), origin)
 
 
+_REDUCTION_WORDS = {"mean": {"count"}, "topk": {"share", "rounding"}}
+
+
 def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     kind = node.function.text
-    allowed = {"over", "per"} | ({"count"} if kind == "mean" else set()) | ({"share"} if kind == "topk" else set())
+    allowed = {"over", "per"} | _REDUCTION_WORDS.get(kind, set())
     given = {keyword.name: keyword for keyword in node.keywords}
     for keyword in node.keywords:
         if keyword.name not in allowed:
@@ -89,7 +92,16 @@ def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
         count=inside.expression(given["count"].value) if "count" in given else None,
         share=scope.expression(given["share"].value) if "share" in given else None,
         origin=origin,
+        rounding=_rounding(scope, given["rounding"].value) if "rounding" in given else "up",
     )
+
+
+def _rounding(scope: Scope, value: tree.Expression) -> str:
+    chosen = replace(scope, words=frozenset({"up", "down"}), choosing=True).expression(value)
+    if isinstance(chosen, Word) and chosen.text in ("up", "down"):
+        return chosen.text
+    scope.report(value, "LD205", "`rounding` takes one of: up, down", "the default is up")
+    return "up"
 
 
 def _per(scope: Scope, value: tree.Expression) -> Resolved:

@@ -112,6 +112,7 @@ class Reduction:
 
     over: the axes that go, None for all. per: `image` keeps batch and class, `batch` keeps class.
     count: what the sum is divided by is the sum of this, 1 per element when None.
+    rounding: whether the number of elements that a share of them comes to is rounded `up` or `down`.
     """
 
     kind: str
@@ -121,6 +122,7 @@ class Reduction:
     count: Resolved | None
     share: Resolved | None
     origin: Origin
+    rounding: str = "up"
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,8 +129,8 @@ class Evaluator:
             raise Fault(
                 expression.origin.says("LD301", f"a regression has no {meaning} `{name}`", "use pred and target")
             )
-        if name in ("pred", "target") and frame.head.indexed:
-            message = f"`{name}` cannot be compared element by element: the target holds class indices"
+        if name == "target" and frame.head.indexed:
+            message = "`target` cannot be compared element by element: it holds class indices"
             raise Fault(expression.origin.says("LD301", message, "for multiclass use p and y: mean((p - y)**2)"))
         return frame.head.of(name)
 
@@ -205,7 +205,7 @@ class Evaluator:
             case "mean":
                 return reducer.mean(value, over, self._count(expression, value, frame))
             case "topk":
-                return reducer.topk(value, over, self._share(expression, frame))
+                return reducer.topk(value, over, self._share(expression, frame), expression.rounding)
             case kind:
                 return reducer.extreme(kind, value, over)
 

@@ -100,7 +100,8 @@ def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) ->
             return graph.call_function(ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes))
         case "topk":
             share = Fraction(str(node.attributes[1])).limit_denominator(10**9).as_integer_ratio()
-            return graph.call_function(ops.topk_mean, (*_with_valid(arguments), _dims(node), share, not node.axes))
+            how = (_dims(node), share, node.attributes[2], not node.axes)
+            return graph.call_function(ops.topk_mean, (*_with_valid(arguments), *how))
         case "any":
             return graph.call_function(ops.any_along, (arguments[0], _dims(node)))
         case "size":

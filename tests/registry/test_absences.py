@@ -22,10 +22,10 @@ SHELF = """\
 
 # A straight loss.
 # Note: it has no bend
-# Refused: angle, reduction=sum -- a straight loss has no angle
+# Refused: angle, reduction=sum, width=list, width=2 and depth=3 -- a straight loss has no angle
 # Absent: Skew -- removed in 2.0 -- write straight
-loss straight() -> [0, inf)
-    = mean(abs(pred - target))
+loss straight(width: [0, inf) = 1, depth: [0, inf) = 1) -> [0, inf)
+    = mean(width*depth*abs(pred - target))
 """
 REST = "# Absent: Bent -- broken here too -- nothing\n\nloss other() -> [0, inf)\n    = straight\n"
 
@@ -96,11 +96,21 @@ def test_show(registry: Registry) -> None:
     assert (found.code, found.message) == ("LD201", "there is no `shelf.Unsaid`: nobody asked")
 
 
-@pytest.mark.parametrize(
-    ("text", "word"), [("straight(angle=3)", "angle"), ("straight(reduction=sum)", "reduction=sum")]
-)
-def test_refused_words_and_values(text: str, word: str, registry: Registry) -> None:
+REFUSED = {
+    "straight(angle=3)": "angle",
+    "straight(reduction=sum)": "reduction=sum",
+    "straight(width=[1, 2])": "width=list",
+    "straight(depth=3, width=2)": "width=2 and depth=3",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_refused_words_values_and_pairs(text: str, registry: Registry) -> None:
     (found,) = findings(text, registry)
-    expected = ("LD203", f"`straight` does not take `{word}`", "a straight loss has no angle")
+    expected = ("LD203", f"`straight` does not take `{REFUSED[text]}`", "a straight loss has no angle")
     assert (found.code, found.message, found.hint) == expected
-    assert findings("straight(reduction=mean)", registry) == ()
+
+
+@pytest.mark.parametrize("text", ["straight(reduction=mean)", "straight(width=2)", "straight(width=1, depth=3)"])
+def test_other_values_are_not_refused(text: str, registry: Registry) -> None:
+    assert findings(text, registry) == ()
