@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lossdsl.checking.resolved import ForClass, Learned, Objective, Resolved, ScalarOf, TensorOf, Use, Word, every
+from lossdsl.checking.resolved import Learned, Objective, Resolved, ScalarOf, TensorOf, Use, Word, every
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Formula, Kernel, Loss
 from lossdsl.syntax.tree import TASKS, Name, Task
@@ -17,7 +17,7 @@ _DERIVED = frozenset({"z", "p", "y"})
 class Facts:
     """tensors: names that the caller passes; predictions, targets: those of them that stand as one.
     scalars: `epoch`, `step`. learned: initial values by name. raw_only: only the raw prediction and target are read,
-    no logits, probabilities or labels. losses: what is used, by first use. classes: how many classes the formula names.
+    no logits, probabilities or labels. losses: what is used, by first use.
     task: what a parameter such as `mode: task` says about pred, None where none does.
     """
 
@@ -28,7 +28,6 @@ class Facts:
     learned: dict[str, float]
     raw_only: bool
     losses: tuple[Loss, ...]
-    classes: int
     task: Task | None
 
 
@@ -46,7 +45,6 @@ def facts_of(objective: Objective) -> Facts:
         learned={node.name: node.initial for node in nodes if isinstance(node, Learned)},
         raw_only=bool(names) and not derived & _DERIVED,
         losses=losses,
-        classes=max((1 + max(node.classes) for node in nodes if isinstance(node, ForClass)), default=0),
         task=next(iter(_tasks(nodes)), None),
     )
 

@@ -155,10 +155,13 @@ class Neighbourhood:
 
 @dataclass(frozen=True, slots=True)
 class ForClass:
-    """`for_class(dice, [1, 3])`: the value when only these classes are averaged or added up."""
+    """`for_class(dice, [1, 3])`: the value when only these classes are averaged or added up.
+
+    In a definition the classes may be a parameter: a list of numbers, or a word for all classes.
+    """
 
     value: Resolved
-    classes: tuple[int, ...]
+    classes: tuple[int, ...] | ParameterOf
     origin: Origin
 
 

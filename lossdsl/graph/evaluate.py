@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lossdsl.checking.calls import NO_CLASSES, class_numbers
+from lossdsl.checking.lists import flat
 from lossdsl.checking.resolved import (
     Apply,
     Chain,
@@ -245,12 +247,25 @@ class Evaluator:
 
     def _for_class(self, expression: ForClass, frame: Frame) -> Value:
         """Read the value anew with fewer classes: names bound outside are read anew too."""
-        classes = self.graph.make(
-            "class_is_one_of", self.main.prediction, attributes=expression.classes, axes=("class",)
-        )
+        chosen = self._chosen_classes(expression, frame)
+        if chosen is None:
+            return self.value(expression.value, frame)
+        classes = self.graph.make("class_is_one_of", self.main.prediction, attributes=chosen, axes=("class",))
         both = classes if frame.classes is None else self.graph.make("both", frame.classes, classes)
         inner = replace(frame, locals={}, classes=both)
         return self.value(expression.value, inner)
+
+    def _chosen_classes(self, expression: ForClass, frame: Frame) -> tuple[int, ...] | None:
+        """The classes of `for_class`, None for all of them."""
+        if isinstance(expression.classes, tuple):
+            return expression.classes
+        given = self.value(expression.classes, frame)
+        if isinstance(given, str):
+            return None
+        classes = None if isinstance(given, Node) else class_numbers(flat(given))
+        if classes is None:
+            raise Fault(expression.origin.says("LD205", NO_CLASSES))
+        return classes
 
     def reducer(self, frame: Frame) -> Reducer:
         valid = [node for node in (frame.head.valid, frame.classes) if node is not None]

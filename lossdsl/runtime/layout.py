@@ -114,6 +114,14 @@ def check_heads(call: Call, predictions: Collection[str], targets: Collection[st
             raise fault("LD503", f"`{name}` holds class indices but has dtype {tensor.dtype}", f"{name}.long()")
 
 
+def check_classes(named: int, call: Call) -> None:
+    """Raise InputError when a formula names more classes than the prediction has."""
+    classes = call.tensors["pred"].shape[1]
+    if named > classes:
+        message = f"the formula names the class {named - 1}, `pred` has {classes} classes"
+        raise fault("LD502", message, "classes are counted from 0")
+
+
 def check_lists(lists: Iterable[tuple[str, int]], call: Call) -> None:
     """Raise InputError unless each list of a formula has one number for each class of its prediction."""
     for name, length in lists:

@@ -19,7 +19,17 @@ from lossdsl.graph.context import Context
 from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.inspect import check_values
-from lossdsl.runtime.layout import Call, arrange, check_heads, check_lists, check_tensors, decide_task, fault, shape
+from lossdsl.runtime.layout import (
+    Call,
+    arrange,
+    check_classes,
+    check_heads,
+    check_lists,
+    check_tensors,
+    decide_task,
+    fault,
+    shape,
+)
 from lossdsl.runtime.lower import Plan, lower
 from lossdsl.spec.model import Options
 
@@ -124,6 +134,7 @@ class Loss(nn.Module):
         self._prepare(call.key)
         plan = self._plans[call.key]
         check_lists(plan.lists, call)
+        check_classes(plan.classes, call)
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         inputs = [self._input(name, call, scalars) for name in plan.inputs]
         if torch.compiler.is_compiling():
@@ -141,10 +152,6 @@ class Loss(nn.Module):
         ignoring = options.ignore_index is not None
         call = arrange(task, options.input or "logits", ignoring, self.class_weight, pred, target, mask, tensors)
         check_heads(call, self._facts.predictions, self._facts.targets)
-        classes = call.tensors["pred"].shape[1]
-        if self._facts.classes > classes:
-            message = f"the formula names the class {self._facts.classes - 1}, `pred` has {classes} classes"
-            raise fault("LD502", message, "classes are counted from 0")
         return call
 
     def _check_names(self, tensors: Mapping[str, Tensor]) -> None:

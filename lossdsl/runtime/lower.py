@@ -59,13 +59,14 @@ class Plan:
     """A compiled call: the module, the names of its inputs in order, and the names of the terms that it returns.
 
     The module returns the total, then value, weight and contribution of each term. lists: inputs whose classes a list
-    of the formula counts, with its length.
+    of the formula counts, with its length. classes: how many classes the formula names.
     """
 
     module: fx.GraphModule
     inputs: tuple[str, ...]
     terms: tuple[str, ...]
     lists: tuple[tuple[str, int], ...]
+    classes: int
 
 
 def lower(loss: BuiltLoss) -> Plan:
@@ -89,7 +90,10 @@ def lower(loss: BuiltLoss) -> Plan:
         for node in nodes
         if node.operation == "per_class"
     )
-    return Plan(fx.GraphModule(root, graph), inputs, tuple(term.name for term in loss.terms), tuple(lists))
+    named = [node.attributes for node in nodes if node.operation == "class_is_one_of"]
+    classes = max((1 + int(str(number)) for chosen in named for number in chosen), default=0)
+    terms = tuple(term.name for term in loss.terms)
+    return Plan(fx.GraphModule(root, graph), inputs, terms, tuple(lists), classes)
 
 
 def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
@@ -107,7 +111,7 @@ def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) ->
             return graph.call_function(ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes))
         case "topk":
             share = Fraction(str(node.attributes[1])).limit_denominator(10**9).as_integer_ratio()
-            how = (_dims(node), share, node.attributes[2], not node.axes)
+            how = (_dims(node), share, str(node.attributes[2]), not node.axes)
             return graph.call_function(ops.topk_mean, (*_with_valid(arguments), *how))
         case "any":
             return graph.call_function(ops.any_along, (arguments[0], _dims(node)))

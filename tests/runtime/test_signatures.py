@@ -34,6 +34,10 @@ loss moded(mode: task) -> [0, inf)
 loss maybe(mode: task | none = none) -> [0, inf)
     = where(mode == none, mean(p), mean(2*p))
 
+# Some classes or all.
+loss some(classes: [[0, inf)] | none = none) -> [0, inf)
+    = for_class(mean(p), classes)
+
 # A list where a number belongs.
 loss wrong(spacing: [(0, inf)] = 1) -> [0, inf)
     = mean(p)*spacing
@@ -138,6 +142,17 @@ def test_a_list_parameter_reaches_the_kernel(batch: tuple[Tensor, Tensor]) -> No
     torch.testing.assert_close(lossdsl.compile("spaced")(z, y), y.sum((2, 3)).mean())
 
 
+def test_a_list_of_classes(batch: tuple[Tensor, Tensor]) -> None:
+    z, y = batch
+    p = z.sigmoid()
+    for formula, expected in {"some": p, "some(classes=[2, 0])": p[:, ::2], "some(classes=1)": p[:, 1]}.items():
+        loss = lossdsl.compile(formula, task="multilabel")
+        torch.testing.assert_close(loss(z, y), expected.mean())
+    loss = lossdsl.compile("some(classes=[1, 3])", task="multilabel")
+    with pytest.raises(lossdsl.LossError, match="LD502: the formula names the class 3, `pred` has 3 classes"):
+        loss(z, y)
+
+
 def test_a_list_of_lists() -> None:
     torch.manual_seed(2)
     z, index = torch.randn(2, 2, 4), torch.randint(0, 2, (2, 4))
@@ -155,6 +170,8 @@ def test_a_list_of_lists() -> None:
         ("spaced(spacing=[])", "LD205", "`spacing` takes [(0, inf)], not `[]`"),
         ("spaced(spacing=epoch + 1)", "LD205", "`spacing` takes [(0, inf)], not `epoch + 1`"),
         ("spaced(spacing=none)", "LD205", "`spacing` takes [(0, inf)], not `none`"),
+        ("some(classes=[1, 1.5])", "LD205", "in `some`: classes are whole numbers from 0"),
+        ("some(classes=[-1])", "LD204", "`classes` of `some` is -1, outside [[0, inf)] or none"),
         ("expected_cost", "LD202", "`expected_cost` needs `costs`"),
         ("expected_cost(costs=[1, 2])", "LD205", "`costs` takes [[[0, inf)]], not `[1, 2]`"),
         ("expected_cost(costs=1)", "LD205", "`costs` takes [[[0, inf)]], not `1`"),
