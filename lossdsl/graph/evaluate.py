@@ -127,7 +127,7 @@ class Evaluator:
 
     def _scalar_of_run(self, name: str) -> Node:
         if name == "classes":
-            return self.graph.make("size", self.main.prediction, attributes=("class",), axes=())
+            return self.graph.make("classes", self.main.prediction, axes=())
         return self.graph.make("input", attributes=(f"scalar:{name}",), axes=())
 
     def tensor(self, expression: TensorOf, frame: Frame) -> Node:

@@ -45,6 +45,7 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "log_one_minus_softmax": ops.log_one_minus_softmax,
     "cast": ops.cast,
     "cast_like": ops.cast_like,
+    "classes": ops.classes,
     "one_hot": ops.one_hot,
     "foreground": ops.foreground,
     "keep": ops.keep,

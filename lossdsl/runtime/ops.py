@@ -185,6 +185,11 @@ def one_hot(index: Tensor, prediction: Tensor) -> Tensor:
     return cast_like(index == classes, prediction)
 
 
+def classes(prediction: Tensor) -> Tensor:
+    """The number of classes as a 0-d tensor: every function takes it."""
+    return cast(prediction).new_full((), prediction.shape[1])
+
+
 def foreground(prediction: Tensor) -> Tensor:
     """0 for the first class, 1 for all others: (1, C, 1)."""
     classes = torch.arange(prediction.shape[1], device=prediction.device).view(1, -1, 1)
