@@ -213,6 +213,11 @@ class Evaluator:
 
     def _reduction(self, expression: Reduction, frame: Frame) -> Node:
         value = self.number(expression.value, frame)
+        if value.is_constant and frame.is_definition:
+            if value.value == 0:
+                return value
+            if expression.kind == "sum" or expression.per or expression.over:
+                value = self._everywhere(value)
         over = self._over(expression, value, frame)
         if not value.axes:
             return value
@@ -226,6 +231,11 @@ class Evaluator:
                 return reducer.topk(value, over, self._share(expression, frame), expression.rounding)
             case kind:
                 return reducer.extreme(kind, value, over)
+
+    def _everywhere(self, number: Node) -> Node:
+        """A number as a map, for what comes out constant for some parameters only, such as p**gamma with gamma=0."""
+        ones = self.graph.make("ones", self.main.prediction, axes=AXES)
+        return self.graph.make("multiply", number, ones)
 
     def _neighbourhood(self, expression: Neighbourhood, frame: Frame) -> Node:
         value = self.number(expression.value, frame)

@@ -46,6 +46,7 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "cast": ops.cast,
     "cast_like": ops.cast_like,
     "classes": ops.classes,
+    "ones": ops.ones,
     "one_hot": ops.one_hot,
     "foreground": ops.foreground,
     "keep": ops.keep,

@@ -190,6 +190,11 @@ def classes(prediction: Tensor) -> Tensor:
     return cast(prediction).new_full((), prediction.shape[1])
 
 
+def ones(prediction: Tensor) -> Tensor:
+    """1 for each element of the prediction."""
+    return torch.ones_like(cast(prediction))
+
+
 def foreground(prediction: Tensor) -> Tensor:
     """0 for the first class, 1 for all others: (1, C, 1)."""
     classes = torch.arange(prediction.shape[1], device=prediction.device).view(1, -1, 1)

@@ -34,6 +34,10 @@ loss moded(mode: task) -> [0, inf)
 loss maybe(mode: task | none = none) -> [0, inf)
     = where(mode == none, mean(p), mean(2*p))
 
+# A map that is constant for some parameters.
+loss powered(gamma: [0, inf) = 1, factor: [0, inf) = 1) -> [0, inf)
+    = mean(sum(factor*p**gamma, per=image)) + sum(factor*p**gamma)
+
 # Some classes or all.
 loss some(classes: [[0, inf)] | none = none) -> [0, inf)
     = for_class(mean(p), classes)
@@ -130,6 +134,16 @@ def test_a_list_that_does_not_fit_the_classes(formula: str, classes: int) -> Non
     for run in (lossdsl.compile(formula), lossdsl.compile(formula, backend="inductor")):
         with pytest.raises(lossdsl.LossError, match="LD502: the formula lists 2 numbers, `pred` has 3 classes"):
             run(z, target)
+
+
+@pytest.mark.parametrize(("gamma", "factor"), [(2, 3), (0, 1), (0, 3), (1, 0)])
+def test_a_map_that_comes_out_constant(gamma: float, factor: float, batch: tuple[Tensor, Tensor]) -> None:
+    """A sum of ones is how many elements count, as the sum of any other map of ones would be."""
+    z, y = batch
+    mask = torch.rand(2, 4, 5) < 0.5
+    loss = lossdsl.compile(f"powered(gamma={gamma}, factor={factor})", task="multilabel")
+    kept = (factor * z.sigmoid() ** gamma) * mask[:, None]
+    torch.testing.assert_close(loss(z, y, mask=mask), kept.sum((2, 3)).mean() + kept.sum())
 
 
 # --- lists that a parameter takes ---

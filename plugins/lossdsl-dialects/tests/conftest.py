@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from torch import Tensor
 
 import lossdsl
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)  # the tensors are small, and the tests run beside each other
 
 ARGUMENTS = 50  # sets of arguments for a name, each with its task and number of classes
 CALLS = 4  # of each, with their own images, so 200 configurations
@@ -104,9 +103,7 @@ def same(setup: Setup, seed: str) -> None:
 
 def _choose(choices: Mapping[str, Sequence[Any]], rng: random.Random) -> dict[str, Any]:
     """Some of the arguments, each with one of its values; always those with one value only."""
-    return {
-        name: rng.choice(values) for name, values in choices.items() if len(values) == 1 or rng.random() < 0.5
-    }
+    return {name: rng.choice(values) for name, values in choices.items() if len(values) == 1 or rng.random() < 0.5}
 
 
 @pytest.fixture(scope="session")

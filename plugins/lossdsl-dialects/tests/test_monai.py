@@ -100,7 +100,9 @@ def _weight(name: str, arguments: dict[str, Any], call: Any, rng: random.Random)
     if "weight" not in arguments or "Unified" in name:
         return {"ours": {}, "theirs": {}}
     del arguments["weight"]
-    alone = call.classes == 2 and not arguments.get("include_background", True) and name not in ("DiceLoss", "DiceCELoss")
+    alone = (
+        call.classes == 2 and not arguments.get("include_background", True) and name not in ("DiceLoss", "DiceCELoss")
+    )
     if alone or (call.task == "binary" and name == "DiceLoss") or rng.random() < 0.4:
         return {"ours": {}, "theirs": {}}
     if call.task == "binary":
