@@ -98,14 +98,22 @@ def test_for_class_inside_for_class_and_beside_another(value: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["log(classes)", "1/classes", "classes", "max(1/classes, 0.2)", "where(classes > 2, 1, 2)",
-                                  "2**-classes", "where(classes > 3, log(classes), classes**0.5)"])  # fmt: skip
+NUMBERS = {
+    "classes": lambda count: count,
+    "1/classes": lambda count: 1 / count,
+    "2**-classes": lambda count: 2.0**-count,
+    "log(classes)": math.log,
+    "max(1/classes, 0.3)": lambda count: max(1 / count, 0.3),
+    "where(classes > 2, 1, 2)": lambda count: 1 if count > 2 else 2,
+    "where(classes > 3, log(classes), classes**0.5)": lambda count: math.log(count) if count > 3 else math.sqrt(count),
+}
+
+
+@pytest.mark.parametrize("text", NUMBERS)
 def test_the_number_of_classes_is_a_number(text: str, value: Any) -> None:
     for count in (2, 4):
         z, index = logits(count, (6,)), torch.randint(0, count, (2, 6))
-        number = {"log(classes)": math.log(count), "1/classes": 1 / count, "classes": count, "2**-classes": 2.0**-count,
-                  "max(1/classes, 0.2)": 1 / count, "where(classes > 2, 1, 2)": 2 if count == 2 else 1}  # fmt: skip
-        expected = number.get(text, math.log(4) if count == 4 else math.sqrt(2)) * functional.cross_entropy(z, index)
+        expected = NUMBERS[text](count) * functional.cross_entropy(z, index)
         torch.testing.assert_close(value(f"({text})*ce", z, index), expected)
 
 

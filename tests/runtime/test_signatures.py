@@ -209,6 +209,14 @@ def test_a_required_parameter(batch: tuple[Tensor, Tensor]) -> None:
     torch.testing.assert_close(lossdsl.compile("scaled(factor=2)")(z, y), 2 * z.sigmoid().mean())
 
 
+def test_a_default_may_be_written_where_it_has_no_effect() -> None:
+    """alpha is not for multiclass: none says so, a number is refused."""
+    assert found("focal(alpha=none)", task="multiclass") == []
+    assert found("powered(gamma=1, factor=1)", task="binary") == []
+    ((code, message, _),) = found("focal(alpha=0.25)", task="multiclass")
+    assert (code, message) == ("LD305", "`alpha` of `focal` has no effect for multiclass")
+
+
 # --- words ---
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -141,8 +141,7 @@ def setup_of() -> type[Setup]:
 
 
 @pytest.fixture
-def full_precision(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Libraries that cast to float32 keep float64, so that both can be compared in double precision."""
     cast = torch.Tensor.float
     monkeypatch.setattr(torch.Tensor, "float", lambda x: x if x.dtype == torch.float64 else cast(x))
-    yield
