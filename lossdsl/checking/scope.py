@@ -43,6 +43,7 @@ from lossdsl.checking.vocabulary import (
 )
 from lossdsl.errors import Diagnostic, LossError, Source, nearest
 from lossdsl.registry.discover import BUILT_IN, Registry
+from lossdsl.registry.kernels import LOCAL
 from lossdsl.registry.model import Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.syntax import tree
@@ -83,11 +84,13 @@ class Scope:
         return replace(self, source=written.source).expression(written.expression)
 
     def binding(self, definition: NamedExpression) -> Resolved:
-        """The value of `name = value`."""
+        """The value of `name = value`. A plugin's loss has its full name, so a short one may be given to a value:
+        what is installed beside lossdsl does not change what a text means."""
         scope = replace(self, source=definition.value.source)
         value = definition.value.expression
-        if definition.name in RESERVED or self.is_loss(definition.name):
-            kind = "a loss" if self.is_loss(definition.name) else "a word of the language"
+        own = any(c.namespace in (BUILT_IN, LOCAL) for c in self.memory.registry.candidates(definition.name))
+        if own or definition.name in RESERVED:
+            kind = "a loss" if own else "a word of the language"
             scope.report(value, "LD206", f"`{definition.name}` is {kind} already", "choose another name")
         if isinstance(value, tree.Call) and value.function.text == "learn":
             return scope._learned(definition.name, value)
