@@ -42,7 +42,7 @@ from lossdsl.checking.vocabulary import (
     TENSORS,
 )
 from lossdsl.errors import Diagnostic, LossError, Source, nearest
-from lossdsl.registry.discover import BUILT_IN, Registry
+from lossdsl.registry.discover import BUILT_IN, Candidate, Registry
 from lossdsl.registry.kernels import LOCAL
 from lossdsl.registry.model import Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
@@ -183,6 +183,9 @@ class Scope:
         absence = self.memory.registry.absence(node.text)
         if absence:
             return self.wrong(node, "LD201", f"there is no `{node.text}`: {absence.reason}", absence.instead)
+        namesakes = self.memory.registry.namesakes(node.text)
+        if namesakes:
+            return self._clash(node, namesakes)
         return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint)
 
     def _use(self, node: tree.Call, origin: Origin) -> Resolved:
@@ -245,8 +248,7 @@ class Scope:
         """The loss of a name that there is; None after reporting a clash or a broken plugin."""
         found = self.memory.registry.candidates(node.text, self.home)
         if len(found) > 1:
-            owners = " and ".join(f"`{c.namespace}.{c.name}` of {c.provider}" for c in found)
-            self.report(node, "LD601", f"`{node.text}` may be {owners}", "write the full name")
+            self._clash(node, found)
             return None
         try:
             return self.memory.registry.load(found[0])
@@ -256,6 +258,10 @@ class Scope:
                 d if d.source else here.says("LD602", d.message, d.hint) for d in error.diagnostics
             )
             return None
+
+    def _clash(self, node: tree.Name, found: tuple[Candidate, ...]) -> Resolved:
+        owners = " and ".join(f"`{c.namespace}.{c.name}` of {c.provider}" for c in found)
+        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", "write the full name")
 
     def report(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> None:
         self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint))

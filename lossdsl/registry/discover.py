@@ -32,6 +32,11 @@ class Candidate:
     provider: Provider
     content: Entry | EntryPoint | Kernel
 
+    @property
+    def qualified(self) -> bool:
+        """Whether it is meant by its full name alone."""
+        return isinstance(self.content, Entry) and self.content.qualified
+
 
 class Registry:
     """Looks names up. Immutable after construction; loaded losses are remembered."""
@@ -64,7 +69,8 @@ class Registry:
         return (*self._installed, *self._local())
 
     def candidates(self, name: str, home: str = BUILT_IN) -> tuple[Candidate, ...]:
-        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first."""
+        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first, and means nothing
+        elsewhere that wants its full name."""
         namespace, dot, short = name.rpartition(".")
         named = [*self._by_name.get(short, ()), *self._local(short)]
         matches = tuple(c for c in named if not dot or c.namespace == namespace)
@@ -73,7 +79,11 @@ class Registry:
             if own and not dot:
                 # A plugin's loss of the same name has its full name; one of this process would be meant, so it clashes.
                 return (*own, *self._local(short))
-        return matches
+        return matches if dot else tuple(c for c in matches if not c.qualified)
+
+    def namesakes(self, name: str) -> tuple[Candidate, ...]:
+        """The losses that would be meant by `name` if it were written in full."""
+        return tuple(c for c in self._by_name.get(name, ()) if c.qualified)
 
     def absence(self, name: str) -> Absence | None:
         """Why a library leaves this name out; None where none says so, or where more than one does."""
@@ -96,7 +106,7 @@ class Registry:
 
     def names(self) -> tuple[str, ...]:
         """Every name that can be written: short for built-ins and unique losses, full otherwise."""
-        by_name: Mapping[str, list[Candidate]] = _grouped(self._all())
+        by_name: Mapping[str, list[Candidate]] = _grouped(c for c in self._all() if not c.qualified)
         short = [name for name, found in by_name.items() if len(found) == 1 or found[0].namespace == BUILT_IN]
         full = [f"{c.namespace}.{c.name}" for c in self._all() if c.namespace != BUILT_IN]
         return tuple(sorted({*short, *full}))

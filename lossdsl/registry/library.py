@@ -13,16 +13,21 @@ from lossdsl.registry.model import Documentation, Formula, Provider
 from lossdsl.syntax.parse import parse_library
 
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
+_FULL_NAMES = re.compile(r"^#[ \t]*Names:[ \t]*full[ \t]*$", re.MULTILINE)
 _ABSENT = re.compile(r"^#[ \t]*Absent:(.*(?:\n#(?![ \t]*[A-Z][a-z]+:)[ \t]*\S.*)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The text of one definition with the comment above it, not yet parsed."""
+    """The text of one definition with the comment above it, not yet parsed.
+
+    qualified: it is found by its full name alone, because its file says `# Names: full`.
+    """
 
     name: str
     source: Source
     comment: str
+    qualified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,9 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
     heads = list(_HEAD.finditer(text))
     starts = [_comment_start(text, head.start()) for head in heads]
     ends = [*starts[1:], len(text)]
+    qualified = bool(_FULL_NAMES.search(text))
     return tuple(
-        Entry(head.group(1), _slice(text, path, head.start(), end), text[start : head.start()])
+        Entry(head.group(1), _slice(text, path, head.start(), end), text[start : head.start()], qualified)
         for head, start, end in zip(heads, starts, ends, strict=True)
     )
 

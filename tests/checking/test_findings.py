@@ -10,7 +10,7 @@ import lossdsl
 FINDINGS: dict[str, tuple[str, str, str]] = {
     # names
     "«diec»": ("LD201", "unknown loss `diec`", "did you mean `dice`?"),
-    "bce + «Dice»": ("LD201", "unknown loss `Dice`", "did you mean `dice`?"),
+    "bce + «Dize»": ("LD201", "unknown loss `Dize`", "did you mean `dice`?"),
     "0.5*«BCE»": ("LD201", "`BCE`", "did you mean `bce`?"),
     "«x»": ("LD201", "unknown loss `x`", "inside mean(...) or sum(...)"),
     "«weight_map»*bce": ("LD201", "`weight_map`", "a tensor of the call stands inside mean"),

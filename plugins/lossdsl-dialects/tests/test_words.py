@@ -67,7 +67,7 @@ def test_left_out(text: str) -> None:
 @pytest.mark.parametrize("name", ["DiceLoss", "FocalLoss", "TverskyLoss", "JaccardLoss"])
 def test_a_name_of_several_libraries_is_a_clash(name: str) -> None:
     (found,) = lossdsl.check(name).diagnostics
-    owners = [c for c in default_registry().all() if c.name == name]
+    owners = default_registry().namesakes(name)
     assert len(owners) > 1
     assert (found.code, found.hint) == ("LD601", "write the full name")
     assert all(f"`{c.namespace}.{name}` of lossdsl-dialects" in found.message for c in owners)
@@ -84,8 +84,12 @@ def test_what_is_left_out_is_nowhere_defined() -> None:
                 assert absence.instead
 
 
-def test_the_built_ins_keep_their_short_names() -> None:
-    """`keras.dice` does not make `dice` ambiguous."""
+def test_short_names_mean_what_they_mean_without_this_package() -> None:
+    """`keras.dice` does not make `dice` ambiguous, and a tensor may be called as a loss of kornia."""
+    assert not {c.name for c in default_registry().all() if c.provider.distribution == "lossdsl-dialects"} & {
+        name for name in default_registry().names() if name not in ("dice",)
+    }
+    assert lossdsl.check("focal_loss = focal(gamma=1)\nfocal_loss + mean(dice_loss*p)").ok
     assert lossdsl.check("dice + bce + tversky").ok
     (candidate,) = default_registry().candidates("dice")
     assert candidate.namespace == "lossdsl"
