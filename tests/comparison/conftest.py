@@ -13,7 +13,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ PRECISION = {torch.float64: 1e-7, torch.float32: 1e-5}
 SMALLEST = {torch.float64: 1e-12, torch.float32: 1e-6}
 
 
-@cache
+@lru_cache(maxsize=256)
 def compiled(text: str, options: tuple[tuple[str, Any], ...]) -> Any:
     return lossdsl.compile(text, **dict(options))
 
