@@ -1,0 +1,282 @@
+"""Recipes against the same compound in the library that ships it, or against its published code, written out anew.
+
+Value and gradient agree on random batches; what a source adds to keep from dividing by zero is left out.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import lossdsl
+
+RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
+EPOCH = 30
+
+
+def monai(name: str, **options: Any) -> Callable[..., Tensor]:
+    """A loss of MONAI, imported when it is called; of class indices it gets the one-hot."""
+
+    def run(z: Tensor, y: Tensor) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            losses = pytest.importorskip("monai.losses", reason="MONAI is not installed")
+        return getattr(losses, name)(**options)(z, one_hot(y, z) if y.ndim < z.ndim else y).double()
+
+    return run
+
+
+def one_hot(y: Tensor, z: Tensor) -> Tensor:
+    return functional.one_hot(y, z.shape[1]).movedim(-1, 1).to(z.dtype)
+
+
+def overlap(p: Tensor, y: Tensor, dims: tuple[int, ...], smooth: float, power: int = 1) -> Tensor:
+    """The Dice score over some axes."""
+    return (2 * (p * y).sum(dims) + smooth) / ((p**power).sum(dims) + (y**power).sum(dims) + smooth)
+
+
+def bce(z: Tensor, y: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(z, y)
+
+
+def focal(z: Tensor, y: Tensor, gamma: float = 2.0) -> Tensor:
+    """-(1 - pt)**gamma log(pt), as in the ComboLoss of several Kaggle winners."""
+    pt = torch.where(y == 1, z.sigmoid(), 1 - z.sigmoid())
+    return (-((1 - pt) ** gamma) * pt.log()).mean()
+
+
+def batch_dice(z: Tensor, y: Tensor, smooth: float) -> Tensor:
+    return 1 - overlap(z.sigmoid(), y, (0, 1, 2, 3), smooth)
+
+
+def nnunet_dice(z: Tensor, y: Tensor) -> Tensor:
+    """SoftDiceLoss with batch_dice and without background is the negative mean of the scores."""
+    return -overlap(z.softmax(1)[:, 1:], one_hot(y, z)[:, 1:], (0, 2, 3), 1e-5).mean()
+
+
+def nnunet(z: Tensor, y: Tensor) -> Tensor:
+    """DC_and_CE_loss; ours is a loss, one above the negative score."""
+    return functional.cross_entropy(z, y) + nnunet_dice(z, y) + 1
+
+
+def nnunet_topk(z: Tensor, y: Tensor) -> Tensor:
+    """DC_and_topk_loss with k=10: the tenth, rounded down, of the pixels with the largest cross-entropy."""
+    each = functional.cross_entropy(z, y, reduction="none").flatten()
+    return each.topk(each.numel() // 10).values.mean() + nnunet_dice(z, y) + 1
+
+
+def transunet(ce: float, dice: float) -> Callable[..., Tensor]:
+    """trainer.py: DiceLoss is 1 - the score with squares, class by class, pooled over the batch."""
+
+    def run(z: Tensor, y: Tensor) -> Tensor:
+        p, labels = z.softmax(1), one_hot(y, z)
+        region = sum(1 - overlap(p[:, c], labels[:, c], (0, 1, 2), 1e-5, power=2) for c in range(z.shape[1]))
+        return ce * functional.cross_entropy(z, y) + dice * region / z.shape[1]
+
+    return run
+
+
+def pneumothorax(z: Tensor, y: Tensor) -> Tensor:
+    return 2 * bce(z, y) + batch_dice(z, y, 1e-5) + 2 * focal(z, y)
+
+
+def xview2(z: Tensor, y: Tensor) -> Tensor:
+    return batch_dice(z, y, 1e-6) + 10 * focal(z, y)
+
+
+def dsb2018(z: Tensor, y: Tensor) -> Tensor:
+    scores = overlap(z.softmax(1), one_hot(y, z), (2, 3), 1.0)
+    parts = [(1 - scores[:, c]).mean() for c in (0, 1)]
+    return 0.6 * functional.cross_entropy(z, y) + 0.2 * parts[0] + 0.2 * parts[1]
+
+
+def carvana(z: Tensor, y: Tensor) -> Tensor:
+    return bce(z, y) - overlap(z.sigmoid(), y, (0, 1, 2, 3), 1.0).log()
+
+
+def ternausnet(z: Tensor, y: Tensor) -> Tensor:
+    """LossBinary(jaccard_weight=0.3), all pixels of the batch pooled."""
+    p = z.sigmoid()
+    both = (p * y).sum()
+    return 0.7 * bce(z, y) - 0.3 * (both / (p.sum() + y.sum() - both)).log()
+
+
+def distance_annealed(z: Tensor, y: Tensor, dp: Tensor, dy: Tensor) -> Tensor:
+    """train_LA_HD.py after 30 epochs: alpha is 1 - 0.03."""
+    p = z.sigmoid()
+    segmentation = bce(z, y) + 1 - overlap(p, y, (0, 1, 2, 3), 1e-5, power=2)
+    return 0.97 * segmentation + 0.03 * ((p - y) ** 2 * (dp**2 + dy**2)).mean()
+
+
+def boundary_growing(z: Tensor, y: Tensor, phi: Tensor) -> Tensor:
+    """Sudre's generalized Dice of each image, and the boundary loss at 0.01 + 0.01*epoch."""
+    p, weight = z.sigmoid(), 1 / y.sum((2, 3)) ** 2
+    top, bottom = ((weight * x.sum((2, 3))).sum(1) for x in (p * y, p + y))
+    return (1 - 2 * top / bottom).mean() + 0.31 * (phi * p).mean()
+
+
+def combo(z: Tensor, y: Tensor) -> Tensor:
+    """Taghanaki et al. 2018, equation 3."""
+    p = z.sigmoid()
+    cross = -(0.6 * y * p.log() + 0.4 * (1 - y) * (1 - p).log()).mean()
+    return 0.5 * cross - 0.5 * overlap(p, y, (2, 3), 1.0).mean()
+
+
+def unified_focal(z: Tensor, y: Tensor) -> Tensor:
+    """Yeung et al. 2022, the symmetric form: delta 0.6, gamma 0.5, lambda 0.5, of the foreground."""
+    p, delta = z.sigmoid(), 0.6
+    pixel = -(delta * (1 - p) ** 0.5 * y * p.log() + (1 - delta) * p**0.5 * (1 - y) * (1 - p).log()).mean()
+    tp, fn, fp = (x.sum((2, 3)) for x in (p * y, (1 - p) * y, p * (1 - y)))
+    index = (tp + 1) / (tp + delta * fn + (1 - delta) * fp + 1)
+    return 0.5 * pixel + 0.5 * ((1 - index) ** 0.5).mean()
+
+
+def lovasz_gradient(truth: Tensor) -> Tensor:
+    """Algorithm 1 of Berman et al. 2018."""
+    positives = truth.sum()
+    jaccard = 1 - (positives - truth.cumsum(0)) / (positives + (1 - truth).cumsum(0))
+    return torch.diff(jaccard, prepend=jaccard.new_zeros(1))
+
+
+def salt(z: Tensor, y: Tensor) -> Tensor:
+    """The hinge of Berman's code with elu + 1 in place of relu, for z and y and for -z and 1 - y, image by image."""
+
+    def hinge(score: Tensor, label: Tensor) -> Tensor:
+        errors, order = (1 - score * (2 * label - 1)).sort(descending=True)
+        return torch.dot(functional.elu(errors) + 1, lovasz_gradient(label[order]))
+
+    pairs = [(score.flatten(), label.flatten()) for score, label in zip(z, y, strict=True)]
+    return torch.stack([(hinge(s, t) + hinge(-s, 1 - t)) / 2 for s, t in pairs]).mean()
+
+
+def mmseg(z: Tensor, y: Tensor) -> Tensor:
+    """DiceLoss: smooth 1, exponent 2, image by image."""
+    return functional.cross_entropy(z, y) + 3 * (1 - overlap(z.softmax(1), one_hot(y, z), (2, 3), 1.0, power=2)).mean()
+
+
+def pspnet(z: Tensor, y: Tensor, aux: Tensor) -> Tensor:
+    return functional.cross_entropy(z, y) + 0.4 * functional.cross_entropy(aux, y)
+
+
+def distillation(z: Tensor, y: Tensor, teacher: Tensor) -> Tensor:
+    """KLDivLoss of torch, added up over the classes and averaged over the pixels."""
+    each = functional.kl_div((z / 4).log_softmax(1), (teacher / 4).log_softmax(1), reduction="none", log_target=True)
+    return 0.7 * 16 * each.sum(1).mean() + 0.3 * functional.cross_entropy(z, y)
+
+
+def bce_tversky(z: Tensor, y: Tensor) -> Tensor:
+    tversky = monai("TverskyLoss", sigmoid=True, alpha=0.3, beta=0.7, smooth_nr=1, smooth_dr=1)
+    return 0.5 * bce(z, y) + 0.5 * tversky(z, y)
+
+
+def ohem(z: Tensor, y: Tensor, phi: Tensor) -> Tensor:
+    p, each = z.softmax(1), functional.cross_entropy(z, y, reduction="none").flatten()
+    hard = each.sort(descending=True).values[: each.numel() // 4].mean()
+    return hard + (1 - overlap(p, one_hot(y, z), (2, 3), 1.0)).mean() + 0.01 * (phi * p)[:, 3].mean()
+
+
+def nextou(z: Tensor, y: Tensor, critical: Tensor) -> Tensor:
+    """TI_Loss: the cross-entropy times the critical pixels, summed over each image."""
+    topology = (critical * functional.cross_entropy(z, y, reduction="none")).sum((1, 2)).mean()
+    return nnunet(z, y) + 1e-6 * topology
+
+
+# Tensors beside prediction and labels that are not like the prediction.
+TENSORS: dict[str, Callable[[Tensor], Tensor]] = {
+    "critical": lambda z: (torch.rand_like(z[:, 0]) < 0.3).double(),
+}
+AGREE: dict[str, tuple[Callable[..., Tensor], ...]] = {
+    "01_nnunet": (
+        nnunet,
+        monai("DiceCELoss", softmax=True, include_background=False, batch=True, smooth_nr=1e-5, smooth_dr=1e-5),
+    ),
+    "02_nnunet_topk": (nnunet_topk,),
+    "03_transunet": (transunet(0.5, 0.5),),
+    "04_swin_unet": (transunet(0.4, 0.6),),
+    "05_pneumothorax_first": (pneumothorax,),
+    "07_xview2_first": (xview2,),
+    "08_dsb2018_first": (dsb2018,),
+    "09_carvana_first": (carvana,),
+    "10_ternausnet": (ternausnet,),
+    "18_distance_annealed": (distance_annealed,),
+    "19_boundary_growing": (boundary_growing,),
+    "20_combo": (combo,),
+    "22_unified_focal": (unified_focal,),
+    "24_salt_symmetric_lovasz": (salt,),
+    "26_mmseg_unet": (mmseg,),
+    "28_medsam": (monai("DiceCELoss", sigmoid=True, squared_pred=True, smooth_nr=1e-5, smooth_dr=1e-5),),
+    "29_pspnet": (pspnet,),
+    "31_distillation": (distillation,),
+    "33_bce_tversky": (bce_tversky,),
+    "34_ohem_dice_boundary": (ohem,),
+    "35_nextou": (nextou,),
+}
+# MONAI's compounds that are formulas here. Its focal losses are in float32. It averages the asymmetric cross-entropy
+# over the two classes, where the paper and unified_focal add up, so its half is a quarter here.
+SMOOTH = {"smooth_nr": 1e-5, "smooth_dr": 1e-5}
+ASYMMETRIC = "0.25*unified_focal(share=1, smooth=1e-7) + 0.5*unified_focal(share=0, smooth=1e-7)"
+MONAI = [
+    ("dice(smooth=1e-5) + focal", {"task": "binary"}, monai("DiceFocalLoss", sigmoid=True, gamma=2, **SMOOTH), 1e-5),
+    ("0.3*ce + 2*dice(smooth=1e-5)", {"task": "multiclass"},
+     monai("DiceCELoss", softmax=True, lambda_ce=0.3, lambda_dice=2, **SMOOTH), 1e-7),
+    ("generalized_dice(smooth=1e-5) + 0.5*focal", {"task": "multilabel"},
+     monai("GeneralizedDiceFocalLoss", sigmoid=True, lambda_focal=0.5, **SMOOTH), 1e-5),
+    (ASYMMETRIC, {"task": "multiclass", "input": "probs"}, monai("AsymmetricUnifiedFocalLoss"), 1e-7),
+]  # fmt: skip
+
+
+def value_and_gradients(loss: Callable[..., Tensor], z: Tensor, y: Tensor, **named: Any) -> list[Tensor]:
+    leaf = z.clone().requires_grad_()
+    heads = {name: named[name].clone().requires_grad_() for name in ("aux",) if name in named}
+    value = loss(leaf, y, **named | heads)
+    return [value.detach(), *torch.autograd.grad(value, [leaf, *heads.values()])]
+
+
+def batch(task: str) -> tuple[Tensor, Tensor]:
+    """80 pixels an image, so that a tenth and a quarter of them are whole numbers; every class occurs."""
+    classes = {"binary": 1, "multiclass": 4, "multilabel": 3}[task]
+    z = torch.randn(2, classes, 10, 8, dtype=torch.float64) * 2
+    if task == "multiclass":
+        index = torch.randint(0, classes, (2, 10, 8))
+        index[:, 0, :classes] = torch.arange(classes)
+        return z, index
+    return z, (torch.rand_like(z) < z.sigmoid()).double()
+
+
+def tensors(reference: Callable[..., Tensor], z: Any) -> dict[str, Tensor]:
+    """What the reference takes beside prediction and labels."""
+    names = list(inspect.signature(reference).parameters)[2:]
+    return {name: TENSORS.get(name, torch.randn_like)(z) for name in names}
+
+
+@pytest.mark.parametrize("stem", list(AGREE))
+def test_recipe(stem: str) -> None:
+    loss = lossdsl.load(RECIPES / f"{stem}.yaml")
+    for seed in range(20):
+        torch.manual_seed(seed)
+        z, y = batch(loss.options.task)
+        for reference in AGREE[stem]:
+            named = tensors(reference, z)
+            ours = value_and_gradients(lambda *given, **more: loss(*given, epoch=EPOCH, **more), z, y, **named)
+            expected = value_and_gradients(reference, z, y, **named)
+            torch.testing.assert_close(ours, expected, rtol=1e-7, atol=1e-11)
+
+
+@pytest.mark.parametrize(("text", "options", "reference", "precision"), MONAI, ids=[row[0] for row in MONAI])
+def test_monai(text: str, options: Any, reference: Callable[..., Tensor], precision: float) -> None:
+    loss = lossdsl.compile(text, **options)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        z, y = batch(options["task"])
+        if "input" in options:
+            z, y = (z[:, :2] / 2).softmax(1), y % 2
+        ours, expected = value_and_gradients(loss, z, y), value_and_gradients(reference, z, y)
+        torch.testing.assert_close(ours, expected, rtol=precision, atol=precision * 1e-2)
