@@ -41,7 +41,7 @@ def dice(
     counted = torch.ones_like(parts[0])
     counted[:, :1] = float(background or s.task == "binary")
     if average == "micro" and s.task != "binary":
-        both, size = ((counted * x).sum(-1, keepdim=True) for x in parts)
+        both, size = ((s.w * counted * x).sum(-1, keepdim=True) for x in parts)
         each = s.each(1 - ratio(2 * both + smooth, size + smooth, 1.0))
         return each if per == "image" else each.mean()
     if empty == "skip":
@@ -59,7 +59,7 @@ def generalized_dice(
     if not size.shape[1]:
         return 0 * s.p.sum()
     infinite = weights.isinf()
-    weights = torch.where(infinite, weights.masked_fill(infinite, 0.0).amax(-1, keepdim=True), weights)
+    weights = here.w * torch.where(infinite, weights.masked_fill(infinite, 0.0).amax(-1, keepdim=True), weights)
     top, bottom = (
         (weights * here.total(x, per)).sum(-1, keepdim=True) for x in (here.y * here.p, here.y + here.p)
     )  # fmt: skip
@@ -160,10 +160,9 @@ def frequency_ce(s: Case, power: float = 1.0) -> Tensor:
     """losses.md row 8: w = 1/frequency, and divided by the sum of the weights used."""
     pixels = s.total(s.y, "batch")
     frequency = pixels / pixels.sum().clamp_min(1e-300)
-    weight = torch.where(frequency > 0, frequency, math.inf).pow(-power) * (frequency > 0)
-    plain = replace(s, w=torch.ones_like(s.w))
-    each = classes(plain, weight.unsqueeze(2))
-    return plain.each(each, (weight.unsqueeze(2) * s.y).sum(1, keepdim=True)).mean()
+    weight = (s.w * torch.where(frequency > 0, frequency, math.inf).pow(-power) * (frequency > 0)).unsqueeze(2)
+    each = classes(replace(s, w=torch.ones_like(s.w)), weight)
+    return s.each(each, (weight * s.y).sum(1, keepdim=True)).mean()
 
 
 def combo(s: Case, alpha: float = 0.5, beta: float = 0.5, **parameters: Any) -> Tensor:
@@ -240,7 +239,7 @@ COMPARED: dict[str, dict[str, Any]] = {
                             include_background=FLAG, elementwise=False),
     "dice: skipped": row(dice, LABELS[1:], per=PER, include_background=["false"], empty=["skip", "count"]),
     "generalized_dice": row(generalized_dice, LABELS[1:], weight=[None, "square", "simple", "uniform"],
-                            smooth=[None, 0, 1e-5, 1], per=PER, include_background=FLAG, weighted=False),
+                            smooth=[None, 0, 1e-5, 1], per=PER, include_background=FLAG),
     "iou": row(partial(tversky, fp_weight=1, fn_weight=1), LABELS, **AREA),
     "tversky": row(tversky, LABELS, **AREA, fp_weight=[None, 0.3, 1], fn_weight=[None, 0, 2.5]),
     "focal_tversky": row(focal_tversky, LABELS, **AREA, gamma=[None, 1, 4 / 3, 2], fp_weight=[None, 0.5], scales=MILD),
@@ -256,7 +255,7 @@ COMPARED: dict[str, dict[str, Any]] = {
     "reduced_focal": row(reduced_focal, OUTCOMES, gamma=[None, 0, 1, 3.5], threshold=[None, 0, 0.3, 0.5]),
     "quality_focal": row(quality_focal, OUTCOMES, beta=[None, 0, 1, 2]),
     "balanced_bce": row(balanced_bce, OUTCOMES, beta=[None, "auto", 0, 0.3, 1]),
-    "frequency_ce": row(frequency_ce, LABELS[2:], power=[None, 0, 0.5, 1], weighted=False),
+    "frequency_ce": row(frequency_ce, LABELS[2:], power=[None, 0, 0.5, 1]),
     "combo": row(combo, OUTCOMES, alpha=[None, 0, 0.3, 1], beta=[None, 0.2, 0.8], smooth=[None, 0, 1e-5], per=PER),
     "exp_log": row(exp_log, ("multiclass",), dice_gamma=[None, 1], ce_gamma=[None, 2], smooth=[None, 0.1],
                    dice_weight=[None, 2], ce_weight=[None, 0]),

@@ -86,18 +86,18 @@ def ce_mean(case: Case, label_smoothing: float = 0.0) -> Tensor | None:
 
 
 def frequency_ce(case: Case, power: float = 1.0) -> Tensor:
-    """CrossEntropyLoss with weight = 1/frequency**power."""
+    """CrossEntropyLoss with weight = 1/frequency**power, times the class weights."""
     pixels = case.total(case.y, "batch")[0]
     frequency = pixels / pixels.sum().clamp_min(1e-300)
     weight = torch.where(frequency > 0, frequency, math.inf) ** -float(power) if power else (frequency > 0).double()
-    return cross_entropy(case, weight).mean()
+    return cross_entropy(case, case.w * weight).mean()
 
 
 def topk_ce(case: Case, share: float = 0.1) -> Tensor:
-    """torch.topk of the values of torch; of n the next whole number above share*n."""
-    ones = torch.ones_like(case.w)
-    each = cross_entropy(case, ones) if case.exclusive else outcomes(case, case.y)
-    values = each.values[each.there]
+    """torch.topk of the weighted values of torch; of n the next whole number above share*n."""
+    each = cross_entropy(case, case.w) if case.exclusive else outcomes(case, case.y)
+    weight = case.w.view(1, -1, 1) if case.task == "multilabel" else 1.0
+    values = (weight * each.values)[each.there]
     if not len(values):
         return 0 * each.values.sum()
     return values.topk(math.ceil(round(share * len(values), 9))).values.mean()
@@ -187,13 +187,11 @@ COMPARED: dict[str, dict[str, Any]] = {
         "parameters": {"label_smoothing": [*SMOOTHING, 0.9]},
         "given": ("logits",),
     },
-    "frequency_ce": {"reference": frequency_ce, "tasks": ("multiclass",), "parameters": {"power": [None, 0, 0.5, 1]},
-                     "weighted": False},
+    "frequency_ce": {"reference": frequency_ce, "tasks": ("multiclass",), "parameters": {"power": [None, 0, 0.5, 1]}},
     "topk_ce": {
         "reference": topk_ce,
         "tasks": (*OUTCOMES, *CLASSES),
         "parameters": {"share": [None, 0.1, 0.5, 1]},
-        "weighted": False,
     },
     "kl": {"reference": kl, "tasks": (*OUTCOMES, *CLASSES)},
     "js": {"reference": js, "tasks": (*OUTCOMES, *CLASSES)},
