@@ -22,14 +22,17 @@ RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 EPOCH = 30
 
 
+def monai_losses() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("monai.losses", reason="MONAI is not installed")
+
+
 def monai(name: str, **options: Any) -> Callable[..., Tensor]:
-    """A loss of MONAI, imported when it is called; of class indices it gets the one-hot."""
+    """A loss of MONAI, made when it is called; of class indices it gets the one-hot."""
 
     def run(z: Tensor, y: Tensor) -> Tensor:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            losses = pytest.importorskip("monai.losses", reason="MONAI is not installed")
-        return getattr(losses, name)(**options)(z, one_hot(y, z) if y.ndim < z.ndim else y).double()
+        return getattr(monai_losses(), name)(**options)(z, one_hot(y, z) if y.ndim < z.ndim else y).double()
 
     return run
 
@@ -414,3 +417,16 @@ def test_monai(text: str, options: Any, reference: Callable[..., Tensor], precis
             z, y = (z[:, :2] / 2).softmax(1), y % 2
         ours, expected = value_and_gradients(loss, z, y), value_and_gradients(reference, z, y)
         torch.testing.assert_close(ours, expected, rtol=precision, atol=precision * 1e-2)
+
+
+def test_deep_supervision() -> None:
+    """DeepSupervisionLoss of MONAI, in float32: weights 1, 1/2, 1/4, and the target resized to each output."""
+    loss = lossdsl.compile("multiscale(dice(smooth=1e-5), weights=[1, 0.5, 0.25])", task="multilabel")
+    losses = monai_losses()
+    theirs = losses.DeepSupervisionLoss(losses.DiceLoss(sigmoid=True, **SMOOTH))
+    for seed in range(20):
+        torch.manual_seed(seed)
+        levels = [torch.randn(2, 3, *size, dtype=torch.float64) for size in ((10, 8), (5, 4), (4, 3))]
+        y = (torch.rand(2, 3, 10, 8) < 0.4).double()
+        ours, expected = (value_and_gradients(run, levels, y) for run in (loss, lambda z, y: theirs(z, y).double()))
+        torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-7)
