@@ -229,6 +229,10 @@ class Scope:
             source=loss.source,
         )
         inside = replace(scope, tensors=True)
+        for binding in declaration.bindings:
+            if binding.name in RESERVED or binding.name in scope.words | scope.parameters:
+                message = f"`{binding.name}` has a meaning already"
+                scope.report(binding, "LD206", message, "choose another name")
         bindings = {binding.name: inside.expression(binding.value) for binding in declaration.bindings}
         report_cycle(memory, bindings)
         cases = tuple(CaseBody(case.tasks, scope.expression(case.expression)) for case in declaration.cases)
