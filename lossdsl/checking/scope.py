@@ -41,7 +41,7 @@ from lossdsl.checking.vocabulary import (
     SCALARS,
     TENSORS,
 )
-from lossdsl.errors import Diagnostic, LossError, Source, nearest
+from lossdsl.errors import Diagnostic, Edit, LossError, Source, nearest, respelt
 from lossdsl.registry.discover import BUILT_IN, Registry
 from lossdsl.registry.model import Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
@@ -148,7 +148,8 @@ class Scope:
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
         hint = hint or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
-        return self.wrong(node, "LD201", f"unknown loss `{node.text}`", hint)
+        edit = respelt(self.source, node.span, node.text, known)
+        return self.wrong(node, "LD201", f"unknown loss `{node.text}`", hint, edit)
 
     def _call(self, node: tree.Call, origin: Origin) -> Resolved:
         name = node.function.text
@@ -174,7 +175,8 @@ class Scope:
             return self._use(node, origin)
         known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
         hint = nearest(name, known) or "lossdsl list shows all losses"
-        return self.wrong(node.function, "LD201", f"unknown loss or function `{name}`", hint)
+        edit = respelt(self.source, node.function.span, name, known)
+        return self.wrong(node.function, "LD201", f"unknown loss or function `{name}`", hint, edit)
 
     def _use(self, node: tree.Call, origin: Origin) -> Resolved:
         loss = self._loss(node.function)
@@ -248,12 +250,16 @@ class Scope:
             )
             return None
 
-    def report(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> None:
-        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint))
+    def report(
+        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
+    ) -> None:
+        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint, edit=edit))
 
-    def wrong(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> Resolved:
+    def wrong(
+        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
+    ) -> Resolved:
         """Report, and stand in for the value so that the rest is still checked."""
-        self.report(node, code, message, hint)
+        self.report(node, code, message, hint, edit)
         return Constant(1.0, Origin(self.source, node.span))
 
 
