@@ -55,8 +55,12 @@ class Source:
 
     def place(self, position: int) -> tuple[int, int]:
         """1-based line and column of a position in `text`."""
-        offset = min(self.offset(position), len(self.page))
+        return self.place_in_page(self.offset(position))
+
+    def place_in_page(self, offset: int) -> tuple[int, int]:
+        """1-based line and column of an offset in `page`."""
         before = self.page[:offset]
+        offset = len(before)
         return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
 
     def line(self, number: int) -> str:

@@ -17,7 +17,7 @@ from lossdsl.checking.resolved import Objective
 from lossdsl.checking.terms import terms_of
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError
 from lossdsl.graph.tasks import task_faults
-from lossdsl.registry.discover import default_registry
+from lossdsl.registry.discover import Registry, default_registry
 from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
 from lossdsl.syntax.parse import parse
 
@@ -103,6 +103,11 @@ def explain(source: str | os.PathLike[str] | Mapping[str, Any], key: str = "loss
     return explain_spec(spec, terms_of(spec), objective, facts)
 
 
+def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:
+    """The report on what was read already. registry: the losses that it can name, by default those installed."""
+    return Report(_study(reading, options, registry).diagnostics)
+
+
 @dataclass(frozen=True, slots=True)
 class _Study:
     """A spec looked at from all sides without torch."""
@@ -124,7 +129,7 @@ class _Study:
         return self.spec, self.objective, self.facts
 
 
-def _study(reading: Reading, given: Mapping[str, Any]) -> _Study:
+def _study(reading: Reading, given: Mapping[str, Any], registry: Registry | None = None) -> _Study:
     diagnostics = list(reading.diagnostics)
     spec = reading.spec
     try:
@@ -135,7 +140,7 @@ def _study(reading: Reading, given: Mapping[str, Any]) -> _Study:
     if spec is None:
         return _Study(None, None, None, in_reading_order(diagnostics))
     spec = replace(spec, options=options)
-    resolution = resolve(spec, default_registry())
+    resolution = resolve(spec, registry or default_registry())
     diagnostics += resolution.diagnostics
     facts = None
     if resolution.objective:

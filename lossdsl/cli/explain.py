@@ -12,7 +12,9 @@ from lossdsl.errors import LossError
 
 
 @click.command(short_help="Tell one loss in full: terms, formulas, ranges, rewrites.")
-@input_options
+@input_options(
+    click.option("--key", default="loss", show_default=True, help="Where the loss stands in a FILE: train.loss")
+)
 @click.pass_context
 def explain(
     ctx: click.Context, files: tuple[str, ...], formulas: tuple[str, ...], key: str, task: str | None, input: str | None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lossdsl.api.samples import required_words
 from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
@@ -15,8 +16,8 @@ from lossdsl.graph.tasks import working_tasks
 from lossdsl.registry.discover import Candidate, Registry
 from lossdsl.registry.model import Kernel, Loss, Parameter, Provider
 from lossdsl.spec import read_formula
-from lossdsl.syntax.printing import number, text
-from lossdsl.syntax.tree import TASKS, Interval, Task
+from lossdsl.syntax.printing import text
+from lossdsl.syntax.tree import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +49,10 @@ def known_losses(registry: Registry) -> Iterator[Known]:
 def know(name: str, candidate: Candidate, registry: Registry) -> Known:
     """Load a loss and try it. Raises LossError when it, or a loss that its text names, is broken."""
     loss = registry.load(candidate)
-    tasks = [task for words in _required(loss) for task in _working(f"{name}({words})" if words else name, registry)]
+    tasks = [
+        task for words in required_words(loss) for task in _working(f"{name}({words})" if words else name, registry)
+    ]
     return Known(name, candidate, loss, tuple(dict.fromkeys(tasks)))
-
-
-def _required(loss: Loss) -> Iterator[str]:
-    """The parameters that must be given, written with values that they take: with each task where one decides it."""
-    required = [parameter for parameter in loss.parameters if parameter.default is None]
-    for task in TASKS if any(parameter.decides_task for parameter in required) else TASKS[:1]:
-        yield ", ".join(f"{p.name}={task if p.decides_task else _example(p)}" for p in required)
-
-
-def _example(parameter: Parameter) -> str:
-    if parameter.interval is None:
-        return parameter.words[0]
-    inside = next(value for value in (1.0, *_ends(parameter.interval)) if value in parameter.interval)
-    return f"{'[' * parameter.lists}{number(inside)}{']' * parameter.lists}"
-
-
-def _ends(interval: Interval) -> Iterator[float]:
-    """Numbers of which one is inside."""
-    yield from (interval.low, interval.high, (interval.low + interval.high) / 2, interval.low + 1, interval.high - 1)
 
 
 def _working(formula: str, registry: Registry) -> tuple[Task, ...]:

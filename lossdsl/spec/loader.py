@@ -43,7 +43,7 @@ class NodeLoader(yaml.SafeLoader):
 def compose(page: Page) -> Found[yaml.Node | None]:
     """The node of a file's only document."""
     try:
-        node = NodeLoader(_without_tabs(page.text)).get_single_node()
+        node = NodeLoader(without_tabs(page.text)).get_single_node()
     except TooDeep as error:
         start = error.problem_mark.index if error.problem_mark else 0
         return Found(None, (page.at(start).says("LD408", f"the file is nested too deep: {error.problem}"),))
@@ -55,6 +55,6 @@ def compose(page: Page) -> Found[yaml.Node | None]:
     return Found(node)
 
 
-def _without_tabs(text: str) -> str:
+def without_tabs(text: str) -> str:
     """JSON may be indented with tabs, PyYAML refuses them; the number of characters stays the same."""
     return text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text
