@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lossdsl.api.explaining import explain_spec, formula_text
+from lossdsl.api.explaining import explain_spec, expressions_of, formula_text, total_of
+from lossdsl.api.opening import openings
 from lossdsl.api.options import merged
 from lossdsl.api.reports import Report, in_reading_order
 from lossdsl.checking.facts import Facts, facts_of
@@ -93,14 +94,34 @@ def check(source_or_path: str | os.PathLike[str] | Mapping[str, Any], key: str =
         return Report(error.diagnostics)
 
 
-def explain(source: str | os.PathLike[str] | Mapping[str, Any], key: str = "loss", **options: Any) -> str:
+def explain(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    key: str = "loss",
+    *,
+    open: Sequence[str] = (),
+    latex: bool = False,
+    **options: Any,
+) -> str:
     """A loss told in full: terms, weights, the text, ranges and sources of each loss, the rewrites applied.
+
+    Args:
+        source: a formula, a mapping or the path of a config file.
+        key: where the loss stands in the file.
+        open: names of losses to open to their formulas with the parameters of the call, or "all".
+        latex: the formula alone, with the losses that are opened, as LaTeX for mathematics mode.
+        options: keywords of `compile`, which go before those of the file.
 
     Raises FormulaError or ConfigError when it cannot be compiled.
     """
     study = _study(_read(source, key), options)
     spec, objective, facts = study.outcome()
-    return explain_spec(spec, terms_of(spec), objective, facts)
+    wanted = (open,) if isinstance(open, str) else tuple(open)
+    opened = openings(expressions_of(spec), default_registry(), wanted) if wanted else ()
+    if latex:
+        from lossdsl.api.equations import spec_latex
+
+        return spec_latex(spec, total_of(spec), opened)
+    return explain_spec(spec, terms_of(spec), objective, facts, opened)
 
 
 def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:

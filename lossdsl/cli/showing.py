@@ -19,13 +19,15 @@ from lossdsl.registry.discover import Registry, default_registry
 @click.command(short_help="Show the formula, parameters, range and source of a loss.")
 @click.argument("name")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--latex", is_flag=True, help="Print the formula alone, as LaTeX for mathematics mode.")
 @click.pass_context
-def show(ctx: click.Context, name: str, form: str) -> None:
+def show(ctx: click.Context, name: str, form: str, latex: bool) -> None:
     """Show what a name stands for: the formula, its parameters with ranges and defaults, output range and source.
 
     \b
     lossdsl show dice
     lossdsl show lossdsl.dice --format json
+    lossdsl show dice --latex
 
     A name that is not known, or cannot be loaded, gives exit status 1 and the reason on stderr.
     """
@@ -35,6 +37,11 @@ def show(ctx: click.Context, name: str, form: str) -> None:
         click.echo("\n".join(map(as_text, error.diagnostics)), err=True)
         ctx.exit(FINDINGS)
     assert known.loss
+    if latex:
+        from lossdsl.api.equations import loss_latex
+
+        click.echo(loss_latex(known.loss))
+        return
     click.echo(json.dumps(record(known), indent=2) if form == "json" else show_loss(known.loss))
 
 

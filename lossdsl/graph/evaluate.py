@@ -153,9 +153,6 @@ class Evaluator:
     def passed(self, expression: TensorOf) -> Node:
         """A tensor that the caller passes by name, as it is."""
         name = expression.name
-        if name not in self.tensor_axes:
-            hint = f"call loss(pred, target, {name}=...)"
-            raise Fault(expression.origin.says("LD304", f"the tensor `{name}` is not passed", hint))
         return self.graph.make("input", attributes=(f"tensor:{name}",), axes=self.tensor_axes[name])
 
     def class_weight(self) -> Node | None:
