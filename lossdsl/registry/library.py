@@ -44,7 +44,7 @@ def entries_of(source: Source) -> tuple[Entry, ...]:
     text = source.text
     heads = list(_HEAD.finditer(text))
     starts = [_comment_start(text, head.start()) for head in heads]
-    ends = [*starts[1:], len(text)]
+    ends = [*starts[1:], len(text)][: len(heads)]
     return tuple(
         Entry(head.group(1), _slice(source, head.start(), end), text[start : head.start()])
         for head, start, end in zip(heads, starts, ends, strict=True)
