@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lossdsl.api.explaining import explain_spec, expressions_of, formula_text, total_of
-from lossdsl.api.opening import openings
 from lossdsl.api.options import merged
 from lossdsl.api.reports import Report, in_reading_order
 from lossdsl.checking.facts import Facts, facts_of
@@ -113,6 +111,9 @@ def explain(
 
     Raises FormulaError or ConfigError when it cannot be compiled.
     """
+    from lossdsl.api.explaining import explain_spec, expressions_of, total_of
+    from lossdsl.api.opening import openings
+
     study = _study(_read(source, key), options)
     spec, objective, facts = study.outcome()
     wanted = (open,) if isinstance(open, str) else tuple(open)
@@ -173,6 +174,7 @@ def _study(reading: Reading, given: Mapping[str, Any], registry: Registry | None
 
 def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:
     spec, objective, facts = _study(reading, given).outcome()
+    from lossdsl.api.explaining import formula_text
     from lossdsl.runtime.loss import Loss
 
     return Loss(objective, facts, spec.options, formula_text(spec))

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from lossdsl.cli.edits import replacement
 from lossdsl.errors import Diagnostic, Severity
 
 _COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow"}
@@ -102,6 +101,8 @@ def _record(diagnostic: Diagnostic) -> dict[str, Any]:
 
 def _edit_record(diagnostic: Diagnostic) -> dict[str, Any] | None:
     """The characters to replace, places as those of the finding, and the text to write there."""
+    from lossdsl.cli.edits import replacement
+
     source = diagnostic.source
     made = replacement(source.page, diagnostic) if source else None
     if source is None or made is None:

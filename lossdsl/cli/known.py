@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from lossdsl.api.explaining import show_loss
 from lossdsl.api.samples import required_words
 from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
-from lossdsl.checking.vocabulary import TENSORS
-from lossdsl.errors import LossError
+from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, REDUCTIONS, TENSORS
+from lossdsl.errors import Diagnostic, LossError, PluginError, nearest
 from lossdsl.graph.tasks import working_tasks
-from lossdsl.registry.discover import Candidate, Registry
+from lossdsl.registry.discover import Candidate, Registry, default_registry
 from lossdsl.registry.model import Kernel, Loss, Parameter, Provider
 from lossdsl.spec import read_formula
 from lossdsl.syntax.printing import text
@@ -44,6 +46,29 @@ def known_losses(registry: Registry) -> Iterator[Known]:
             yield know(name, candidate, registry)
         except LossError as error:
             yield Known(name, candidate, error=error.diagnostics[0].message)
+
+
+def find(name: str) -> Known:
+    """The one loss of this name. Raises LossError when there is none, when there are several, or when it is broken."""
+    registry = default_registry()
+    found = registry.candidates(name)
+    if not found:
+        raise LossError([_unknown(name, registry)])
+    if len(found) > 1:
+        owners = " and ".join(dict.fromkeys(str(candidate.provider) for candidate in found))
+        choices = " or ".join(f"{candidate.namespace}.{candidate.name}" for candidate in found)
+        raise LossError([Diagnostic("LD601", f"`{name}` comes from {owners}", hint=f"write {choices}")])
+    try:
+        return know(name, found[0], registry)
+    except PluginError as error:
+        raise LossError([replace(diagnostic, code="LD602") for diagnostic in error.diagnostics]) from error
+
+
+def _unknown(name: str, registry: Registry) -> Diagnostic:
+    if name in FUNCTIONS or name in REDUCTIONS or name in COMBINATORS:
+        return Diagnostic("LD201", f"`{name}` is a function of the language, not a loss")
+    hint = nearest(name, registry.names()) or "lossdsl list shows all losses"
+    return Diagnostic("LD201", f"unknown loss `{name}`", hint=hint)
 
 
 def know(name: str, candidate: Candidate, registry: Registry) -> Known:
@@ -115,3 +140,15 @@ def _loss_record(loss: Loss) -> dict[str, Any]:
         "notes": list(documentation.notes),
         "refused": [{"word": word, "instead": instead} for word, instead in documentation.refused],
     }
+
+
+def shown(known: Known, form: str) -> str:
+    """What a loss is, as text, as JSON, or its formula as LaTeX."""
+    assert known.loss
+    if form == "json":
+        return json.dumps(record(known), indent=2)
+    if form == "latex":
+        from lossdsl.api.equations import loss_latex
+
+        return loss_latex(known.loss)
+    return show_loss(known.loss)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob, has_magic
 from pathlib import Path
 
 SUFFIXES = (".yaml", ".yml", ".json", ".loss")
@@ -30,9 +29,11 @@ def places(names: Sequence[str]) -> Iterator[Place]:
 
 
 def _matching(name: str) -> Iterator[Place]:
-    if _exists(name) or not has_magic(name):
+    if _exists(name) or not any(sign in name for sign in "*?["):
         yield from _inside(name)
         return
+    from glob import glob
+
     matches = sorted(glob(name, recursive=True))  # noqa: PTH207 - a pattern may be absolute
     for match in matches:
         yield from _inside(match)

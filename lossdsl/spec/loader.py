@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 
 from lossdsl.spec.page import Page
-from lossdsl.spec.unreadable import explain
 from lossdsl.spec.values import Found
 
 PLAIN = "plain"
@@ -48,6 +47,8 @@ def compose(page: Page) -> Found[yaml.Node | None]:
         start = error.problem_mark.index if error.problem_mark else 0
         return Found(None, (page.at(start).says("LD408", f"the file is nested too deep: {error.problem}"),))
     except yaml.YAMLError as error:
+        from lossdsl.spec.unreadable import explain  # a right file needs none of it
+
         return Found(None, (explain(error, page),))
     if node is None:
         hint = "write for example loss: 0.5*bce + 0.5*dice"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import yaml
 
@@ -17,14 +16,6 @@ _MARK = re.compile(r"(?:^|(?<=[ \t]))#[ \t]*lossdsl[ \t]*\r?$", re.MULTILINE)
 _ALONE = re.compile(r"[ \t]*\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """Where a scalar stands. Of a block, the line that begins it is not part of its text."""
-
-    start: int
-    end: int
-
-
 def has_mark(text: str) -> bool:
     return _MARK.search(text) is not None
 
@@ -35,15 +26,15 @@ def marked(page: Page, root: yaml.Node) -> Found[tuple[Located, ...]]:
     if not marks:
         return Found(())
     keys: dict[int, Located] = {}
-    texts: list[_Text] = []
+    texts: list[range] = []
     for found in _walk(page, root):
-        if isinstance(found, _Text):
+        if isinstance(found, range):
             texts.append(found)
         else:
             keys.setdefault(page.line_of(found.place.span.start if found.place.span else 0), found)
     losses, findings = [], []
     for mark in marks:
-        if any(text.start <= mark.start() < text.end for text in texts):
+        if any(mark.start() in text for text in texts):
             continue
         key = keys.get(_line(page, mark))
         if key:
@@ -64,7 +55,7 @@ def _stray(page: Page, mark: re.Match[str]) -> Diagnostic:
     return page.at(mark.start(), mark.end()).says("LD404", "the comment `# lossdsl` marks no key", hint)
 
 
-def _walk(page: Page, root: yaml.Node) -> Iterator[Located | _Text]:
+def _walk(page: Page, root: yaml.Node) -> Iterator[Located | range]:
     """Keys and texts, each once however many aliases lead to it."""
     stack, seen = [(root, "")], set()
     while stack:
@@ -83,9 +74,10 @@ def _walk(page: Page, root: yaml.Node) -> Iterator[Located | _Text]:
             stack += [(value, f"{path}.{key.value}".lstrip(".")) for key, value in node.value][::-1]
 
 
-def _text(page: Page, node: yaml.ScalarNode) -> _Text:
+def _text(page: Page, node: yaml.ScalarNode) -> range:
+    """Where a scalar stands. Of a block, the line that begins it is not part of its text."""
     start, end = node.start_mark.index, node.end_mark.index
     if node.style in ("|", ">"):
         first_line = page.text.find("\n", start, end)
         start = end if first_line < 0 else first_line
-    return _Text(start, end)
+    return range(start, end)
