@@ -40,9 +40,17 @@ def _text(looked: Sequence[Looked], *, diff: bool) -> Iterator[str]:
         yield from (as_text(finding) for finding in one.outcome.findings)
     losses: list[Sequence[Diagnostic]] = [loss for one in looked for loss in one.outcome.losses]
     fixed = sum(len(one.fixed) for one in looked)
-    fixable = sum(bool(finding.edit) for loss in losses for finding in loss)
+    fixable = sum(_is_fixable(finding) for loss in losses for finding in loss)
     skipped = sum(one.outcome.skipped for one in looked)
     yield summary(losses, fixed=fixed, fixable=0 if fixed else fixable, skipped=skipped, would=diff)
+
+
+def _is_fixable(finding: Diagnostic) -> bool:
+    if finding.edit is None or finding.source is None:
+        return False
+    from lossdsl.cli.edits import replacement
+
+    return replacement(finding.source.page, finding) is not None
 
 
 def _difference(one: Looked) -> str:
