@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lossdsl.api.simplify import simplified
 from lossdsl.errors import Diagnostic, FormulaError, nearest
 from lossdsl.registry.discover import BUILT_IN, Registry
 from lossdsl.registry.model import Formula, full_name
@@ -56,7 +57,13 @@ def open_call(call: tree.Call, loss: Formula) -> Opening:
     values |= {keyword.name: keyword.value for keyword in call.keywords}
     words = frozenset(word for parameter in loss.parameters for word in parameter.words)
     declaration = loss.declaration
-    bindings = {binding.name: _filled(binding.value, values, words) for binding in declaration.bindings}
+    bindings: dict[str, tree.Expression] = {}
+    for binding in declaration.bindings:
+        value = _filled(binding.value, values, words)
+        if isinstance(value, (tree.Number, tree.Name)):
+            values[binding.name] = value
+        else:
+            bindings[binding.name] = value
     cases = tuple(replace(case, expression=_filled(case.expression, values, words)) for case in declaration.cases)
     used = _used(bindings, [case.expression for case in cases])
     return Opening(call, tuple(tree.Binding(name, bindings[name]) for name in bindings if name in used), cases)
@@ -95,7 +102,9 @@ def _used(bindings: Mapping[str, tree.Expression], roots: Sequence[tree.Expressi
 
 
 def _filled(node: tree.Expression, values: Mapping[str, tree.Expression], words: frozenset[str]) -> tree.Expression:
-    """An expression with values for names; a `where` that compares two words, or a number and a word, is decided."""
+    """An expression with values for names, simplified; a `where` that compares words, or a number and a word, is
+    decided.
+    """
 
     def fill(part: tree.Expression) -> tree.Expression:
         return _filled(part, values, words)
@@ -104,18 +113,20 @@ def _filled(node: tree.Expression, values: Mapping[str, tree.Expression], words:
         case tree.Name():
             return values.get(node.text, node)
         case tree.Negative():
-            return replace(node, operand=fill(node.operand))
+            return simplified(replace(node, operand=fill(node.operand)))
         case tree.Sum() | tree.Product():
-            return replace(node, parts=tuple(replace(part, operand=fill(part.operand)) for part in node.parts))
+            parts = tuple(replace(part, operand=fill(part.operand)) for part in node.parts)
+            return simplified(replace(node, parts=parts))
         case tree.Power():
-            return replace(node, base=fill(node.base), exponent=fill(node.exponent))
+            return simplified(replace(node, base=fill(node.base), exponent=fill(node.exponent)))
         case tree.Comparison():
             return replace(node, left=fill(node.left), right=fill(node.right))
         case tree.Listing():
             return replace(node, items=tuple(map(fill, node.items)))
         case tree.Call():
             keywords = tuple(replace(keyword, value=fill(keyword.value)) for keyword in node.keywords)
-            return _decided(replace(node, arguments=tuple(map(fill, node.arguments)), keywords=keywords), words)
+            call = replace(node, arguments=tuple(map(fill, node.arguments)), keywords=keywords)
+            return simplified(_decided(call, words))
         case tree.Number():
             return node
 

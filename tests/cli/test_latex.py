@@ -63,7 +63,7 @@ def test_a_loss_is_opened_with_the_parameters_of_its_call(invoke) -> None:
     assert "opened:" not in short.stdout
     assert OPENED in opened.stdout
     assert opened.stdout.replace(f"{OPENED}", "") == short.stdout
-    assert "bce\n        t = " in invoke(*arguments, "--open", "all").stdout
+    assert "opened:\n    bce\n        for binary" in invoke(*arguments, "--open", "all").stdout
 
 
 def test_losses_that_losses_name_are_opened_too() -> None:
@@ -77,8 +77,19 @@ def test_choices_are_decided() -> None:
     text = lossdsl.explain("dice(average=micro, squared=true)", open="all").partition("opened:")[2]
     assert "both = sum(p**2, per=image) + sum(y**2, per=image)" in text
     assert "micro)" not in text.partition("\n        ")[2]
-    assert "occurs" not in text.partition("multiclass = ")[2]
-    assert "mean(occurs*wrong" in text
+
+
+def test_what_is_1_or_0_is_left_out() -> None:
+    """The default Dice loss, without its other variants."""
+    assert lossdsl.explain("dice(smooth=0)", open="all").partition("opened:\n")[2].partition("\n\n")[0] == (
+        "    dice(smooth=0)\n"
+        "        tp = sum(p*y, per=image)\n"
+        "        both = sum(p, per=image) + sum(y, per=image)\n"
+        "        wrong = (both - 2*tp)/both\n"
+        "        for binary = mean(wrong)\n"
+        "        for multilabel | multiclass = mean(wrong)"
+    )
+    assert "= mean(-(y*log(p) + (1 - y)*log(1 - p)))" in lossdsl.explain("bce", open="all").partition("opened:")[2]
 
 
 def test_a_tensor_in_brackets_and_reduction_are_not_part_of_what_is_opened() -> None:
