@@ -42,7 +42,7 @@ from lossdsl.checking.vocabulary import (
     SCALARS,
     TENSORS,
 )
-from lossdsl.errors import Diagnostic, LossError, Source, nearest
+from lossdsl.errors import Diagnostic, Edit, LossError, Source, nearest, respelt
 from lossdsl.registry.discover import BUILT_IN, Candidate, Registry
 from lossdsl.registry.kernels import LOCAL
 from lossdsl.registry.model import Formula, Loss, full_name
@@ -152,7 +152,7 @@ class Scope:
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
         hint = hint or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
-        return self._no_loss(node, "loss", hint)
+        return self._no_loss(node, "loss", hint, known)
 
     def _call(self, node: tree.Call, origin: Origin) -> Resolved:
         name = node.function.text
@@ -177,17 +177,19 @@ class Scope:
         if self.is_loss(name):
             return self._use(node, origin)
         known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
-        return self._no_loss(node.function, "loss or function", nearest(name, known) or "lossdsl list shows all losses")
+        hint = nearest(name, known) or "lossdsl list shows all losses"
+        return self._no_loss(node.function, "loss or function", hint, known)
 
-    def _no_loss(self, node: tree.Name, kind: str, hint: str) -> Resolved:
+    def _no_loss(self, node: tree.Name, kind: str, hint: str, known: set[str]) -> Resolved:
         """A name that no library brings; one of them may say why."""
         absence = self.memory.registry.absence(node.text)
         if absence:
             return self.wrong(node, "LD201", f"there is no `{node.text}`: {absence.reason}", absence.instead)
+        edit = respelt(self.source, node.span, node.text, known)
         namesakes = self.memory.registry.namesakes(node.text)
-        if namesakes:
+        if namesakes and edit is None:
             return self._clash(node, namesakes)
-        return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint)
+        return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint, edit)
 
     def _use(self, node: tree.Call, origin: Origin) -> Resolved:
         loss = self._loss(node.function)
@@ -268,12 +270,16 @@ class Scope:
         owners = " and ".join(f"`{c.namespace}.{c.name}` of {c.provider}" for c in found)
         return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", "write the full name")
 
-    def report(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> None:
-        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint))
+    def report(
+        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
+    ) -> None:
+        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint, edit=edit))
 
-    def wrong(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> Resolved:
+    def wrong(
+        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
+    ) -> Resolved:
         """Report, and stand in for the value so that the rest is still checked."""
-        self.report(node, code, message, hint)
+        self.report(node, code, message, hint, edit)
         return Constant(1.0, Origin(self.source, node.span))
 
 

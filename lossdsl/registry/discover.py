@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from lossdsl.errors import PluginError
 from lossdsl.registry.kernels import kernel_of, local_kernels
@@ -54,13 +55,30 @@ class Candidate:
 class Registry:
     """Looks names up. Immutable after construction; loaded losses are remembered."""
 
-    def __init__(self, points: Iterable[EntryPoint]):
+    def __init__(self, points: Iterable[EntryPoint], entries: Iterable[Candidate] = ()):
         self._points = tuple(sorted(set(points), key=lambda point: (point.group, point.name, point.value)))
+        self._entries = tuple(entries)
         self._loaded: dict[tuple[str, str], Loss] = {}
 
     @cached_property
     def _installed(self) -> tuple[Candidate, ...]:
-        return tuple(candidate for point in self._points for candidate in _candidates(point))
+        folders = {_folder(candidate) for candidate in self._entries}
+        installed = (candidate for point in self._points for candidate in _candidates(point))
+        return (*(c for c in installed if _folder(c) is None or _folder(c) not in folders), *self._entries)
+
+    def with_library(self, file: Path, entries: Iterable[Entry]) -> tuple[Registry, str]:
+        """A registry in which the folder of a .loss file is a library, and the name of that library.
+
+        The file counts as if `entries` stood in it. A folder that is installed as a library keeps its name, another is
+        known by the name of the folder.
+        """
+        home = file.resolve().parent
+        own = next((candidate for candidate in self._installed if _folder(candidate) == home), None)
+        namespace = own.namespace if own else home.name
+        provider = own.provider if own else Provider(str(file.parent), "", namespace)
+        others = (path for path in sorted(home.glob("*.loss")) if path != file.resolve())
+        known = [*entries, *(entry for path in others for entry in read_entries(path))]
+        return Registry(self._points, [Candidate(e.name, namespace, provider, e) for e in known]), namespace
 
     @cached_property
     def _by_name(self) -> dict[str, list[Candidate]]:
@@ -160,6 +178,12 @@ def _absences(point: EntryPoint) -> list[Absence]:
         return [absence for path in library_files(point.value) for absence in read_absences(path)]
     except Exception:
         return []
+
+
+def _folder(candidate: Candidate) -> Path | None:
+    """Where the .loss file of a candidate lies, None for a kernel."""
+    content = candidate.content
+    return Path(content.source.file or "").resolve().parent if isinstance(content, Entry) else None
 
 
 def _provider(point: EntryPoint) -> Provider:

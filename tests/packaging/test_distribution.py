@@ -105,6 +105,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "lossdsl").rglob("*.py")}
     data = {f"lossdsl/library/{path.name}" for path in LIBRARY} | {"lossdsl/_grammar/loss.lark", "lossdsl/py.typed"}
+    data |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "lossdsl" / "cli" / "codes").glob("*.md")}
     assert names == source | data
 
 
