@@ -10,6 +10,7 @@ from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node
+from lossdsl.graph.trace import Used
 from lossdsl.registry.model import Formula, Kernel, Parameter, full_name
 from lossdsl.syntax import tree
 
@@ -25,8 +26,14 @@ def use_loss(evaluator: Evaluator, use: Use, frame: Frame) -> Node:
     parameters = {parameter.name: _default(evaluator, parameter) for parameter in use.loss.parameters} | given
     assert isinstance(reduction, str)
     if isinstance(use.loss, Kernel):
-        return _kernel(evaluator, use, use.loss, parameters, reduction, frame)
-    return _formula(evaluator, use, use.loss, parameters, reduction, frame)
+        node, head = _kernel(evaluator, use, use.loss, parameters, reduction, frame), frame.head
+    else:
+        node, head = _formula(evaluator, use, use.loss, parameters, reduction, frame)
+    written = tuple((name, value) for name, value in given.items() if isinstance(value, Node))
+    by_user = frame.place is None
+    place = frame.place or use.origin
+    evaluator.trace.used.append(Used(use, node, reduction, head, place, by_user, written if by_user else ()))
+    return node
 
 
 def _check_ranges(use: Use, given: dict[str, Value]) -> None:
@@ -61,21 +68,26 @@ def _default(evaluator: Evaluator, parameter: Parameter) -> Value:
 
 def _formula(
     evaluator: Evaluator, use: Use, loss: Formula, parameters: dict[str, Value], reduction: str, frame: Frame
-) -> Node:
+) -> tuple[Node, Head]:
     body = evaluator.objective.body(full_name(loss))
     case = body.case(evaluator.context.task)
     if case is None:
         message = f"`{loss.name}` is for {', '.join(loss.tasks)}; the task is {evaluator.context.task}"
         raise Fault(use.origin.says("LD301", message, dict(loss.documentation.otherwise).get(evaluator.context.task)))
     inner = Frame(
-        _head_for(evaluator, use, frame), dict(body.bindings), parameters, is_definition=True, classes=frame.classes
+        _head_for(evaluator, use, frame),
+        dict(body.bindings),
+        parameters,
+        is_definition=True,
+        classes=frame.classes,
+        place=frame.place or use.origin,
     )
     try:
         result = _reduced(evaluator, use, loss, case, reduction, inner)
     except Fault as fault:
         raise _told_to_the_user(fault, use, loss) from None
     _refuse_unused(use, loss, evaluator.context.task, inner)
-    return result
+    return result, inner.head
 
 
 def _head_for(evaluator: Evaluator, use: Use, frame: Frame) -> Head:

@@ -1,0 +1,106 @@
+"""The interval of every node of a loss, from the ranges of its inputs to its total."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lossdsl.checking.facts import Facts
+from lossdsl.graph.build import BuiltLoss
+from lossdsl.graph.context import Context
+from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.trace import Used
+from lossdsl.proving import interval as of
+from lossdsl.proving.forms import Forms
+from lossdsl.proving.interval import ALL, NON_NEGATIVE, UNIT, Interval, interval
+from lossdsl.proving.refining import branch
+from lossdsl.proving.relations import form_interval, ratio_interval
+from lossdsl.proving.transfer import transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was proved of a loss in one context. forms: for what its parts have in common."""
+
+    built: BuiltLoss
+    context: Context
+    intervals: dict[Node, Interval]
+    forms: Forms
+
+
+def prove(built: BuiltLoss, context: Context, facts: Facts) -> Proof:
+    """Intervals of all nodes that were read, also of those that the total does not need."""
+    intervals = dict(_inputs(built, context, facts))
+    forms = Forms(intervals)
+    declared: dict[Node, list[Used]] = {}
+    for used in built.trace.used:
+        if used.reduction == "mean":
+            declared.setdefault(used.node, []).append(used)
+    for node in in_order(_roots(built)):
+        if node in intervals:
+            continue
+        result = _interval(node, intervals, forms)
+        for used in declared.get(node, ()):
+            if takes_what_it_needs(used, context, intervals):
+                declaration = used.use.loss.range
+                promised = interval(declaration.low, declaration.high, declaration.low_open, declaration.high_open)
+                result = of.meet(result, promised)
+        intervals[node] = result
+    return Proof(built, context, intervals, forms)
+
+
+def _roots(built: BuiltLoss) -> list[Node]:
+    terms = [part for term in built.terms for part in (term.value, term.weight, term.contribution)]
+    heads = [part for head in built.heads for part in (head.prediction, head.truth)]
+    used = [part for used in built.trace.used for part in (used.node, *(value for _, value in used.parameters))]
+    applied = [part for applied in built.trace.applied for part in (*applied.arguments, applied.result)]
+    guards = [part for applied in built.trace.applied for guard in applied.guards for part in (guard.left, guard.right)]
+    return [*heads, *used, *applied, *guards, *(node for _, node in built.trace.read), *terms, built.total]
+
+
+def _inputs(built: BuiltLoss, context: Context, facts: Facts) -> list[tuple[Node, Interval]]:
+    """Predictions and targets as the caller passes them."""
+    labels = ALL if context.task == "regression" else UNIT
+    predictions = UNIT if context.input == "probs" and context.task != "regression" else ALL
+    known = []
+    for head in built.heads:
+        if not head.prepared:
+            known += [(head.prediction, predictions), (head.truth, NON_NEGATIVE if head.indexed else labels)]
+    for node in in_order(_roots(built)):
+        if node.operation == "input":
+            name = str(node.attributes[0]).removeprefix("tensor:")
+            if name in facts.targets:
+                known.append((node, labels))
+            elif name in facts.predictions:
+                known.append((node, predictions))
+    return known
+
+
+def takes_what_it_needs(used: Used, context: Context, intervals: dict[Node, Interval]) -> bool:
+    """Whether the tensors of a loss are what its declared range is for: labels and probabilities in [0, 1]."""
+    head = used.head
+    if context.task == "regression" or not head.prepared:
+        return True
+    if context.input == "probs" and not intervals[head.prediction].within(UNIT):
+        return False
+    return intervals[head.truth].within(UNIT)
+
+
+def _interval(node: Node, intervals: dict[Node, Interval], forms: Forms) -> Interval:
+    arguments = [intervals[argument] for argument in node.arguments]
+    result = transfer(node, arguments)
+    match node.operation:
+        case "where":
+            condition, chosen, otherwise = node.arguments
+            branches = branch(condition, chosen, True, intervals), branch(condition, otherwise, False, intervals)
+            return of.hull(*branches)
+        case "subtract" | "add" if not _settled(result):
+            return of.meet(result, form_interval(forms, forms.of(node)))
+        case "divide" if not node.arguments[1].is_constant:
+            related = ratio_interval(forms, *(forms.of(argument) for argument in node.arguments))
+            return result if related is None else of.meet(result, related)
+    return result
+
+
+def _settled(result: Interval) -> bool:
+    """Whether the sign is known, which is what relations are asked for."""
+    return result.at_least_0 or result.at_most_0

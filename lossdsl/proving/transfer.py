@@ -1,0 +1,174 @@
+"""The interval of an operation from those of its arguments, one function for each operation of the graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+from lossdsl.graph.nodes import Node
+from lossdsl.proving import interval as of
+from lossdsl.proving.interval import ALL, NON_NEGATIVE, NON_POSITIVE, UNIT, ZERO, Interval, interval
+from lossdsl.registry.model import Kernel
+
+Transfer: TypeAlias = Callable[[Node, list[Interval]], Interval]
+
+# Numbers of the run; what is learned may become anything.
+_SCALARS = {"scalar:epoch": NON_NEGATIVE, "scalar:step": NON_NEGATIVE, "mask": UNIT, "class_weight": NON_NEGATIVE}
+
+
+def transfer(node: Node, arguments: list[Interval]) -> Interval:
+    """An interval that holds every value of a node; all numbers for an operation that is not known here."""
+    if node.operation == "constant":
+        return of.point(node.value)
+    function = _TRANSFER.get(node.operation)
+    return function(node, arguments) if function else ALL
+
+
+def _input(node: Node, _: list[Interval]) -> Interval:
+    return _SCALARS.get(str(node.attributes[0]), ALL)
+
+
+def _multiply(node: Node, arguments: list[Interval]) -> Interval:
+    left, right = node.arguments
+    return of.whole_power(arguments[0], 2) if left is right else of.multiply(*arguments)
+
+
+def _power(node: Node, arguments: list[Interval]) -> Interval:
+    base, exponent = arguments
+    if not node.arguments[1].is_constant:
+        return of.power(base, exponent)
+    number = node.arguments[1].value
+    if number == math.floor(number) and abs(number) < 2**31:
+        raised = of.whole_power(base, abs(int(number)))
+        return raised if number > 0 else of.reciprocal(raised)
+    return of.power(base, exponent)
+
+
+def _where(_: Node, arguments: list[Interval]) -> Interval:
+    return of.hull(*arguments[1:])
+
+
+def _rising(function: Callable[[float], float]) -> Transfer:
+    """A function that never falls; it reaches its limits, because floating point numbers do."""
+
+    def rule(_: Node, arguments: list[Interval]) -> Interval:
+        (a,) = arguments
+        low_open = a.low_open and math.isfinite(a.low)
+        high_open = a.high_open and math.isfinite(a.high)
+        return interval(function(a.low), function(a.high), low_open, high_open)
+
+    return rule
+
+
+def _even(function: Callable[[float], float]) -> Transfer:
+    return lambda _, arguments: of.even(function, arguments[0])
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 709 else math.inf
+
+
+def _log(x: float) -> float:
+    return math.log(x) if x > 0 else -math.inf
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + _exp(-x)) if x > 0 else 1 - 1 / (1 + _exp(x))
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(_exp(-abs(x)))
+
+
+def _cosh(x: float) -> float:
+    return math.cosh(x) if abs(x) < 709 else math.inf
+
+
+def _logcosh(x: float) -> float:
+    return max(0.0, abs(x) + math.log1p(_exp(-2 * abs(x))) - math.log(2))
+
+
+def _first(_: Node, arguments: list[Interval]) -> Interval:
+    return arguments[0]
+
+
+def _or_0(_: Node, arguments: list[Interval]) -> Interval:
+    return of.hull(arguments[0], ZERO)
+
+
+def _or_0_with_mask(at: int) -> Transfer:
+    """A group in which nothing counts gives 0."""
+    return lambda _, arguments: arguments[0] if len(arguments) <= at else of.hull(arguments[0], ZERO)
+
+
+def _window(_: Node, arguments: list[Interval]) -> Interval:
+    """A window in which nothing counts gives the least number of all."""
+    return ALL if len(arguments) > 2 else arguments[0]
+
+
+def _sum(_: Node, arguments: list[Interval]) -> Interval:
+    return of.added_up(arguments[0])
+
+
+def _kernel(node: Node, _: list[Interval]) -> Interval:
+    kernel = node.attributes[0]
+    assert isinstance(kernel, Kernel)
+    declared = kernel.range
+    return interval(declared.low, declared.high, declared.low_open, declared.high_open)
+
+
+def _always(result: Interval) -> Transfer:
+    return lambda _node, _arguments: result
+
+
+_TRANSFER: dict[str, Transfer] = {
+    "input": _input,
+    "add": lambda _, arguments: of.add(*arguments),
+    "subtract": lambda _, arguments: of.subtract(*arguments),
+    "multiply": _multiply,
+    "divide": lambda _, arguments: of.divide(*arguments),
+    "power": _power,
+    "negative": lambda _, arguments: of.negative(arguments[0]),
+    "exp": _rising(_exp),
+    "log": _rising(_log),
+    "sqrt": _rising(lambda x: math.sqrt(max(x, 0.0))),
+    "abs": _even(abs),
+    "tanh": _rising(math.tanh),
+    "sigmoid": _rising(_sigmoid),
+    "softplus": _rising(_softplus),
+    "cosh": _even(_cosh),
+    "logcosh": _even(_logcosh),
+    "relu": lambda _, arguments: of.clipped(arguments[0]),
+    "minimum": lambda _, arguments: of.minimum(*arguments),
+    "maximum": lambda _, arguments: of.maximum(*arguments),
+    "where": _where,
+    "compare": _always(UNIT),
+    "stop_gradient": _first,
+    "cast": _first,
+    "cast_like": _first,
+    "pick": _first,
+    "index": _first,
+    "mean": _first,
+    "keep": _or_0,
+    "sum": _sum,
+    "reduce_max": _or_0_with_mask(1),
+    "reduce_min": _or_0_with_mask(1),
+    "topk": _or_0_with_mask(1),
+    "local_mean": _or_0_with_mask(2),
+    "local_min": _window,
+    "local_max": _window,
+    "softmax": _always(UNIT),
+    "log_softmax": _always(NON_POSITIVE),
+    "log_one_minus_softmax": _always(NON_POSITIVE),
+    "log_sigmoid": _rising(lambda x: -_softplus(-x)),
+    "one_hot": _always(UNIT),
+    "foreground": _always(UNIT),
+    "class_is_one_of": _always(UNIT),
+    "differs": _always(UNIT),
+    "both": _always(UNIT),
+    "any": _always(UNIT),
+    "any_of": _always(UNIT),
+    "size": _always(interval(1, math.inf)),
+    "kernel": _kernel,
+}
