@@ -68,8 +68,16 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """The text that goes in the place of a span of the same source and mends a finding."""
+
+    span: Span
+    replacement: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding: a stable code, one sentence, the exact place, and a way out."""
+    """One finding: a stable code, one sentence, the exact place, and a way out; the edit where one mends it."""
 
     code: str
     message: str
@@ -77,6 +85,7 @@ class Diagnostic:
     span: Span | None = None
     hint: str | None = None
     severity: Severity = "error"
+    edit: Edit | None = None
 
     @property
     def file(self) -> str | None:

@@ -88,7 +88,8 @@ def check(source_or_path: str | os.PathLike[str] | Mapping[str, Any], key: str =
     Text that names a file, or ends in .yaml, .yml or .json, is a path; other text is a formula.
     """
     try:
-        return Report(_study(_read(source_or_path, key), options).diagnostics)
+        study = _study(_read(source_or_path, key), options)
+        return Report(in_reading_order((*study.diagnostics, *_proved(study))))
     except LossError as error:
         return Report(error.diagnostics)
 
@@ -143,6 +144,15 @@ def _study(reading: Reading, given: Mapping[str, Any]) -> _Study:
         if not diagnostics:
             diagnostics += task_faults(resolution.objective, facts, options)
     return _Study(spec, resolution.objective, facts, in_reading_order(diagnostics))
+
+
+def _proved(study: _Study) -> tuple[Diagnostic, ...]:
+    """What can be proved about a loss that has no faults so far."""
+    if study.diagnostics or not (study.spec and study.objective and study.facts):
+        return ()
+    from lossdsl.proving.findings import findings
+
+    return findings(study.spec, study.objective, study.facts, study.spec.options, default_registry())
 
 
 def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:

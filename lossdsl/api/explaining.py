@@ -42,6 +42,8 @@ def show_loss(loss: Loss) -> str:
         lines.append(f"    tasks: {', '.join(loss.tasks)}")
     if loss.documentation.source:
         lines.append(f"    source: {loss.documentation.source}")
+    if loss.documentation.better != "lower":
+        lines.append(f"    better: {loss.documentation.better}")
     lines += [f"    note: {note}" for note in loss.documentation.notes]
     lines += [f"    refused: {word}; {instead}" for word, instead in loss.documentation.refused]
     lines.append(f"    from: {loss.provider}, {full_name(loss)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
 from lossdsl.errors import Diagnostic, FormulaError
-from lossdsl.graph.build import build
+from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import AXES
 from lossdsl.spec.model import TASKS, Options, Task
@@ -43,6 +43,17 @@ def task_faults(objective: Objective, facts: Facts, options: Options) -> tuple[D
             return ()
         fewest = found if fewest is None or len(found) < len(fewest) else fewest
     return fewest or ()
+
+
+def first_working(objective: Objective, facts: Facts, options: Options) -> tuple[BuiltLoss, Context] | None:
+    """The graph for the first task that works, with what it was built for."""
+    for task in candidate_tasks(facts, options):
+        context = likely_context(task, facts, options)
+        try:
+            return build(objective, context, options.ignore_index), context
+        except FormulaError:
+            continue
+    return None
 
 
 def working_tasks(objective: Objective, facts: Facts, options: Options) -> tuple[Task, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lossdsl.checking.facts import Facts
+from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import Node, in_order
@@ -19,33 +20,51 @@ from lossdsl.proving.transfer import transfer
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was proved of a loss in one context. forms: for what its parts have in common."""
+    """What was proved of a loss in one context.
 
+    forms: for what its parts have in common. trained: the inputs through which a gradient may reach the model.
+    """
+
+    objective: Objective
+    facts: Facts
     built: BuiltLoss
     context: Context
     intervals: dict[Node, Interval]
     forms: Forms
+    trained: frozenset[Node]
 
 
-def prove(built: BuiltLoss, context: Context, facts: Facts) -> Proof:
-    """Intervals of all nodes that were read, also of those that the total does not need."""
+def prove(objective: Objective, built: BuiltLoss, context: Context, facts: Facts, related: bool = True) -> Proof:
+    """Intervals of all nodes that were read, also of those that the total does not need.
+
+    related: use what parts have in common, too, which takes more time and is only asked for where it matters.
+    """
     intervals = dict(_inputs(built, context, facts))
     forms = Forms(intervals)
     declared: dict[Node, list[Used]] = {}
     for used in built.trace.used:
         if used.reduction == "mean":
             declared.setdefault(used.node, []).append(used)
+    trained = set()
     for node in in_order(_roots(built)):
+        if node.operation == "input" and _is_trained(str(node.attributes[0]), facts):
+            trained.add(node)
         if node in intervals:
             continue
-        result = _interval(node, intervals, forms)
+        result = _interval(node, intervals, forms if related else None)
         for used in declared.get(node, ()):
             if takes_what_it_needs(used, context, intervals):
                 declaration = used.use.loss.range
                 promised = interval(declaration.low, declaration.high, declaration.low_open, declaration.high_open)
                 result = of.meet(result, promised)
         intervals[node] = result
-    return Proof(built, context, intervals, forms)
+    return Proof(objective, facts, built, context, intervals, forms, frozenset(trained))
+
+
+def _is_trained(name: str, facts: Facts) -> bool:
+    """Predictions and learned scalars; and what a caller passes by name, unless it stands as a target."""
+    kind, _, passed = name.partition(":")
+    return name == "pred" or kind == "learned" or (kind == "tensor" and passed not in facts.targets)
 
 
 def _roots(built: BuiltLoss) -> list[Node]:
@@ -85,7 +104,7 @@ def takes_what_it_needs(used: Used, context: Context, intervals: dict[Node, Inte
     return intervals[head.truth].within(UNIT)
 
 
-def _interval(node: Node, intervals: dict[Node, Interval], forms: Forms) -> Interval:
+def _interval(node: Node, intervals: dict[Node, Interval], forms: Forms | None) -> Interval:
     arguments = [intervals[argument] for argument in node.arguments]
     result = transfer(node, arguments)
     match node.operation:
@@ -93,6 +112,8 @@ def _interval(node: Node, intervals: dict[Node, Interval], forms: Forms) -> Inte
             condition, chosen, otherwise = node.arguments
             branches = branch(condition, chosen, True, intervals), branch(condition, otherwise, False, intervals)
             return of.hull(*branches)
+        case _ if forms is None:
+            return result
         case "subtract" | "add" if not _settled(result):
             return of.meet(result, form_interval(forms, forms.of(node)))
         case "divide" if not node.arguments[1].is_constant:

@@ -53,6 +53,7 @@ class Forms:
     atoms: list[Atom] = field(default_factory=list)
     _numbers: dict[Hashable, int] = field(default_factory=dict)
     _forms: dict[Node, Form] = field(default_factory=dict)
+    _bounds: dict[Monomial, Interval] = field(default_factory=dict)
 
     def of(self, node: Node) -> Form:
         """The form of a node whose arguments have intervals. Without recursion: sums may be long."""
@@ -169,10 +170,12 @@ class Forms:
 
     def bounds(self, monomial: Monomial) -> Interval:
         """The interval of a monomial; even powers of one atom are not negative."""
-        result = ONE
-        for atom in dict.fromkeys(monomial):
-            result = of.multiply(result, of.whole_power(self.atoms[atom].interval, monomial.count(atom)))
-        return result
+        if monomial not in self._bounds:
+            result = ONE
+            for atom in dict.fromkeys(monomial):
+                result = of.multiply(result, of.whole_power(self.atoms[atom].interval, monomial.count(atom)))
+            self._bounds[monomial] = result
+        return self._bounds[monomial]
 
 
 _WHOLE = frozenset({"one_hot", "foreground", "compare"})

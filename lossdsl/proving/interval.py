@@ -7,9 +7,10 @@ language continues a function beyond its domain (law 5: 0/0 is 0, log(0) is a fi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
+from lossdsl.graph.nodes import Node
 from lossdsl.syntax.printing import number
 
 # A sum of numbers that cancel to less than this share of them is 0: rounding must not prove a sign.
@@ -70,12 +71,7 @@ class Interval(NamedTuple):
 
 
 def _short(value: float) -> str:
-    return number(value if value == int_or(value) else float(f"{value:.6g}"))
-
-
-def int_or(value: float) -> float:
-    """The whole number that a value is, else nan."""
-    return value if math.isinf(value) or value == math.floor(value) else math.nan
+    return number(float(f"{value:.6g}"))
 
 
 def interval(low: float, high: float, low_open: bool = False, high_open: bool = False) -> Interval:
@@ -93,6 +89,10 @@ ZERO = interval(0, 0)
 
 _End: TypeAlias = tuple[float, bool]
 """A number that may be reached, and whether it is not."""
+
+
+Known: TypeAlias = Mapping[Node, Interval]
+"""The intervals of some nodes."""
 
 
 def point(value: float) -> Interval:
@@ -141,10 +141,16 @@ def subtract(a: Interval, b: Interval) -> Interval:
 
 
 def scale(a: Interval, factor: float) -> Interval:
-    return multiply(a, point(factor))
+    if factor > 0:
+        return interval(a.low * factor, a.high * factor, a.low_open, a.high_open)
+    return interval(a.high * factor, a.low * factor, a.high_open, a.low_open) if factor else ZERO
 
 
 def multiply(a: Interval, b: Interval) -> Interval:
+    if a.low >= 0 and b.low >= 0:
+        low = _product((a.low, a.low_open), (b.low, b.low_open))
+        high = _product((a.high, a.high_open), (b.high, b.high_open))
+        return interval(low[0], high[0], low[1], high[1])
     return from_ends(
         _product(left, right)
         for left in ((a.low, a.low_open), (a.high, a.high_open))

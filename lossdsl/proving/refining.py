@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.trace import Guard
 from lossdsl.proving import interval as of
-from lossdsl.proving.interval import Interval, interval
+from lossdsl.proving.interval import Interval, Known, interval
 from lossdsl.proving.transfer import transfer
 
 _MOST_NODES = 40
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-
-Known = Mapping[Node, Interval]
 
 
 def refined(node: Node, guards: tuple[Guard, ...], known: Known) -> Interval:
@@ -27,7 +24,7 @@ def refined(node: Node, guards: tuple[Guard, ...], known: Known) -> Interval:
         comparison = guard.comparison if guard.holds else _OPPOSITE[guard.comparison]
         _narrow(changed, known, guard.left, comparison, guard.right)
         _narrow(changed, known, guard.right, _MIRRORED[comparison], guard.left)
-    return _again(node, changed, known)
+    return again(node, changed, known)
 
 
 def branch(condition: Node, chosen: Node, holds: bool, known: Known) -> Interval:
@@ -56,7 +53,7 @@ def _narrow(changed: dict[Node, Interval], known: Known, left: Node, comparison:
     changed[left] = of.meet(before, bound)
 
 
-def _again(node: Node, changed: dict[Node, Interval], known: Known) -> Interval:
+def again(node: Node, changed: dict[Node, Interval], known: Known) -> Interval:
     """The interval of a node, computed anew from what is narrower now; the known one if that takes long."""
     order: dict[Node, None] = {}
     stack = [(node, False)]

@@ -23,10 +23,10 @@ def form_interval(forms: Forms, form: Form) -> Interval:
         return plain
     low = _held_up(forms, form)
     high = of.negative(_held_up(forms, {m: -c for m, c in form.items()}))
-    return of.meet(of.meet(plain, interval(low.low, math.inf, low.low_open)), high_part(high))
+    return of.meet(of.meet(plain, interval(low.low, math.inf, low.low_open)), _up_to(high))
 
 
-def high_part(bound: Interval) -> Interval:
+def _up_to(bound: Interval) -> Interval:
     return interval(-math.inf, bound.high, high_open=bound.high_open)
 
 
@@ -52,8 +52,11 @@ def _may_be_negative(forms: Forms, monomial: Monomial, coefficient: float) -> bo
 
 
 def _charge(forms: Forms, left: Form, monomial: Monomial) -> None:
-    """Replace a monomial that may be negative, as far as others hold it up, by the share of them that it may take."""
-    for base in list(left):
+    """Replace a monomial that may be negative, as far as others hold it up, by the share of them that it may take.
+
+    The nearest go first: p*y*w should use up p*w, and leave p to hold up p*y.
+    """
+    for base in sorted(left, key=lambda m: -degree(forms, m)):
         coefficient = left.get(monomial, 0.0)
         if not coefficient:
             return

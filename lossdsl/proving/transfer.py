@@ -31,7 +31,22 @@ def _input(node: Node, _: list[Interval]) -> Interval:
 
 def _multiply(node: Node, arguments: list[Interval]) -> Interval:
     left, right = node.arguments
-    return of.whole_power(arguments[0], 2) if left is right else of.multiply(*arguments)
+    if left is right:
+        return of.whole_power(arguments[0], 2)
+    result = of.multiply(*arguments)
+    for factor, logarithm, at in ((left, right, 0), (right, left, 1)):
+        if _is_logarithm_of(logarithm, factor):
+            high = max(arguments[at].high, 0.0)
+            return of.meet(result, interval(-1 / math.e, high * _log(high) if high > 1 else 0.0))
+    return result
+
+
+def _is_logarithm_of(logarithm: Node, factor: Node) -> bool:
+    """log(x) for x, also in the form that it has for a probability from logits."""
+    if logarithm.operation == "log":
+        return logarithm.arguments[0] is factor
+    is_pair = (factor.operation, logarithm.operation) in (("sigmoid", "log_sigmoid"), ("softmax", "log_softmax"))
+    return is_pair and factor.arguments[0] is logarithm.arguments[0]
 
 
 def _power(node: Node, arguments: list[Interval]) -> Interval:

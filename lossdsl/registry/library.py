@@ -58,9 +58,16 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
 
 
 def read_comment(comment: str) -> Documentation:
-    """`# text` lines; a line that begins with `Source:`, `Note:`, `Refused:` or `Otherwise:` says what it is."""
+    """`# text` lines; one beginning with `Source:`, `Note:`, `Refused:`, `Otherwise:` or `Better:` says what it is."""
     lines = [line.lstrip("# ").rstrip() for line in comment.splitlines() if line.strip("# ")]
-    fields: dict[str, list[str]] = {"Summary": [], "Source": [], "Note": [], "Refused": [], "Otherwise": []}
+    fields: dict[str, list[str]] = {
+        "Summary": [],
+        "Source": [],
+        "Note": [],
+        "Refused": [],
+        "Otherwise": [],
+        "Better": [],
+    }
     current = "Summary"
     for line in lines:
         key, colon, rest = line.partition(":")
@@ -77,7 +84,15 @@ def read_comment(comment: str) -> Documentation:
         tuple(fields["Note"]),
         _instead(fields["Refused"]),
         _instead(fields["Otherwise"]),
+        _better(fields["Better"]),
     )
+
+
+def _better(lines: list[str]) -> str:
+    word = " ".join(lines) or "lower"
+    if word not in ("lower", "higher", "neither"):
+        raise PluginError(f"`Better: {word}` is none of lower, higher, neither")
+    return word
 
 
 def _instead(lines: list[str]) -> tuple[tuple[str, str], ...]:

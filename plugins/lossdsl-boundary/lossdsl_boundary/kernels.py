@@ -46,6 +46,7 @@ def distance_map(
     Note: 0 everywhere where the map has one side only: no boundary, no distance
     Note: spacing_1, spacing_2, spacing_3 are the sizes of a pixel along the first, second and third axis of the image
     Note: pixels that are masked out have the distance 0 and are nobody's nearest
+    Better: neither
     """
     from lossdsl_boundary.operator import distances
 

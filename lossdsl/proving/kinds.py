@@ -1,0 +1,142 @@
+"""What a number means: a probability is no logit, a label lies in [0, 1], a parameter in its range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lossdsl.checking.arguments import allowed_values
+from lossdsl.checking.resolved import TensorOf, Use, every
+from lossdsl.errors import Diagnostic, Severity
+from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.trace import Used
+from lossdsl.proving import interval as of
+from lossdsl.proving.analysis import Proof
+from lossdsl.proving.interval import UNIT, Interval, interval
+from lossdsl.proving.refining import again
+from lossdsl.proving.saying import says, written
+from lossdsl.registry.model import Kernel, full_name
+
+_ACTIVATIONS = frozenset({"sigmoid", "softmax", "log_sigmoid", "log_softmax", "log_one_minus_softmax"})
+_SAME_KIND = frozenset(
+    {"cast", "cast_like", "keep", "stop_gradient", "pick", "negative", "local_mean", "minimum", "maximum"}
+)
+_TIMES = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000, 1_000_000)
+
+
+def kind_findings(proof: Proof) -> Iterator[Diagnostic]:
+    """Second sigmoids and softmaxes, labels that are none, and parameters that leave their range."""
+    again_activated = _activated_twice(proof)
+    for applied in proof.built.trace.applied:
+        if applied.function in ("sigmoid", "softmax") and applied.arguments[0] in again_activated:
+            text = written(applied.origins[0])
+            message = f"`{applied.function}` of `{text}`, which is a probability already"
+            yield says(applied.origins[0], "LD720", message, "z is the prediction before it", "error", _logits(text))
+    for used in proof.built.trace.used:
+        if used.by_user:
+            yield from _second_activation(used, again_activated)
+            yield from _labels(proof, used)
+            yield from _parameters(proof, used)
+
+
+def is_probability(node: Node, proof: Proof) -> bool:
+    """A sigmoid or softmax, the prediction where the model returns probabilities, or one minus such."""
+    while True:
+        if node.operation in ("sigmoid", "softmax"):
+            return True
+        if node.operation == "input":
+            return node.attributes == ("pred",) and proof.intervals[node] == UNIT
+        if node.operation == "subtract" and node.arguments[0].is_constant:
+            node = node.arguments[1]
+        elif node.operation in _SAME_KIND:
+            node = node.arguments[0]
+        else:
+            return False
+
+
+def _activated_twice(proof: Proof) -> frozenset[Node]:
+    """The probabilities that go through a sigmoid or softmax."""
+    outputs = [proof.built.total, *(used.node for used in proof.built.trace.used)]
+    outputs += [applied.result for applied in proof.built.trace.applied]
+    activated = {
+        argument
+        for node in in_order(outputs)
+        if node.operation in _ACTIVATIONS
+        for argument in (node.arguments[0], *node.arguments[0].arguments)
+    }
+    return frozenset(node for node in activated if is_probability(node, proof))
+
+
+def _second_activation(used: Used, activated: frozenset[Node]) -> Iterator[Diagnostic]:
+    if used.head.prepared and used.head.prediction in activated and used.use.tensors:
+        place = used.use.tensors[0].origin
+        name, text = used.use.loss.name, written(place)
+        message = f"`{name}` takes logits, `{text}` is a probability already: it would get a second sigmoid or softmax"
+        hint = f"{name}(z, ...) or {name} alone; input=probs where the model itself returns probabilities"
+        yield says(place, "LD720", message, hint, "error", _logits(text))
+
+
+def _logits(text: str) -> str | None:
+    return {"p": "z", "1 - p": "-z"}.get(text)
+
+
+def _labels(proof: Proof, used: Used) -> Iterator[Diagnostic]:
+    """A target that is an expression must lie where labels do."""
+    head = used.head
+    if proof.context.task == "regression" or not head.prepared or len(used.use.tensors) < 2:
+        return
+    labels = proof.intervals[head.truth]
+    if not labels.within(UNIT) and _reads_labels(proof, used):
+        place = used.use.tensors[1].origin
+        severity: Severity = "error" if not _meets(labels, UNIT) else "warning"
+        message = f"the labels of `{used.use.loss.name}` are in [0, 1], `{written(place)}` is in {labels}"
+        yield says(place, "LD721", message, "y is 0 or 1", severity)
+
+
+def _reads_labels(proof: Proof, used: Used) -> bool:
+    """Whether a loss takes its target for labels; `mse` takes it as it is."""
+    loss = used.use.loss
+    if isinstance(loss, Kernel):
+        return "y" in loss.inputs
+    body = proof.objective.body(full_name(loss))
+    parts = every([*(value for _, value in body.bindings), *(case.value for case in body.cases)])
+    return any(isinstance(part, Use) or (isinstance(part, TensorOf) and part.name in ("y", "p")) for part in parts)
+
+
+def _parameters(proof: Proof, used: Used) -> Iterator[Diagnostic]:
+    """Parameters that come from a schedule or are learned."""
+    known = {parameter.name: parameter for parameter in used.use.loss.parameters}
+    places = dict(used.use.parameters)
+    for name, node in used.parameters:
+        declared = known[name].interval
+        if declared is None or node.is_constant:
+            continue
+        allowed = interval(declared.low, declared.high, declared.low_open, declared.high_open)
+        value = proof.intervals[node]
+        if value.within(allowed):
+            continue
+        origin = places[name].origin
+        certain = not _meets(value, allowed)
+        verb = "is always" if certain else "can be"
+        message = f"`{name}` of `{used.use.loss.name}` {verb} outside {allowed_values(known[name])}: it is in {value}"
+        when = _first_time(node, allowed, proof)
+        hint = when or f"clamp({written(origin)}, min=..., max=...)"
+        yield says(origin, "LD722", message, hint, "error" if certain else "warning")
+
+
+def _first_time(node: Node, allowed: Interval, proof: Proof) -> str | None:
+    """From when on a schedule is outside, as far as a few epochs or steps show it."""
+    clocks = [n for n in in_order([node]) if n.operation == "input"]
+    if len(clocks) != 1 or not str(clocks[0].attributes[0]).startswith("scalar:"):
+        return None
+    name = str(clocks[0].attributes[0]).removeprefix("scalar:")
+    for time in _TIMES:
+        value = again(node, {clocks[0]: of.point(time)}, proof.intervals)
+        if not _meets(value, allowed):
+            return f"at {name} {time} it is {value}"
+    return None
+
+
+def _meets(left: Interval, right: Interval) -> bool:
+    low = max((left.low, left.low_open), (right.low, right.low_open))
+    high = min((left.high, not left.high_open), (right.high, not right.high_open))
+    return low[0] < high[0] or (low[0] == high[0] and not low[1] and high[1])
