@@ -16,7 +16,8 @@ from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
 from lossdsl.checking.terms import terms_of
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError
-from lossdsl.graph.tasks import task_faults
+from lossdsl.graph.tasks import first_working, task_faults
+from lossdsl.proving.findings import certain_errors, warnings
 from lossdsl.registry.discover import default_registry
 from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
 from lossdsl.syntax.parse import parse
@@ -88,8 +89,7 @@ def check(source_or_path: str | os.PathLike[str] | Mapping[str, Any], key: str =
     Text that names a file, or ends in .yaml, .yml or .json, is a path; other text is a formula.
     """
     try:
-        study = _study(_read(source_or_path, key), options)
-        return Report(in_reading_order((*study.diagnostics, *_proved(study))))
+        return Report(_study(_read(source_or_path, key), options, proofs=True).diagnostics)
     except LossError as error:
         return Report(error.diagnostics)
 
@@ -125,7 +125,8 @@ class _Study:
         return self.spec, self.objective, self.facts
 
 
-def _study(reading: Reading, given: Mapping[str, Any]) -> _Study:
+def _study(reading: Reading, given: Mapping[str, Any], proofs: bool = False) -> _Study:
+    """proofs: look for warnings too, which takes longer than all the rest."""
     diagnostics = list(reading.diagnostics)
     spec = reading.spec
     try:
@@ -142,17 +143,18 @@ def _study(reading: Reading, given: Mapping[str, Any]) -> _Study:
     if resolution.objective:
         facts = facts_of(resolution.objective)
         if not diagnostics:
-            diagnostics += task_faults(resolution.objective, facts, options)
+            diagnostics += _faults(spec, resolution.objective, facts, proofs)
     return _Study(spec, resolution.objective, facts, in_reading_order(diagnostics))
 
 
-def _proved(study: _Study) -> tuple[Diagnostic, ...]:
-    """What can be proved about a loss that has no faults so far."""
-    if study.diagnostics or not (study.spec and study.objective and study.facts):
-        return ()
-    from lossdsl.proving.findings import findings
-
-    return findings(study.spec, study.objective, study.facts, study.spec.options, default_registry())
+def _faults(spec: Spec, objective: Objective, facts: Facts, proofs: bool) -> tuple[Diagnostic, ...]:
+    """What is wrong with a loss whose names and parameters are right."""
+    working = first_working(objective, facts, spec.options)
+    if working is None:
+        return task_faults(objective, facts, spec.options)
+    built, context = working
+    found = certain_errors(objective, built, context, facts, spec.options)
+    return (*found, *warnings(spec, objective, built, context, facts, default_registry())) if proofs else found
 
 
 def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lossdsl.checking.facts import Facts
@@ -34,19 +35,27 @@ class Proof:
     trained: frozenset[Node]
 
 
-def prove(objective: Objective, built: BuiltLoss, context: Context, facts: Facts, related: bool = True) -> Proof:
-    """Intervals of all nodes that were read, also of those that the total does not need.
+def prove(
+    objective: Objective,
+    built: BuiltLoss,
+    context: Context,
+    facts: Facts,
+    related: bool = True,
+    nodes: Sequence[Node] | None = None,
+) -> Proof:
+    """Intervals of all nodes that were read, also of those that the total does not need, or only of some nodes.
 
     related: use what parts have in common, too, which takes more time and is only asked for where it matters.
     """
-    intervals = dict(_inputs(built, context, facts))
+    order = in_order(_roots(built) if nodes is None else nodes)
+    intervals = dict(_inputs(built, order, context, facts))
     forms = Forms(intervals)
     declared: dict[Node, list[Used]] = {}
     for used in built.trace.used:
         if used.reduction == "mean":
             declared.setdefault(used.node, []).append(used)
     trained = set()
-    for node in in_order(_roots(built)):
+    for node in order:
         if node.operation == "input" and _is_trained(str(node.attributes[0]), facts):
             trained.add(node)
         if node in intervals:
@@ -76,7 +85,7 @@ def _roots(built: BuiltLoss) -> list[Node]:
     return [*heads, *used, *applied, *guards, *(node for _, node in built.trace.read), *terms, built.total]
 
 
-def _inputs(built: BuiltLoss, context: Context, facts: Facts) -> list[tuple[Node, Interval]]:
+def _inputs(built: BuiltLoss, order: Sequence[Node], context: Context, facts: Facts) -> list[tuple[Node, Interval]]:
     """Predictions and targets as the caller passes them."""
     labels = ALL if context.task == "regression" else UNIT
     predictions = UNIT if context.input == "probs" and context.task != "regression" else ALL
@@ -84,7 +93,7 @@ def _inputs(built: BuiltLoss, context: Context, facts: Facts) -> list[tuple[Node
     for head in built.heads:
         if not head.prepared:
             known += [(head.prediction, predictions), (head.truth, NON_NEGATIVE if head.indexed else labels)]
-    for node in in_order(_roots(built)):
+    for node in order:
         if node.operation == "input":
             name = str(node.attributes[0]).removeprefix("tensor:")
             if name in facts.targets:

@@ -40,10 +40,10 @@ class _Case:
         self.proof, self.applied, self.users = proof, applied, users
         self.intervals = [refined(argument, applied.guards, proof.intervals) for argument in applied.arguments]
 
-    def tells(self, code: str, message: str, hint: str, at: int = 0, certain: bool = False) -> Diagnostic:
+    def tells(self, code: str, message: str, hint: str, at: int = 0) -> Diagnostic:
         origin = self.applied.origins[at]
         message = f"{message}; `{written(origin)}` is in {self.intervals[at]}"
-        return says(origin, code, message, hint, "error" if certain else "warning")
+        return says(origin, code, message, hint)
 
     def moves(self, at: int = 0) -> bool:
         """Whether a gradient flows through an operand. That of a plain sigmoid or softmax dies out at its ends."""
@@ -63,9 +63,7 @@ def _log(case: _Case) -> Iterator[Diagnostic]:
     if a.positive or (a.at_least_0 and vanishes_with(case.applied.result, node, case.users)):
         return
     if a.at_most_0:
-        yield case.tells(
-            "LD701", "the logarithm of a number that is never above 0", "log needs numbers above 0", certain=True
-        )
+        yield case.tells("LD701", "the logarithm of a number that is never above 0", "log needs numbers above 0")
     elif a.at_least_0:
         hint = "keep it above 0: add a small number, or smooth=1 where the loss has one"
         yield case.tells("LD701", "the logarithm of a number that can be 0", hint)
@@ -77,7 +75,7 @@ def _sqrt(case: _Case) -> Iterator[Diagnostic]:
     (a,) = case.intervals
     if a.negative:
         message = "the root of a number that is always below 0"
-        yield case.tells("LD702", message, "sqrt needs numbers from 0 on", certain=True)
+        yield case.tells("LD702", message, "sqrt needs numbers from 0 on")
     elif not a.at_least_0:
         yield case.tells("LD702", "the root of a number that can be below 0", "it counts as 0 there")
     elif not a.positive and case.moves():
@@ -90,7 +88,7 @@ def _divide(case: _Case) -> Iterator[Diagnostic]:
     if b.positive or b.negative:
         return
     if b == of.ZERO:
-        yield case.tells("LD703", "a division by a number that is always 0", "it is 0 everywhere", at=1, certain=True)
+        yield case.tells("LD703", "a division by a number that is always 0", "it is 0 everywhere", at=1)
     elif b.at_least_0 or b.at_most_0:
         hint = "add a positive number to it, as smooth does; a mean weighted by w is mean(x, count=w)"
         yield case.tells("LD703", "a division by a number that can be 0", hint, at=1)

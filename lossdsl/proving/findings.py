@@ -7,34 +7,35 @@ from collections.abc import Iterator
 from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
 from lossdsl.errors import Diagnostic
-from lossdsl.graph.tasks import first_working
+from lossdsl.graph.build import BuiltLoss
+from lossdsl.graph.context import Context
 from lossdsl.proving.analysis import Proof, prove
 from lossdsl.proving.direction import direction_findings
 from lossdsl.proving.domain import domain_findings, overflow_findings
 from lossdsl.proving.idle import idle_findings, name_findings, one_class_findings
-from lossdsl.proving.kinds import kind_findings
+from lossdsl.proving.kinds import activation_findings, label_findings, parameter_findings, scheduled
 from lossdsl.registry.discover import Registry
 from lossdsl.spec.model import Options, Spec
 
 
-def findings(
-    spec: Spec, objective: Objective, facts: Facts, options: Options, registry: Registry
+def certain_errors(
+    objective: Objective, built: BuiltLoss, context: Context, facts: Facts, options: Options
 ) -> tuple[Diagnostic, ...]:
-    """What is wrong or most likely so with a loss that can be built, for the first task that it works for."""
-    working = first_working(objective, facts, options)
-    if working is None:
-        return ()
-    built, context = working
+    """What is wrong for every batch, so that the loss is not even compiled. Cheap: hardly an interval is needed."""
+    proof = prove(objective, built, context, facts, related=False, nodes=scheduled(built))
+    found = (*activation_findings(proof), *parameter_findings(proof), *one_class_findings(proof, options))
+    return tuple(finding for finding in dict.fromkeys(found) if finding.severity == "error")
+
+
+def warnings(
+    spec: Spec, objective: Objective, built: BuiltLoss, context: Context, facts: Facts, registry: Registry
+) -> tuple[Diagnostic, ...]:
+    """What is most likely a slip."""
     proof = prove(objective, built, context, facts, related=False)
     if any(_of_ranges(proof)):
         proof = prove(objective, built, context, facts)
-    found = [
-        *_of_ranges(proof),
-        *idle_findings(proof),
-        *name_findings(spec, proof, registry),
-        *one_class_findings(proof, options),
-    ]
-    return tuple(dict.fromkeys(found))
+    found = (*_of_ranges(proof), *idle_findings(proof), *name_findings(spec, proof, registry))
+    return tuple(finding for finding in dict.fromkeys(found) if finding.severity == "warning")
 
 
 def _of_ranges(proof: Proof) -> Iterator[Diagnostic]:
@@ -42,4 +43,5 @@ def _of_ranges(proof: Proof) -> Iterator[Diagnostic]:
     yield from domain_findings(proof)
     yield from overflow_findings(proof)
     yield from direction_findings(proof)
-    yield from kind_findings(proof)
+    yield from label_findings(proof)
+    yield from parameter_findings(proof)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.resolved import TensorOf, Use, every
-from lossdsl.errors import Diagnostic, Severity
+from lossdsl.errors import Diagnostic
+from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
@@ -23,19 +24,36 @@ _SAME_KIND = frozenset(
 _TIMES = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000, 1_000_000)
 
 
-def kind_findings(proof: Proof) -> Iterator[Diagnostic]:
-    """Second sigmoids and softmaxes, labels that are none, and parameters that leave their range."""
-    again_activated = _activated_twice(proof)
-    for applied in proof.built.trace.applied:
-        if applied.function in ("sigmoid", "softmax") and applied.arguments[0] in again_activated:
+def activation_findings(proof: Proof) -> Iterator[Diagnostic]:
+    """Second sigmoids and softmaxes. Asks for no intervals."""
+    probabilities = _activated_twice(proof)
+    for applied in proof.built.trace.applied if probabilities else ():
+        if applied.function in ("sigmoid", "softmax") and applied.arguments[0] in probabilities:
             text = written(applied.origins[0])
             message = f"`{applied.function}` of `{text}`, which is a probability already"
             yield says(applied.origins[0], "LD720", message, "z is the prediction before it", "error", _logits(text))
+    for used in proof.built.trace.used if probabilities else ():
+        if used.by_user:
+            yield from _second_activation(used, probabilities)
+
+
+def label_findings(proof: Proof) -> Iterator[Diagnostic]:
+    """Targets that are no labels."""
     for used in proof.built.trace.used:
         if used.by_user:
-            yield from _second_activation(used, again_activated)
             yield from _labels(proof, used)
+
+
+def parameter_findings(proof: Proof) -> Iterator[Diagnostic]:
+    """Parameters that leave their range, as far as the intervals of `scheduled` tell."""
+    for used in proof.built.trace.used:
+        if used.parameters:
             yield from _parameters(proof, used)
+
+
+def scheduled(built: BuiltLoss) -> list[Node]:
+    """The parameters that are not just a number."""
+    return [node for used in built.trace.used for _, node in used.parameters if not node.is_constant]
 
 
 def is_probability(node: Node, proof: Proof) -> bool:
@@ -44,7 +62,7 @@ def is_probability(node: Node, proof: Proof) -> bool:
         if node.operation in ("sigmoid", "softmax"):
             return True
         if node.operation == "input":
-            return node.attributes == ("pred",) and proof.intervals[node] == UNIT
+            return node.attributes == ("pred",) and proof.context.input == "probs"
         if node.operation == "subtract" and node.arguments[0].is_constant:
             node = node.arguments[1]
         elif node.operation in _SAME_KIND:
@@ -87,9 +105,8 @@ def _labels(proof: Proof, used: Used) -> Iterator[Diagnostic]:
     labels = proof.intervals[head.truth]
     if not labels.within(UNIT) and _reads_labels(proof, used):
         place = used.use.tensors[1].origin
-        severity: Severity = "error" if not _meets(labels, UNIT) else "warning"
         message = f"the labels of `{used.use.loss.name}` are in [0, 1], `{written(place)}` is in {labels}"
-        yield says(place, "LD721", message, "y is 0 or 1", severity)
+        yield says(place, "LD721", message, "y is 0 or 1")
 
 
 def _reads_labels(proof: Proof, used: Used) -> bool:
