@@ -9,7 +9,9 @@ from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import build
 from lossdsl.graph.printing import node_text
-from lossdsl.graph.tasks import likely_context, working_tasks
+from lossdsl.graph.tasks import first_working, likely_context, working_tasks
+from lossdsl.proving.analysis import prove
+from lossdsl.proving.describing import described
 from lossdsl.registry.model import Kernel, Loss, full_name
 from lossdsl.spec.model import Options, Spec, Task, TermSpec
 from lossdsl.syntax.printing import text
@@ -23,6 +25,7 @@ def explain_spec(spec: Spec, terms: tuple[TermSpec, ...], objective: Objective, 
         formula_text(spec),
         _terms(terms),
         _needs(facts, tasks),
+        _ranges(objective, facts, spec.options),
         *(show_loss(loss) for loss in facts.losses),
         *_rewrites(objective, facts, spec.options, tasks),
     ]
@@ -84,6 +87,11 @@ def _needs(facts: Facts, tasks: tuple[Task, ...]) -> str:
     if facts.learned:
         lines.append(f"learned: {', '.join(f'{name} from {start:g}' for name, start in facts.learned.items())}")
     return "\n".join(lines)
+
+
+def _ranges(objective: Objective, facts: Facts, options: Options) -> str:
+    working = first_working(objective, facts, options)
+    return described(prove(objective, *working, facts)) if working else ""
 
 
 def _rewrites(objective: Objective, facts: Facts, options: Options, tasks: tuple[Task, ...]) -> Iterator[str]:
