@@ -115,7 +115,7 @@ def takes_what_it_needs(used: Used, context: Context, intervals: dict[Node, Inte
 
 def _interval(node: Node, intervals: dict[Node, Interval], forms: Forms | None) -> Interval:
     arguments = [intervals[argument] for argument in node.arguments]
-    result = transfer(node, arguments)
+    result = intervals[node] = transfer(node, arguments)  # a form that grows too large asks for it
     match node.operation:
         case "where":
             condition, chosen, otherwise = node.arguments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from lossdsl.checking.resolved import Learned
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.trace import Used
@@ -28,6 +29,7 @@ def direction_findings(proof: Proof) -> Iterator[Diagnostic]:
         yield _rewards(used, proof.intervals[used.node])
     turning = list(_turning_weights(proof))
     yield from turning
+    yield from _loose(proof, found) if not turning else ()
     total = proof.intervals[proof.built.total]
     falls = total.low == -math.inf and total.high < math.inf
     if falls and not wrong and not turning and moves(proof.built.total, proof.trained):
@@ -74,6 +76,17 @@ def _turning_weights(proof: Proof) -> Iterator[Diagnostic]:
             message = f"the weight of `{built.name}` can change its sign: it is in {weight}"
             hint = "keep it from 0 on: max(0, ...), or exp(s) for a learned s"
             yield says(weight_place(term), "LD711", message, hint)
+
+
+def _loose(proof: Proof, found: dict[Node, Interval]) -> Iterator[Diagnostic]:
+    """Learned scalars that training moves one way for ever."""
+    for expression, node in proof.built.trace.read:
+        slope = found.get(node)
+        if isinstance(expression, Learned) and slope and slope != of.ZERO and (slope.at_least_0 or slope.at_most_0):
+            way = "down" if slope.at_least_0 else "up"
+            message = f"nothing holds the learned `{expression.name}`: training drives it {way} without end"
+            hint = "a term that grows the other way, as in exp(-s)*bce + s"
+            yield says(expression.origin, "LD713", message, hint)
 
 
 def _bottomless(proof: Proof, total: Interval) -> Diagnostic:

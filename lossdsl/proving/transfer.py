@@ -13,6 +13,7 @@ from lossdsl.registry.model import Kernel
 
 Transfer: TypeAlias = Callable[[Node, list[Interval]], Interval]
 
+_LEAST_LOG = -87.0  # a little above that of the smallest normal number of float32
 # Numbers of the run; what is learned may become anything.
 _SCALARS = {"scalar:epoch": NON_NEGATIVE, "scalar:step": NON_NEGATIVE, "mask": UNIT, "class_weight": NON_NEGATIVE}
 
@@ -88,6 +89,12 @@ def _log(x: float) -> float:
     return math.log(x) if x > 0 else -math.inf
 
 
+def _logarithm(_: Node, arguments: list[Interval]) -> Interval:
+    """At and below 0 it is that of the smallest normal number."""
+    (a,) = arguments
+    return interval(_log(a.low), max(_log(a.high), _LEAST_LOG), a.low_open, a.high_open and _log(a.high) > _LEAST_LOG)
+
+
 def _sigmoid(x: float) -> float:
     return 1 / (1 + _exp(-x)) if x > 0 else 1 - 1 / (1 + _exp(x))
 
@@ -146,7 +153,7 @@ _TRANSFER: dict[str, Transfer] = {
     "power": _power,
     "negative": lambda _, arguments: of.negative(arguments[0]),
     "exp": _rising(_exp),
-    "log": _rising(_log),
+    "log": _logarithm,
     "sqrt": _rising(lambda x: math.sqrt(max(x, 0.0))),
     "abs": _even(abs),
     "tanh": _rising(math.tanh),
