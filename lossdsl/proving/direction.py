@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from lossdsl.checking.resolved import Learned
 from lossdsl.errors import Diagnostic
-from lossdsl.graph.nodes import Node
+from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
@@ -29,7 +29,7 @@ def direction_findings(proof: Proof) -> Iterator[Diagnostic]:
         yield _rewards(used, proof.intervals[used.node])
     turning = list(_turning_weights(proof))
     yield from turning
-    yield from _loose(proof, found) if not turning else ()
+    yield from _loose(proof, found, leaves) if not turning else ()
     total = proof.intervals[proof.built.total]
     falls = total.low == -math.inf and total.high < math.inf
     if falls and not wrong and not turning and moves(proof.built.total, proof.trained):
@@ -78,11 +78,14 @@ def _turning_weights(proof: Proof) -> Iterator[Diagnostic]:
             yield says(weight_place(term), "LD711", message, hint)
 
 
-def _loose(proof: Proof, found: dict[Node, Interval]) -> Iterator[Diagnostic]:
-    """Learned scalars that training moves one way for ever."""
+def _loose(proof: Proof, found: dict[Node, Interval], leaves: Collection[Node]) -> Iterator[Diagnostic]:
+    """Learned scalars that training moves one way for ever. One that is a parameter of a loss may be held by it."""
+    below = in_order(leaves)
     for expression, node in proof.built.trace.read:
         slope = found.get(node)
-        if isinstance(expression, Learned) and slope and slope != of.ZERO and (slope.at_least_0 or slope.at_most_0):
+        if not isinstance(expression, Learned) or slope is None or slope == of.ZERO or node in below:
+            continue
+        if slope.at_least_0 or slope.at_most_0:
             way = "down" if slope.at_least_0 else "up"
             message = f"nothing holds the learned `{expression.name}`: training drives it {way} without end"
             hint = "a term that grows the other way, as in exp(-s)*bce + s"

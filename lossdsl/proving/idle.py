@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 from lossdsl.checking.resolved import Origin, Term, Use
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltTerm
-from lossdsl.graph.nodes import Node
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
+from lossdsl.proving.sameness import same_up_to_a_factor
 from lossdsl.proving.saying import says
 from lossdsl.proving.slopes import moves
 from lossdsl.registry.discover import Registry
@@ -20,13 +20,16 @@ from lossdsl.syntax.printing import number
 def idle_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Terms without an effect on the training."""
     terms = list(zip(proof.built.terms, proof.objective.terms, strict=True))
-    seen: dict[Node, tuple[str, float]] = {}
+    falling = any(proof.intervals[built.weight].negative for built, _ in terms)
+    seen: dict[Hashable, tuple[str, float]] = {}
     for built, term in terms:
+        if built.value.is_constant and built.value.value and falling:
+            continue  # 1 - a score
         finding = _without_effect(proof, built, term)
         if finding:
             yield finding
             continue
-        core, factor = _core(built.value)
+        core, factor = same_up_to_a_factor(proof.forms, built.value)
         if core in seen:
             yield _repeated(built, term, *seen[core], factor)
         else:
@@ -42,22 +45,6 @@ def _without_effect(proof: Proof, built: BuiltTerm, term: Term) -> Diagnostic | 
         message = f"`{built.name}` does not depend on the prediction: it trains nothing"
         return says(term.value.origin, "LD731", message, "leave the term out, or make it the weight of another")
     return None
-
-
-def _core(value: Node) -> tuple[Node, float]:
-    """A value without its constant factor."""
-    factor = 1.0
-    while True:
-        if value.operation == "negative":
-            value, factor = value.arguments[0], -factor
-        elif value.operation == "multiply" and value.arguments[0].is_constant:
-            value, factor = value.arguments[1], factor * value.arguments[0].value
-        elif value.operation == "multiply" and value.arguments[1].is_constant:
-            value, factor = value.arguments[0], factor * value.arguments[1].value
-        elif value.operation == "divide" and value.arguments[1].is_constant:
-            value, factor = value.arguments[0], factor / value.arguments[1].value
-        else:
-            return value, factor
 
 
 def _repeated(built: BuiltTerm, term: Term, other: str, before: float, factor: float) -> Diagnostic:

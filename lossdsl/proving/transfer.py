@@ -50,6 +50,11 @@ def _is_logarithm_of(logarithm: Node, factor: Node) -> bool:
     return is_pair and factor.arguments[0] is logarithm.arguments[0]
 
 
+def _subtract(node: Node, arguments: list[Interval]) -> Interval:
+    left, right = node.arguments
+    return ZERO if left is right else of.subtract(*arguments)
+
+
 def _power(node: Node, arguments: list[Interval]) -> Interval:
     base, exponent = arguments
     if not node.arguments[1].is_constant:
@@ -147,7 +152,7 @@ def _always(result: Interval) -> Transfer:
 _TRANSFER: dict[str, Transfer] = {
     "input": _input,
     "add": lambda _, arguments: of.add(*arguments),
-    "subtract": lambda _, arguments: of.subtract(*arguments),
+    "subtract": _subtract,
     "multiply": _multiply,
     "divide": lambda _, arguments: of.divide(*arguments),
     "power": _power,
