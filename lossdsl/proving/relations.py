@@ -163,27 +163,33 @@ def ratio_interval(forms: Forms, numerator: Form, denominator: Form) -> Interval
 
     x/d <= c holds where c*d - x >= 0, and where d is 0 both ways: the quotient is 0 there, or has the sign of x.
     """
-    bounds = form_interval(forms, denominator)
-    if not bounds.at_least_0:
-        return None
     if len(numerator) + len(denominator) > _MOST:
+        return None
+    least = _held_up(forms, denominator)
+    if not least.at_least_0:
         return None
     convex = _average(forms, numerator, denominator)
     result = interval(-math.inf, math.inf)
     if convex is not None:
-        result = convex if bounds.positive or _some_count(forms, denominator) else of.hull(convex, of.ZERO)
-    low, high = -math.inf, math.inf
-    low_open = high_open = False
-    for c in (0.0, 1.0, -1.0, 2.0, 0.5):
-        over = form_interval(forms, added(_times(denominator, c), numerator, -1.0))
-        end = c if bounds.positive else max(c, 0.0)
-        if over.at_least_0 and end < high:
-            high, high_open = end, over.positive and bounds.positive
-        under = form_interval(forms, added(numerator, denominator, -c))
-        end = c if bounds.positive else min(c, 0.0)
-        if under.at_least_0 and end > low:
-            low, low_open = end, under.positive and bounds.positive
-    return of.meet(result, interval(low, high, low_open, high_open))
+        result = convex if least.positive or _some_count(forms, denominator) else of.hull(convex, of.ZERO)
+    high = _bound_above(forms, numerator, denominator, least.positive)
+    low = of.negative(_bound_above(forms, {m: -c for m, c in numerator.items()}, denominator, least.positive))
+    return of.meet(result, of.meet(high, low))
+
+
+def _bound_above(forms: Forms, numerator: Form, denominator: Form, positive: bool) -> Interval:
+    """The smallest of a few numbers that the quotient is not above. positive: the denominator is never 0."""
+    bound = interval(-math.inf, math.inf)
+    for c in (0.0, 1.0, 2.0):
+        rest = _held_up(forms, added(_times(denominator, c), numerator, -1.0))
+        if rest.at_least_0:
+            bound = interval(-math.inf, c, high_open=rest.positive and positive)
+            break
+    if bound.high == 0 and positive:
+        rest = _held_up(forms, added(_times(denominator, -1.0), numerator, -1.0))
+        if rest.at_least_0:
+            return interval(-math.inf, -1.0, high_open=rest.positive)
+    return bound
 
 
 def _times(form: Form, factor: float) -> Form:
