@@ -14,6 +14,7 @@ from lossdsl.proving.analysis import Proof
 from lossdsl.proving.idle import weight_place
 from lossdsl.proving.interval import Interval
 from lossdsl.proving.saying import says
+from lossdsl.proving.schedules import first_time_outside
 from lossdsl.proving.slopes import moves, slopes
 from lossdsl.syntax.printing import number
 
@@ -74,7 +75,8 @@ def _turning_weights(proof: Proof) -> Iterator[Diagnostic]:
         weight = proof.intervals[built.weight]
         if weight.low < 0 < weight.high and moves(built.value, proof.trained):
             message = f"the weight of `{built.name}` can change its sign: it is in {weight}"
-            hint = "keep it from 0 on: max(0, ...), or exp(s) for a learned s"
+            when = first_time_outside(built.weight, of.NON_NEGATIVE, proof.intervals)
+            hint = f"{when}; max(0, ...) keeps it from 0 on" if when else "keep it above 0: exp(s) for a learned s"
             yield says(weight_place(term), "LD711", message, hint)
 
 

@@ -87,15 +87,13 @@ def _divide(case: _Case) -> Iterator[Diagnostic]:
     b = case.intervals[1]
     if b.positive or b.negative:
         return
+    hint = "add a positive number to it, as smooth does; a mean weighted by w is mean(x, count=w)"
     if b == of.ZERO:
-        yield case.tells("LD703", "a division by a number that is always 0", "it is 0 everywhere", at=1)
+        yield case.tells("LD703", "a division by a number that is always 0", hint, at=1)
     elif b.at_least_0 or b.at_most_0:
-        hint = "add a positive number to it, as smooth does; a mean weighted by w is mean(x, count=w)"
         yield case.tells("LD703", "a division by a number that can be 0", hint, at=1)
     else:
-        yield case.tells(
-            "LD703", "a division by a number that can be 0 and changes its sign there", "keep it above 0", at=1
-        )
+        yield case.tells("LD703", "a division by a number that can be 0 and changes its sign there", hint, at=1)
 
 
 def _power(case: _Case) -> Iterator[Diagnostic]:

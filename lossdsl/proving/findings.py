@@ -12,7 +12,7 @@ from lossdsl.graph.context import Context
 from lossdsl.proving.analysis import Proof, prove
 from lossdsl.proving.direction import direction_findings
 from lossdsl.proving.domain import domain_findings, overflow_findings
-from lossdsl.proving.idle import idle_findings, name_findings, one_class_findings
+from lossdsl.proving.idle import class_findings, idle_findings, name_findings
 from lossdsl.proving.kinds import activation_findings, label_findings, parameter_findings, scheduled
 from lossdsl.registry.discover import Registry
 from lossdsl.spec.model import Options, Spec
@@ -23,7 +23,7 @@ def certain_errors(
 ) -> tuple[Diagnostic, ...]:
     """What is wrong for every batch, so that the loss is not even compiled. Cheap: hardly an interval is needed."""
     proof = prove(objective, built, context, facts, related=False, nodes=scheduled(built))
-    found = (*activation_findings(proof), *parameter_findings(proof), *one_class_findings(proof, options))
+    found = (*activation_findings(proof), *parameter_findings(proof), *class_findings(proof, options))
     return tuple(finding for finding in dict.fromkeys(found) if finding.severity == "error")
 
 

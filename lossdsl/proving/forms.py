@@ -35,7 +35,7 @@ class Total(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Atom:
     """interval: where its value lies. total: what it adds up, None for a node. whole: it is 0 or 1.
-    counts: it says which elements count; some element does.
+    counts: it says which elements count, or how much each class does; some element and some class do.
     """
 
     interval: Interval
@@ -108,8 +108,8 @@ class Forms:
 
     def _node(self, node: Node) -> int:
         """The atom of a node."""
-        counts = node.operation in _COUNTING or node.attributes == ("mask",)
-        whole = counts or node.operation in _WHOLE
+        whole = node.operation in _WHOLE | _COUNTING or node.attributes == ("mask",)
+        counts = node.operation in _COUNTING or node.attributes in (("mask",), ("class_weight",))
         known = UNIT if whole else self.intervals[node]
         return self._number(node, lambda: Atom(known, node.axes, whole=whole, counts=counts))
 

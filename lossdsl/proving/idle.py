@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 
-from lossdsl.checking.resolved import Origin, Term, Use
+from lossdsl.checking.resolved import ForClass, Origin, Term, Use
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltTerm
 from lossdsl.proving import interval as of
@@ -77,10 +77,16 @@ def _is_named(term: Term) -> bool:
     return isinstance(term.value, Use) and term.value.loss.name == term.name
 
 
-def one_class_findings(proof: Proof, options: Options) -> Iterator[Diagnostic]:
-    """A softmax over one class is constantly 1."""
-    weights: Iterable[float] | None = options.class_weight
-    if proof.context.task == "multiclass" and weights is not None and len(tuple(weights)) == 1:
-        term = proof.objective.terms[0]
+def class_findings(proof: Proof, options: Options) -> Iterator[Diagnostic]:
+    """Classes that there are not, as far as the number of class weights tells."""
+    if options.class_weight is None:
+        return
+    count = len(tuple(options.class_weight))
+    first = proof.objective.terms[0].value.origin
+    if proof.context.task == "multiclass" and count == 1:
         message = "one class weight means one class, and a softmax over one class is constantly 1"
-        yield says(term.value.origin, "LD730", message, "for one channel the task is binary", "error")
+        yield says(first, "LD730", message, "for one channel the task is binary", "error")
+    for expression, _ in proof.built.trace.read:
+        if isinstance(expression, ForClass) and max(expression.classes) >= count:
+            message = f"there is no class {max(expression.classes)}: the class weights are for {count} classes"
+            yield says(expression.origin, "LD723", message, "classes are counted from 0", "error")

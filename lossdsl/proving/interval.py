@@ -118,9 +118,14 @@ def meet(left: Interval, right: Interval) -> Interval:
     """What both hold; `left` where they hold nothing together."""
     low, low_open = max((left.low, left.low_open), (right.low, right.low_open))
     high, high_closed = min((left.high, not left.high_open), (right.high, not right.high_open))
-    if low > high or (low == high and (low_open or not high_closed)):
-        return left
-    return interval(low, high, low_open, not high_closed)
+    return interval(low, high, low_open, not high_closed) if overlap(left, right) else left
+
+
+def overlap(left: Interval, right: Interval) -> bool:
+    """Whether some number is in both."""
+    low, low_open = max((left.low, left.low_open), (right.low, right.low_open))
+    high, high_closed = min((left.high, not left.high_open), (right.high, not right.high_open))
+    return low < high or (low == high and not low_open and high_closed)
 
 
 def negative(a: Interval) -> Interval:

@@ -12,16 +12,15 @@ from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
-from lossdsl.proving.interval import UNIT, Interval, interval
-from lossdsl.proving.refining import again
+from lossdsl.proving.interval import UNIT, interval
 from lossdsl.proving.saying import says, written
+from lossdsl.proving.schedules import first_time_outside
 from lossdsl.registry.model import Kernel, full_name
 
 _ACTIVATIONS = frozenset({"sigmoid", "softmax", "log_sigmoid", "log_softmax", "log_one_minus_softmax"})
 _SAME_KIND = frozenset(
     {"cast", "cast_like", "keep", "stop_gradient", "pick", "negative", "local_mean", "minimum", "maximum"}
 )
-_TIMES = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000, 1_000_000)
 
 
 def activation_findings(proof: Proof) -> Iterator[Diagnostic]:
@@ -132,28 +131,9 @@ def _parameters(proof: Proof, used: Used) -> Iterator[Diagnostic]:
         if value.within(allowed):
             continue
         origin = places[name].origin
-        certain = not _meets(value, allowed)
+        certain = not of.overlap(value, allowed)
         verb = "is always" if certain else "can be"
         message = f"`{name}` of `{used.use.loss.name}` {verb} outside {allowed_values(known[name])}: it is in {value}"
-        when = _first_time(node, allowed, proof)
+        when = first_time_outside(node, allowed, proof.intervals)
         hint = when or f"clamp({written(origin)}, min=..., max=...)"
         yield says(origin, "LD722", message, hint, "error" if certain else "warning")
-
-
-def _first_time(node: Node, allowed: Interval, proof: Proof) -> str | None:
-    """From when on a schedule is outside, as far as a few epochs or steps show it."""
-    clocks = [n for n in in_order([node]) if n.operation == "input"]
-    if len(clocks) != 1 or not str(clocks[0].attributes[0]).startswith("scalar:"):
-        return None
-    name = str(clocks[0].attributes[0]).removeprefix("scalar:")
-    for time in _TIMES:
-        value = again(node, {clocks[0]: of.point(time)}, proof.intervals)
-        if not _meets(value, allowed):
-            return f"at {name} {time} it is {value}"
-    return None
-
-
-def _meets(left: Interval, right: Interval) -> bool:
-    low = max((left.low, left.low_open), (right.low, right.low_open))
-    high = min((left.high, not left.high_open), (right.high, not right.high_open))
-    return low[0] < high[0] or (low[0] == high[0] and not low[1] and high[1])
