@@ -235,6 +235,8 @@ def whole_power(a: Interval, exponent: int) -> Interval:
 def power(base: Interval, exponent: Interval) -> Interval:
     """base**exponent; a base below 0 counts as 0, 0 to a power below 0 as a large number."""
     base = clipped(base)
+    if base == ZERO and exponent.low < 0:
+        return NON_NEGATIVE
     return from_ends(
         _raised(left, right)
         for left in ((base.low, base.low_open), (base.high, base.high_open))
