@@ -12,7 +12,7 @@ from lossdsl.graph.printing import node_text
 from lossdsl.graph.tasks import first_working, likely_context, working_tasks
 from lossdsl.proving.analysis import prove
 from lossdsl.proving.describing import described
-from lossdsl.registry.model import Kernel, Loss, full_name
+from lossdsl.registry.model import Kernel, Loss, Parameter, full_name
 from lossdsl.spec.model import Options, Spec, Task, TermSpec
 from lossdsl.syntax.printing import text
 from lossdsl.syntax.tree import Name, Part, Product, Sum
@@ -37,8 +37,7 @@ def show_loss(loss: Loss) -> str:
     lines = [f"{loss.name}: {loss.documentation.summary}"]
     lines += [f"    {line}" for line in _text(loss).splitlines()]
     lines += [
-        f"    {parameter.name}: {allowed_values(parameter)}, default {parameter.default}"
-        for parameter in loss.parameters
+        f"    {parameter.name}: {allowed_values(parameter)}, {_default(parameter)}" for parameter in loss.parameters
     ]
     lines.append(f"    range: {loss.range}")
     if loss.tasks:
@@ -51,6 +50,10 @@ def show_loss(loss: Loss) -> str:
     lines += [f"    refused: {word}; {instead}" for word, instead in loss.documentation.refused]
     lines.append(f"    from: {loss.provider}, {full_name(loss)}")
     return "\n".join(lines)
+
+
+def _default(parameter: Parameter) -> str:
+    return f"default {parameter.default}" if parameter.default else "must be given"
 
 
 def _text(loss: Loss) -> str:

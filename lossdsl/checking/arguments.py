@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from lossdsl.checking.resolved import Apply, Chain, Constant, Origin, ParameterOf, Resolved, Word
+from lossdsl.checking.lists import flat, written_list
+from lossdsl.checking.resolved import (
+    Apply,
+    Chain,
+    Constant,
+    Numbers,
+    Origin,
+    ParameterOf,
+    PerClass,
+    Resolved,
+    Word,
+)
 from lossdsl.checking.vocabulary import REDUCTION_WORDS, WORDS
 from lossdsl.errors import Diagnostic, Source, nearest
 from lossdsl.registry.model import Loss, Parameter
 from lossdsl.syntax import tree
+from lossdsl.syntax.printing import numbers_allowed
 
 _REDUCTION = Parameter("reduction", None, REDUCTION_WORDS, tree.Name("mean"))
 
@@ -22,7 +34,7 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
     known = {parameter.name: parameter for parameter in loss.parameters}
     bound: list[tuple[str, Resolved]] = []
     reduction: Resolved | None = None
-    faults: list[Diagnostic] = []
+    faults = _missing(loss, call, Origin(source, call.span))
     for keyword in call.keywords:
         origin = Origin(source, keyword.span)
         if keyword.name == "reduction":
@@ -32,22 +44,36 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
             faults.append(_unknown(loss, keyword.name, known, origin))
         else:
             parameter = known[keyword.name]
-            if _is_no_number(parameter, keyword.value):
+            place = Origin(source, keyword.value.span)
+            value = _value(parameter, keyword.value, evaluate, place)
+            if value is None:
                 message = f"`{keyword.name}` takes {allowed_values(parameter)}, not `{keyword.value}`"
-                place = Origin(source, keyword.value.span)
-                faults.append(place.says("LD205", message, f"the default is {parameter.default}"))
+                faults.append(place.says("LD205", message, default_hint(parameter)))
                 continue
-            value = evaluate(keyword.value, frozenset(parameter.words))
-            faults += _value_faults(loss, parameter, value, Origin(source, keyword.value.span))
+            faults += _value_faults(loss, parameter, value, place)
             bound.append((keyword.name, value))
     return tuple(bound), reduction, faults
 
 
-def _is_no_number(parameter: Parameter, written: tree.Expression) -> bool:
-    """A list, or a word of the language where only a number belongs."""
-    if isinstance(written, tree.Listing):
-        return True
-    return not parameter.words and isinstance(written, tree.Name) and written.text in WORDS and written.text != "inf"
+def _missing(loss: Loss, call: tree.Call, origin: Origin) -> list[Diagnostic]:
+    """Parameters without a default that the call does not write."""
+    written = {keyword.name for keyword in call.keywords}
+    missing = [p for p in loss.parameters if p.default is None and p.name not in written]
+    return [
+        origin.says("LD202", f"`{loss.name}` needs `{p.name}`", f"`{p.name}` takes {allowed_values(p)}")
+        for p in missing
+    ]
+
+
+def _value(parameter: Parameter, written: tree.Expression, evaluate: Evaluate, place: Origin) -> Resolved | None:
+    """What is written for a parameter, None when it is something that it cannot take."""
+    if isinstance(written, tree.Listing) and parameter.interval is None:
+        return None
+    if not parameter.words and isinstance(written, tree.Name) and written.text in WORDS and written.text != "inf":
+        return None
+    if parameter.lists and not isinstance(written, tree.Name):
+        return written_list(parameter, written, lambda item: constant_value(evaluate(item, frozenset())), place)
+    return evaluate(written, frozenset(parameter.words))
 
 
 def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin) -> Diagnostic:
@@ -65,15 +91,27 @@ def _value_faults(loss: Loss, parameter: Parameter, value: Resolved, origin: Ori
         return []
     if parameter.interval is None or isinstance(value, Word):
         return _word_faults(parameter, value, origin)
-    number = constant_value(value)
-    if number is None or number in parameter.interval:
-        return []
-    return [out_of_range(loss, parameter, number, origin)]
+    for number in _constants(value):
+        if number not in parameter.interval:
+            return [out_of_range(loss, parameter, number, origin)]
+    return []
+
+
+def _constants(value: Resolved) -> tuple[float, ...]:
+    """The numbers in a value that are known already."""
+    if isinstance(value, Numbers):
+        return flat(value.values)
+    numbers = map(constant_value, value.items if isinstance(value, PerClass) else (value,))
+    return tuple(number for number in numbers if number is not None)
 
 
 def out_of_range(loss: Loss, parameter: Parameter, number: float, origin: Origin) -> Diagnostic:
     message = f"`{parameter.name}` of `{loss.name}` is {tree.Number(number)}, outside {allowed_values(parameter)}"
-    return origin.says("LD204", message, f"the default is {parameter.default}")
+    return origin.says("LD204", message, default_hint(parameter))
+
+
+def default_hint(parameter: Parameter) -> str | None:
+    return f"the default is {parameter.default}" if parameter.default else None
 
 
 def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[Diagnostic]:
@@ -81,12 +119,12 @@ def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[
         return []
     hint = nearest(value.text, parameter.words) if isinstance(value, Word) else None
     message = f"`{parameter.name}` takes {allowed_values(parameter)}"
-    return [origin.says("LD205", message, hint or f"the default is {parameter.default}")]
+    return [origin.says("LD205", message, hint or default_hint(parameter))]
 
 
 def allowed_values(parameter: Parameter) -> str:
     """`[0, 1] or none`, `image or batch`."""
-    return " or ".join([*([str(parameter.interval)] if parameter.interval else []), *parameter.words])
+    return " or ".join([*numbers_allowed(parameter), *parameter.words])
 
 
 def constant_value(value: Resolved) -> float | None:

@@ -11,6 +11,7 @@ from lossdsl.checking.resolved import (
     Neighbourhood,
     Origin,
     ParameterOf,
+    PerClass,
     Reduction,
     Resolved,
     Where,
@@ -117,6 +118,17 @@ def neighbourhood_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolve
         return scope.wrong(node, "LD202", f"`{name}` takes one value and size=", hint)
     inside = replace(scope, tensors=True)
     return Neighbourhood(name, inside.expression(node.arguments[0]), scope.expression(sizes[0]), origin)
+
+
+def per_class(scope: Scope, node: tree.Listing, origin: Origin) -> Resolved:
+    """`[1, 2, 0.5]` as a value: one number for each class."""
+    hint = "as a value, a list is one number for each class: [1, 2, 0.5]"
+    if not node.items:
+        return scope.wrong(node, "LD208", "the list is empty", hint)
+    for item in node.items:
+        if isinstance(item, tree.Listing):
+            return scope.wrong(item, "LD208", "a list of lists is no value", hint)
+    return PerClass(tuple(scope.expression(item) for item in node.items), origin)
 
 
 def for_class_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lossdsl.checking.resolved import ForClass, Learned, Objective, Resolved, ScalarOf, TensorOf, Use, every
+from lossdsl.checking.resolved import ForClass, Learned, Objective, Resolved, ScalarOf, TensorOf, Use, Word, every
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Formula, Kernel, Loss
+from lossdsl.syntax.tree import TASKS, Name, Task
 
 _DERIVED = frozenset({"z", "p", "y"})
 
@@ -17,6 +18,7 @@ class Facts:
     """tensors: names that the caller passes; predictions, targets: those of them that stand as one.
     scalars: `epoch`, `step`. learned: initial values by name. raw_only: only the raw prediction and target are read,
     no logits, probabilities or labels. losses: what is used, by first use. classes: how many classes the formula names.
+    task: what a parameter such as `mode: task` says about pred, None where none does.
     """
 
     tensors: frozenset[str]
@@ -27,6 +29,7 @@ class Facts:
     raw_only: bool
     losses: tuple[Loss, ...]
     classes: int
+    task: Task | None
 
 
 def facts_of(objective: Objective) -> Facts:
@@ -44,6 +47,7 @@ def facts_of(objective: Objective) -> Facts:
         raw_only=bool(names) and not derived & _DERIVED,
         losses=losses,
         classes=max((1 + max(node.classes) for node in nodes if isinstance(node, ForClass)), default=0),
+        task=next(iter(_tasks(nodes)), None),
     )
 
 
@@ -55,6 +59,17 @@ def _all(objective: Objective) -> Iterator[Resolved]:
     for _, body in objective.bodies:
         roots += [value for _, value in body.bindings] + [case.value for case in body.cases]
     return every(roots)
+
+
+def _tasks(nodes: list[Resolved]) -> Iterator[Task]:
+    """The tasks that parameters decide, of the losses that read pred and target."""
+    for use in nodes:
+        if isinstance(use, Use) and not use.tensors:
+            given = {name: value.text for name, value in use.parameters if isinstance(value, Word)}
+            defaults = {p.name: p.default.text for p in use.loss.parameters if isinstance(p.default, Name)}
+            words = (defaults | given).items()
+            decisive = {p.name for p in use.loss.parameters if p.decides_task}
+            yield from (task for name, word in words if name in decisive for task in TASKS if task == word)
 
 
 def _standing(nodes: list[Resolved], place: int) -> frozenset[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, Union
 
 from lossdsl.errors import Diagnostic, Source, Span
 from lossdsl.registry.model import Loss
+
+NumberList: TypeAlias = tuple[Union[float, "NumberList"], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,22 @@ class Word:
     """A choice such as `image` or `none`; never a number."""
 
     text: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class PerClass:
+    """`[1, 2, 0.5]`: one number for each class."""
+
+    items: tuple[Resolved, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The value of a parameter that is a list of numbers, or a list of such lists."""
+
+    values: NumberList
     origin: Origin
 
 
@@ -156,6 +174,8 @@ class Use:
 Resolved: TypeAlias = (
     Constant
     | Word
+    | PerClass
+    | Numbers
     | ParameterOf
     | Local
     | TensorOf
@@ -176,6 +196,8 @@ def below(node: Resolved) -> tuple[Resolved, ...]:
     match node:
         case Apply():
             return node.arguments
+        case PerClass():
+            return node.items
         case Chain():
             return (node.first, *(operand for _, operand in node.rest))
         case Where():

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from lossdsl.checking.arguments import bind_parameters, constant_value
 from lossdsl.checking.bindings import cycle
-from lossdsl.checking.calls import for_class_call, function_call, neighbourhood_call, reduction_call, where_call
+from lossdsl.checking.calls import (
+    for_class_call,
+    function_call,
+    neighbourhood_call,
+    per_class,
+    reduction_call,
+    where_call,
+)
 from lossdsl.checking.resolved import (
     Apply,
     Body,
@@ -104,7 +111,7 @@ class Scope:
             case tree.Comparison():
                 return self.wrong(node, "LD104", "a comparison stands only as the first argument of where")
             case tree.Listing():
-                return self.wrong(node, "LD208", "a list stands only as the value of a parameter")
+                return per_class(self, node, origin)
 
     def _chain(self, node: tree.Sum | tree.Product, origin: Origin) -> Resolved:
         first, *rest = node.parts

@@ -13,9 +13,10 @@ from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.errors import LossError
 from lossdsl.graph.tasks import working_tasks
 from lossdsl.registry.discover import Candidate, Registry
-from lossdsl.registry.model import Kernel, Loss, Provider
+from lossdsl.registry.model import Kernel, Loss, Parameter, Provider
 from lossdsl.spec import read_formula
-from lossdsl.syntax.printing import text
+from lossdsl.syntax.printing import number, text
+from lossdsl.syntax.tree import TASKS, Interval, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +48,48 @@ def known_losses(registry: Registry) -> Iterator[Known]:
 def know(name: str, candidate: Candidate, registry: Registry) -> Known:
     """Load a loss and try it. Raises LossError when it, or a loss that its text names, is broken."""
     loss = registry.load(candidate)
-    reading = read_formula(name)
+    tasks = [task for words in _required(loss) for task in _working(f"{name}({words})" if words else name, registry)]
+    return Known(name, candidate, loss, tuple(dict.fromkeys(tasks)))
+
+
+def _required(loss: Loss) -> Iterator[str]:
+    """The parameters that must be given, written with values that they take: with each task where one decides it."""
+    required = [parameter for parameter in loss.parameters if parameter.default is None]
+    for task in TASKS if any(parameter.decides_task for parameter in required) else TASKS[:1]:
+        yield ", ".join(f"{p.name}={task if p.decides_task else _example(p)}" for p in required)
+
+
+def _example(parameter: Parameter) -> str:
+    if parameter.interval is None:
+        return parameter.words[0]
+    inside = next(value for value in (1.0, *_ends(parameter.interval)) if value in parameter.interval)
+    return f"{'[' * parameter.lists}{number(inside)}{']' * parameter.lists}"
+
+
+def _ends(interval: Interval) -> Iterator[float]:
+    """Numbers of which one is inside."""
+    yield from (interval.low, interval.high, (interval.low + interval.high) / 2, interval.low + 1, interval.high - 1)
+
+
+def _working(formula: str, registry: Registry) -> tuple[Task, ...]:
+    reading = read_formula(formula)
     spec = reading.spec
     if spec is None:  # a distribution can give an entry point any name
         raise LossError(reading.diagnostics)
     resolution = resolve(spec, registry)
     if resolution.objective is None:
         raise LossError(resolution.diagnostics)
-    tasks = working_tasks(resolution.objective, facts_of(resolution.objective), spec.options)
-    return Known(name, candidate, loss, tasks)
+    return working_tasks(resolution.objective, facts_of(resolution.objective), spec.options)
 
 
 def signature(loss: Loss) -> str:
     """`fp_weight=0.5, smooth=1`: what a call may write, with the defaults, and the tensors that it must write."""
     tensors = loss.inputs if isinstance(loss, Kernel) and not set(loss.inputs) <= set(TENSORS) else ()
-    return ", ".join([*tensors, *(f"{parameter.name}={parameter.default}" for parameter in loss.parameters)])
+    return ", ".join([*tensors, *(_written(parameter) for parameter in loss.parameters)])
+
+
+def _written(parameter: Parameter) -> str:
+    return f"{parameter.name}={parameter.default}" if parameter.default else parameter.name
 
 
 def provider_text(provider: Provider) -> str:
@@ -90,7 +118,11 @@ def _loss_record(loss: Loss) -> dict[str, Any]:
         "text": None if isinstance(loss, Kernel) else text(loss.declaration),
         "inputs": list(loss.inputs) if isinstance(loss, Kernel) else [],
         "parameters": [
-            {"name": parameter.name, "allowed": allowed_values(parameter), "default": str(parameter.default)}
+            {
+                "name": parameter.name,
+                "allowed": allowed_values(parameter),
+                "default": str(parameter.default) if parameter.default else None,
+            }
             for parameter in loss.parameters
         ],
         "range": str(loss.range),

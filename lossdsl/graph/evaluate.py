@@ -12,9 +12,11 @@ from lossdsl.checking.resolved import (
     Learned,
     Local,
     Neighbourhood,
+    Numbers,
     Objective,
     Origin,
     ParameterOf,
+    PerClass,
     Reduction,
     Resolved,
     ScalarOf,
@@ -71,6 +73,8 @@ class Evaluator:
         value = self.value(expression, frame)
         if isinstance(value, str):
             raise Fault(expression.origin.says("LD205", f"`{value}` is a word, not a number"))
+        if isinstance(value, tuple):
+            raise Fault(expression.origin.says("LD205", "a list stands where one number belongs"))
         return value
 
     def value(self, expression: Resolved, frame: Frame) -> Value:
@@ -85,6 +89,10 @@ class Evaluator:
                 return self.graph.constant(expression.value)
             case Word():
                 return expression.text
+            case Numbers():
+                return expression.values
+            case PerClass():
+                return self._per_class(expression, frame)
             case ParameterOf():
                 frame.used.add(expression.name)
                 return frame.parameters[expression.name]
@@ -115,6 +123,14 @@ class Evaluator:
         if name not in frame.locals:
             frame.locals[name] = self.value(frame.bindings[name], frame)
         return frame.locals[name]
+
+    def _per_class(self, expression: PerClass, frame: Frame) -> Node:
+        items = [self.number(item, frame) for item in expression.items]
+        for item, written in zip(items, expression.items, strict=True):
+            if item.axes:
+                message = f"a list holds one number for each class, this has one for each {listed(item.axes)}"
+                raise Fault(written.origin.says("LD303", message))
+        return self.graph.make("per_class", self.main.prediction, *items, axes=("class",))
 
     def _scalar_of_run(self, name: str) -> Node:
         if name == "classes":
@@ -212,7 +228,7 @@ class Evaluator:
     def _decided(self, expression: Where, left: Value, right: Value) -> bool | None:
         """The outcome of a comparison of words or constants, None when it depends on the data."""
         compare = COMPARISONS[expression.comparison]
-        if isinstance(left, str) or isinstance(right, str):
+        if not isinstance(left, Node) or not isinstance(right, Node):
             if expression.comparison not in ("==", "!="):
                 raise Fault(expression.origin.says("LD205", "words are compared with == or !="))
             return compare(left, right)

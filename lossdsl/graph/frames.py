@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from lossdsl.checking.resolved import Origin, Resolved
+from lossdsl.checking.resolved import NumberList, Origin, Resolved
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import AXES, Node
 
-Value: TypeAlias = Node | str
-"""A number or tensor, or a word such as `image`."""
+Value: TypeAlias = Node | str | NumberList
+"""A number or tensor, a word such as `image`, or a list that a parameter takes."""
 
 HEAD_TENSORS = ("z", "p", "y", "pred", "target")
 

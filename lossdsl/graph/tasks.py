@@ -29,8 +29,9 @@ def likely_context(task: Task, facts: Facts, options: Options) -> Context:
 
 def candidate_tasks(facts: Facts, options: Options) -> tuple[Task, ...]:
     """The tasks that a call may turn out to have."""
-    if options.task:
-        return (options.task,)
+    task = options.task or facts.task
+    if task:
+        return (task,)
     return ("regression",) if facts.raw_only else ("binary", "multiclass", "multilabel")
 
 

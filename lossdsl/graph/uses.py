@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lossdsl.checking.arguments import out_of_range
+from lossdsl.checking.lists import default_list, flat, plain_number
 from lossdsl.checking.resolved import Reduction, Resolved, TensorOf, Use, Where, Word
 from lossdsl.checking.vocabulary import TENSORS
-from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value
+from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.trace import Used
 from lossdsl.registry.model import Formula, Kernel, Parameter, full_name
 from lossdsl.syntax import tree
+from lossdsl.syntax.tree import TASKS
 
 if TYPE_CHECKING:
     from lossdsl.graph.evaluate import Evaluator
@@ -23,7 +25,9 @@ def use_loss(evaluator: Evaluator, use: Use, frame: Frame) -> Node:
     reduction = "mean" if use.reduction is None else evaluator.value(use.reduction, frame)
     given = {name: evaluator.value(value, frame) for name, value in use.parameters}
     _check_ranges(use, given)
-    parameters = {parameter.name: _default(evaluator, parameter) for parameter in use.loss.parameters} | given
+    missing = [parameter for parameter in use.loss.parameters if parameter.name not in given]
+    parameters = {parameter.name: _default(evaluator, parameter) for parameter in missing} | given
+    _check_task(use, parameters, evaluator.context.task)
     assert isinstance(reduction, str)
     if isinstance(use.loss, Kernel):
         node, head = _kernel(evaluator, use, use.loss, parameters, reduction, frame), frame.head
@@ -41,8 +45,26 @@ def _check_ranges(use: Use, given: dict[str, Value]) -> None:
     known = {parameter.name: parameter for parameter in use.loss.parameters}
     for name, written in use.parameters:
         value, interval = given[name], known[name].interval
-        if isinstance(value, Node) and value.is_constant and interval and value.value not in interval:
-            raise Fault(out_of_range(use.loss, known[name], value.value, written.origin))
+        for number in _constants(value):
+            if interval and number not in interval:
+                raise Fault(out_of_range(use.loss, known[name], number, written.origin))
+
+
+def _constants(value: Value) -> tuple[float, ...]:
+    """The numbers in the value of a parameter that are known already."""
+    if not isinstance(value, Node):
+        return () if isinstance(value, str) else flat(value)
+    nodes = value.arguments[1:] if value.operation == "per_class" else (value,)
+    return tuple(node.value for node in nodes if node.is_constant)
+
+
+def _check_task(use: Use, parameters: dict[str, Value], task: str) -> None:
+    """A parameter that decides the task must agree with the task that the call has."""
+    for parameter in use.loss.parameters:
+        word = parameters[parameter.name]
+        if parameter.decides_task and word in TASKS and word != task:
+            message = f"`{parameter.name}` of `{use.loss.name}` is {word}; the task is {task}"
+            raise Fault(use.origin.says("LD301", message))
 
 
 def _told_to_the_user(fault: Fault, use: Use, loss: Formula) -> Fault:
@@ -54,16 +76,14 @@ def _told_to_the_user(fault: Fault, use: Use, loss: Formula) -> Fault:
 
 
 def _default(evaluator: Evaluator, parameter: Parameter) -> Value:
-    match parameter.default:
-        case tree.Name(text="inf"):
-            return evaluator.graph.constant(float("inf"))
-        case tree.Name(text=word):
-            return word
-        case tree.Negative(operand=tree.Number(value=number)):
-            return evaluator.graph.constant(-number)
-        case tree.Number(value=number):
-            return evaluator.graph.constant(number)
-    raise AssertionError(f"default of {parameter.name}")
+    written = parameter.default
+    if isinstance(written, tree.Name) and written.text in parameter.words:
+        return written.text
+    if parameter.lists:
+        return default_list(parameter)
+    number = plain_number(written) if written else None
+    assert number is not None, f"default of {parameter.name}"
+    return evaluator.graph.constant(number)
 
 
 def _formula(
@@ -151,8 +171,9 @@ def _reduced(evaluator: Evaluator, use: Use, loss: Formula, case: Resolved, redu
 
 
 def _refuse_unused(use: Use, loss: Formula, task: str, frame: Frame) -> None:
+    effective = frame.used | {parameter.name for parameter in loss.parameters if parameter.decides_task}
     for name, written in use.parameters:
-        if name not in frame.used:
+        if name not in effective:
             message = f"`{name}` of `{loss.name}` has no effect for {task}"
             raise Fault(written.origin.says("LD305", message, f"lossdsl show {loss.name} prints the text"))
 
@@ -166,20 +187,29 @@ def _kernel(
         raise Fault(use.origin.says("LD306", message, "use it without mask and ignore_index"))
     tensors = _kernel_tensors(evaluator, use, kernel, frame)
     numbers = [(name, value) for name, value in parameters.items() if isinstance(value, Node)]
-    words = tuple((name, value) for name, value in parameters.items() if isinstance(value, str))
+    settings = tuple((name, value) for name, value in parameters.items() if not isinstance(value, Node))
+    _refuse_maps(use, numbers)
     provided = dict(numbers)
     if valid is not None:
         provided["mask"] = valid
     if kernel.takes_spatial:
         provided["spatial"] = evaluator.layout()
     arguments = (*tensors, *provided.values())
-    attributes = (kernel, len(tensors), tuple(provided), words)
+    attributes = (kernel, len(tensors), tuple(provided), settings)
     keeps = kernel.keeps - ({"batch"} if parameters.get("per") == "batch" else set())
     value = evaluator.graph.make("kernel", *arguments, attributes=attributes, axes=keeps)
     if reduction == "none" or not value.axes:
         return value
     reducer = evaluator.reducer(frame)
     return reducer.sum(value, value.axes) if reduction == "sum" else reducer.mean(value, value.axes)
+
+
+def _refuse_maps(use: Use, numbers: list[tuple[str, Node]]) -> None:
+    """The numbers that a kernel takes are numbers: it would not know the axes of a map."""
+    for name, node in numbers:
+        if node.axes:
+            message = f"`{name}` of `{use.loss.name}` takes one number, this has one for each {listed(node.axes)}"
+            raise Fault(dict(use.parameters)[name].origin.says("LD303", message))
 
 
 def _kernel_tensors(evaluator: Evaluator, use: Use, kernel: Kernel, frame: Frame) -> list[Node]:

@@ -55,7 +55,7 @@ def _magnitude(node: Node, known: Known, sizes: list[float]) -> float:
             return _OF_KERNELS
         case "log_softmax" | "log_one_minus_softmax" | "softplus" | "log_sigmoid":
             return 2 * sizes[0] + _LOG
-        case "where":
+        case "where" | "per_class":
             return max(sizes[1:])
     return max(sizes, default=LOGITS)
 

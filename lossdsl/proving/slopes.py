@@ -72,6 +72,7 @@ _LOCAL: dict[str, _Slopes] = {
     "minimum": lambda _node, _known: [UNIT, UNIT],
     "maximum": lambda _node, _known: [UNIT, UNIT],
     "where": lambda _node, _known: [ZERO, UNIT, UNIT],
+    "per_class": lambda node, _known: [ZERO, *(UNIT for _ in node.arguments[1:])],
 }
 # Operations with one argument that has a derivative; others, such as a mask, stand behind it.
 _ONE_ARGUMENT: dict[str, Interval] = {
@@ -100,7 +101,7 @@ def moves(node: Node, sources: Collection[Node]) -> bool:
 
 
 def _with_gradient(node: Node) -> tuple[Node, ...]:
-    if node.operation == "where":
+    if node.operation in ("where", "per_class"):
         return node.arguments[1:]
     slope = _ONE_ARGUMENT.get(node.operation)
     if slope is None:

@@ -67,6 +67,7 @@ def _power(node: Node, arguments: list[Interval]) -> Interval:
 
 
 def _where(_: Node, arguments: list[Interval]) -> Interval:
+    """One of the arguments but the first."""
     return of.hull(*arguments[1:])
 
 
@@ -170,6 +171,7 @@ _TRANSFER: dict[str, Transfer] = {
     "minimum": lambda _, arguments: of.minimum(*arguments),
     "maximum": lambda _, arguments: of.maximum(*arguments),
     "where": _where,
+    "per_class": _where,
     "compare": _always(UNIT),
     "stop_gradient": _first,
     "cast": _first,

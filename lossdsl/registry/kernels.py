@@ -6,13 +6,12 @@ import inspect
 import typing
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
-from lossdsl.errors import FormulaError, PluginError
+from lossdsl.errors import PluginError
+from lossdsl.registry.annotations import interval_of, parameter_of
 from lossdsl.registry.library import read_comment
 from lossdsl.registry.model import Kernel, Provider
-from lossdsl.syntax import tree
-from lossdsl.syntax.parse import parse_library
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,8 +26,9 @@ def loss(
     """Register a Python function as a loss.
 
     The function takes tensors of shape (batch, class, pixel) by position, named `z p y pred target` where it wants what
-    the call provides, and keyword-only parameters with a default, annotated `Annotated[float, "[0, inf)"]` or
-    `Literal["image", "batch"]`. A keyword `mask` receives the boolean tensor of elements that count, or None; a
+    the call provides, and keyword-only parameters, annotated `Annotated[float, "[0, inf)"]`,
+    `Annotated[Sequence[float], "(0, inf)"]`, which arrives as a tuple, or `Literal["image", "batch"]`. A parameter
+    without a default must be given. A keyword `mask` receives the boolean tensor of elements that count, or None; a
     function without it cannot be used with a mask. A keyword `spatial` receives the sizes of the image axes, whose
     product is the number of pixels. It returns a tensor whose axes outside `keeps` have size 1.
 
@@ -76,7 +76,7 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
         elif parameter.name in ("mask", "spatial"):
             provided.add(parameter.name)
         else:
-            parameters.append(_parameter(name, parameter, _hint(function, parameter.name)))
+            parameters.append(parameter_of(name, parameter, _hint(function, parameter.name)))
     return Kernel(
         name=name,
         namespace="local",
@@ -85,7 +85,7 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
         takes_mask="mask" in provided,
         takes_spatial="spatial" in provided,
         parameters=tuple(parameters),
-        range=_interval(name, range),
+        range=interval_of(name, range),
         documentation=read_comment(inspect.getdoc(function) or ""),
         provider=Provider(function.__module__, "", f"{function.__module__}:{function.__qualname__}"),
         function=function,
@@ -97,27 +97,3 @@ def _hint(function: Callable[..., Any], parameter: str) -> Any:
     written = getattr(function, "__annotations__", {})
     only = SimpleNamespace(__annotations__={parameter: written.get(parameter, Any)})
     return typing.get_type_hints(only, globalns=getattr(function, "__globals__", {}), include_extras=True)[parameter]
-
-
-def _parameter(name: str, parameter: inspect.Parameter, hint: Any) -> tree.ParameterSyntax:
-    if parameter.default is parameter.empty:
-        raise PluginError(f"the parameter `{parameter.name}` of `{name}` needs a default")
-    words: tuple[str, ...] = ()
-    interval = None
-    if get_origin(hint) is Literal:
-        words = tuple(str(word) for word in get_args(hint))
-    elif get_origin(hint) is Annotated and isinstance(get_args(hint)[1], str):
-        interval = _interval(name, get_args(hint)[1])
-    else:
-        example = 'Annotated[float, "[0, inf)"] or Literal["image", "batch"]'
-        raise PluginError(f"the parameter `{parameter.name}` of `{name}` needs a range: annotate it {example}")
-    default = tree.Name(parameter.default) if words else tree.Number(float(parameter.default))
-    return tree.ParameterSyntax(parameter.name, interval, words, default)
-
-
-def _interval(name: str, text: str) -> tree.Interval:
-    try:
-        (declaration,) = parse_library(f"loss range() -> {text}\n    = 0\n")
-    except FormulaError:
-        raise PluginError(f"`{text}` of `{name}` is not a range; write for example [0, inf)") from None
-    return declaration.range

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +112,15 @@ def check_heads(call: Call, predictions: Collection[str], targets: Collection[st
         tensor = call.tensors[f"tensor:{name}"]
         if multiclass and "class" not in axes[name] and tensor.dtype not in _INTEGERS:
             raise fault("LD503", f"`{name}` holds class indices but has dtype {tensor.dtype}", f"{name}.long()")
+
+
+def check_lists(lists: Iterable[tuple[str, int]], call: Call) -> None:
+    """Raise InputError unless each list of a formula has one number for each class of its prediction."""
+    for name, length in lists:
+        classes = call.tensors[name].shape[1]
+        if length != classes:
+            message = f"the formula lists {length} numbers, `pred` has {classes} class{'es' * (classes != 1)}"
+            raise fault("LD502", message, "a list as a value is one number for each class")
 
 
 def _has_no_class_axis(task: str, pred: Tensor) -> bool:

@@ -19,7 +19,7 @@ from lossdsl.graph.context import Context
 from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.inspect import check_values
-from lossdsl.runtime.layout import Call, arrange, check_heads, check_tensors, decide_task, fault, shape
+from lossdsl.runtime.layout import Call, arrange, check_heads, check_lists, check_tensors, decide_task, fault, shape
 from lossdsl.runtime.lower import Plan, lower
 from lossdsl.spec.model import Options
 
@@ -123,6 +123,7 @@ class Loss(nn.Module):
         call = self._arranged(pred, target, mask, tensors)
         self._prepare(call.key)
         plan = self._plans[call.key]
+        check_lists(plan.lists, call)
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         inputs = [self._input(name, call, scalars) for name in plan.inputs]
         if torch.compiler.is_compiling():
@@ -136,7 +137,7 @@ class Loss(nn.Module):
     def _arranged(self, pred: Tensor, target: Tensor, mask: Tensor | None, tensors: Mapping[str, Tensor]) -> Call:
         options = self.options
         check_tensors(pred, target, mask, tensors)
-        task = options.task or decide_task(pred, target, self._facts.raw_only)
+        task = options.task or self._facts.task or decide_task(pred, target, self._facts.raw_only)
         ignoring = options.ignore_index is not None
         call = arrange(task, options.input or "logits", ignoring, self.class_weight, pred, target, mask, tensors)
         check_heads(call, self._facts.predictions, self._facts.targets)

@@ -58,12 +58,14 @@ _DIRECT: dict[str, Callable[..., Any]] = {
 class Plan:
     """A compiled call: the module, the names of its inputs in order, and the names of the terms that it returns.
 
-    The module returns the total, then value, weight and contribution of each term.
+    The module returns the total, then value, weight and contribution of each term. lists: inputs whose classes a list
+    of the formula counts, with its length.
     """
 
     module: fx.GraphModule
     inputs: tuple[str, ...]
     terms: tuple[str, ...]
+    lists: tuple[tuple[str, int], ...]
 
 
 def lower(loss: BuiltLoss) -> Plan:
@@ -82,7 +84,12 @@ def lower(loss: BuiltLoss) -> Plan:
         if node.operation != "input":
             made[node] = _call(root, graph, node, [made[argument] for argument in node.arguments])
     graph.output(tuple(made[output] for output in outputs))
-    return Plan(fx.GraphModule(root, graph), inputs, tuple(term.name for term in loss.terms))
+    lists = dict.fromkeys(
+        (str(node.arguments[0].attributes[0]), len(node.arguments) - 1)
+        for node in nodes
+        if node.operation == "per_class"
+    )
+    return Plan(fx.GraphModule(root, graph), inputs, tuple(term.name for term in loss.terms), tuple(lists))
 
 
 def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
@@ -112,6 +119,8 @@ def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) ->
         case "class_is_one_of":
             classes: Any = node.attributes
             return graph.call_function(ops.class_is_one_of, (arguments[0], *classes))
+        case "per_class":
+            return graph.call_function(ops.per_class, tuple(arguments))
         case "local_mean" | "local_min" | "local_max":
             window: Any = node.attributes[0]
             valid = arguments[2] if len(arguments) > 2 else None
@@ -148,19 +157,19 @@ class KernelCall(nn.Module):
 
     def __init__(self, node: Node):
         super().__init__()
-        kernel, count, names, words = node.attributes
+        kernel, count, names, settings = node.attributes
         assert isinstance(kernel, Kernel)
         assert isinstance(count, int)
         self.kernel = kernel
         self.function = kernel.function
         self.count = count
         self.names: tuple[str, ...] = names  # type: ignore[assignment]
-        self.words: tuple[tuple[str, str], ...] = words  # type: ignore[assignment]
+        self.settings: tuple[tuple[str, Any], ...] = settings  # type: ignore[assignment]
         self.kept = tuple(axis in node.axes for axis in AXES)
 
     def forward(self, *arguments: Tensor) -> Tensor:
         tensors: tuple[Tensor, ...] = torch.broadcast_tensors(*arguments[: self.count])  # type: ignore[no-untyped-call]
-        keywords: dict[str, Any] = dict(self.words) | dict(zip(self.names, arguments[self.count :], strict=True))
+        keywords: dict[str, Any] = dict(self.settings) | dict(zip(self.names, arguments[self.count :], strict=True))
         if "mask" in keywords:
             keywords["mask"] = keywords["mask"].expand_as(tensors[0])
         if "spatial" in keywords:

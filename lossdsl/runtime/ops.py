@@ -200,6 +200,13 @@ def class_is_one_of(prediction: Tensor, *classes: int) -> Tensor:
     return chosen.view(1, -1, 1)
 
 
+def per_class(prediction: Tensor, *numbers: float | Tensor) -> Tensor:
+    """One number for each class: (1, C, 1), in the precision that the loss is computed in."""
+    dtype = torch.promote_types(prediction.dtype, torch.float32)
+    parts = [torch.as_tensor(number, dtype=dtype, device=prediction.device) for number in numbers]
+    return torch.stack(parts).view(1, -1, 1)
+
+
 def neighbourhood(kind: str, x: Tensor, layout: Tensor, valid: Tensor | None, size: int) -> Tensor:
     """Mean, smallest or largest value in a window around each pixel. What lies outside of the image does not count."""
     spatial = layout.shape[2:]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossdsl.errors import Diagnostic, Source
+from lossdsl.syntax.tree import TASKS as TASKS
 from lossdsl.syntax.tree import Expression
+from lossdsl.syntax.tree import Task as Task
 
-Task = Literal["binary", "multilabel", "multiclass", "regression"]
-TASKS: tuple[Task, ...] = ("binary", "multilabel", "multiclass", "regression")
 INPUTS = ("logits", "probs")
 BACKENDS = ("eager", "inductor")
 

@@ -12,8 +12,7 @@ from lark import Token, Transformer
 
 from lossdsl.errors import Diagnostic, Span
 from lossdsl.syntax import tree
-
-TASKS = ("binary", "multilabel", "multiclass", "regression")
+from lossdsl.syntax.tree import TASKS
 
 
 class Misplaced(Exception):
@@ -75,11 +74,22 @@ class TreeBuilder(Transformer[Token, Any]):
         return tree.Case(tuple(str(task) for task in tasks), expression, _across(items))
 
     def parameter(self, items: list[Any]) -> tree.ParameterSyntax:
-        name, *allowed, default = items
+        name, *rest = items
+        allowed = [item for item in rest if isinstance(item, (Token, tuple, tree.Interval))]
+        default = next((item for item in rest if item not in allowed), None)
         _refuse_dots(name)
-        intervals = [item for item in allowed if isinstance(item, tree.Interval)]
-        words = tuple(str(item) for item in allowed if isinstance(item, Token))
-        return tree.ParameterSyntax(str(name), intervals[0] if intervals else None, words, default, span_of(name))
+        lists = 0
+        while isinstance(allowed[0], tuple):
+            lists, allowed[0] = lists + 1, allowed[0][0]
+        interval = allowed[0] if isinstance(allowed[0], tree.Interval) else None
+        words = [str(item) for item in allowed if isinstance(item, Token)]
+        decides_task = "task" in words
+        if decides_task:
+            words[words.index("task") : words.index("task") + 1] = TASKS
+        return tree.ParameterSyntax(str(name), interval, tuple(words), default, lists, decides_task, span_of(name))
+
+    def several(self, items: list[Any]) -> tuple[Any]:
+        return (items[1],)
 
     def interval(self, items: list[Any]) -> tree.Interval:
         opening, low, high, closing = items
@@ -146,6 +156,10 @@ class TreeBuilder(Transformer[Token, Any]):
         name, value = items
         _refuse_dots(name)
         return tree.Keyword(str(name), value, span_of(name).to(span_of(value)))
+
+    def quoted(self, items: list[Any]) -> tree.Keyword:
+        name, word = items
+        return self.keyword([name, tree.Name(word[1:-1], span_of(word))])
 
     def comparison(self, items: list[Any]) -> tree.Comparison:
         left, operator, right = items

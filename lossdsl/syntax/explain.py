@@ -57,7 +57,7 @@ def _foreign_sign(context: Failure) -> Diagnostic | None:
             return context.says("LD101", f"`{context.previous}.` is not a number", f"write {context.previous}.0")
         message = "there is no attribute access" if context.previous_is_operand else "`.` cannot stand here"
         return context.says("LD101", message, "a dot stands in numbers, 0.5, and in names, plugin.loss")
-    if found in _QUOTES:
+    if found.startswith(_QUOTES):
         return context.says("LD101", "quotes are not part of the language", "write the bare word, without quotes")
     if found in _NO_OPERATOR and not (context.library and found == "->"):
         return context.says("LD101", f"`{found}` is not an operator", _NO_OPERATOR[found])

@@ -12,7 +12,8 @@ from lossdsl.errors import Diagnostic, Source, Span
 PAIRS = {"(": ")", "[": "]"}
 _TOKEN = re.compile(
     r"(?P<skip>[ \t]+|#[^\n]*)|(?P<newline>\r?\n|;)"
-    r"|(?P<operand>(?:[0-9][0-9_]*(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[A-Za-z_][\w.]*|[)\]])"
+    r"|(?P<operand>(?:[0-9][0-9_]*(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[A-Za-z_][\w.]*|[)\]]"
+    r"|\"\w+\"|'\w+')"
     r"|(?P<other>\*\*|->|=[<>]|<>|//|&&|\|\||:=|[<>=!]=|.)",
     re.ASCII,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from lossdsl.syntax import tree
+from lossdsl.syntax.tree import TASKS
 
 # How tightly a node binds; an operand is bracketed when it binds less tightly than its place needs.
 _COMPARISON, _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(6)
@@ -23,8 +24,7 @@ def text(node: tree.Node) -> str:
             head = f"for {' | '.join(node.tasks)} " if node.tasks else ""
             return f"{head}= {text(node.expression)}"
         case tree.ParameterSyntax():
-            allowed = [*([text(node.interval)] if node.interval else []), *node.words]
-            return f"{node.name}: {' | '.join(allowed)} = {text(node.default)}"
+            return _parameter(node)
         case tree.Interval():
             low, high = "[("[node.low_open], "])"[node.high_open]
             return f"{low}{number(node.low)}, {number(node.high)}{high}"
@@ -51,6 +51,17 @@ def _declaration(node: tree.Declaration) -> str:
     below: tuple[tree.Node, ...] = (*node.bindings, *node.cases)
     lines += [f"    {text(part)}" for part in below]
     return "\n".join(lines)
+
+
+def _parameter(node: tree.ParameterSyntax) -> str:
+    words = ["task", *(word for word in node.words if word not in TASKS)] if node.decides_task else node.words
+    default = f" = {text(node.default)}" if node.default else ""
+    return f"{node.name}: {' | '.join([*numbers_allowed(node), *words])}{default}"
+
+
+def numbers_allowed(node: tree.ParameterSyntax) -> list[str]:
+    """The range of a parameter, `[0, 1]`, or of the numbers in its list, `[[0, 1]]`; empty when it takes words only."""
+    return [f"{'[' * node.lists}{text(node.interval)}{']' * node.lists}"] if node.interval else []
 
 
 def _expression(node: tree.Expression) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from lossdsl.errors import Span
 
 NOWHERE = Span(0, 0)
+Task = Literal["binary", "multilabel", "multiclass", "regression"]
+TASKS: tuple[Task, ...] = ("binary", "multilabel", "multiclass", "regression")
 
 
 class Printed:
@@ -149,12 +151,18 @@ class Interval(Printed):
 
 @dataclass(frozen=True, slots=True)
 class ParameterSyntax(Printed):
-    """`smooth: [0, inf) = 1` or `per: image | batch = image`: what may be given, and the default."""
+    """`smooth: [0, inf) = 1` or `per: image | batch = image`: what may be given, and the default, None when required.
+
+    lists: 1 for a list of numbers, `[(0, inf)]`, 2 for a list of lists. decides_task: the words are the tasks, written
+    `mode: task`, and the one that is given is the task of the call.
+    """
 
     name: str
     interval: Interval | None
     words: tuple[str, ...]
-    default: Expression
+    default: Expression | None
+    lists: int = 0
+    decides_task: bool = False
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -204,7 +212,7 @@ def children(node: Node) -> tuple[Node, ...]:
         case Program():
             return (*node.bindings, node.expression)
         case ParameterSyntax():
-            return (node.interval, node.default) if node.interval else (node.default,)
+            return tuple(part for part in (node.interval, node.default) if part is not None)
         case Case():
             return (node.expression,)
         case Declaration():

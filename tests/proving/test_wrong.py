@@ -110,6 +110,7 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("LD722", "s = learn(2)\nfocal(gamma=<<s>>) + exp(s)", {}),
     ("LD722", "g = 2 - epoch/50\nbce + focal_tversky(gamma=<<g>>)", {}),
     ("LD730", "<<ce>>", {"task": "multiclass", "class_weight": [1.0]}),
+    ("LD722", "bce(pos_weight=<<[1, 2 - epoch]>>)", {"task": "multilabel"}),
     ("LD723", "ce + <<for_class(dice, [1, 3])>>", {"task": "multiclass", "class_weight": [1, 1, 1]}),
     # what does nothing
     ("LD731", "bce + <<3>>", {}),

@@ -22,6 +22,12 @@ CANONICAL = {
     "loss f(\n  s: (0,1] = .5,\n  t: a|b = a,\n) -> [0,1]\n = s": [
         "loss f(s: (0, 1] = 0.5, t: a | b = a) -> [0, 1]\n    = s",
     ],
+    "loss f(s:[(0, inf)]=1, t: [ [[0, 1]] ] = [[0,1],[1,0]]) -> [0, 1]\n = a": [
+        "loss f(s: [(0, inf)] = 1, t: [[[0, 1]]] = [[0, 1], [1, 0]]) -> [0, 1]\n    = a",
+    ],
+    "loss f(s: [0, 1], t: a | b, mode: task|none=none) -> [0, 1]\n = a": [
+        "loss f(s: [0, 1], t: a | b, mode: task | none = none) -> [0, 1]\n    = a",
+    ],
     "loss f(s: [0, 1] | none = none) -> [-inf, inf]\n = s": ["loss f(s: [0, 1] | none = none) -> [-inf, inf]\n    = s"],
     "loss f(s: [-1, 1] = -(1/2)) -> (-1.5, 1e3)\n = s": ["loss f(s: [-1, 1] = -(1/2)) -> (-1.5, 1000)\n    = s"],
     "loss f() -> [0, 1]\n t = sum(p*y)\n u = t +\n 1\n = (t\n + u)": [
@@ -62,6 +68,17 @@ def test_the_tree_of_a_declaration() -> None:
         range=tree.Interval(0, 1),
         bindings=(tree.Binding("t", a),),
         cases=(tree.Case(("binary",), t), tree.Case((), b)),
+    )
+
+
+def test_the_tree_of_lists_tasks_and_required_parameters() -> None:
+    (found,) = parse_library("loss f(a: [0, 1], b: [[0, 1]] = [1], c: [[[0, 1]]], mode: task) -> [0, 1]\n = a")
+    unit, one = tree.Interval(0, 1), tree.Listing((tree.Number(1),))
+    assert found.parameters == (
+        tree.ParameterSyntax("a", unit, (), None),
+        tree.ParameterSyntax("b", unit, (), one, lists=1),
+        tree.ParameterSyntax("c", unit, (), None, lists=2),
+        tree.ParameterSyntax("mode", None, tree.TASKS, None, decides_task=True),
     )
 
 
@@ -133,10 +150,11 @@ FAULTS: dict[tuple[str, str], list[str]] = {
         "loss f() -> [0, «\u221e»)\n = a", "loss f() «\u2192» [0, 1]\n = a",
     ],
     ("LD101", "parameters"): [
-        "loss f(«a») -> [0, 1]\n = a", "loss f(«a»=1) -> [0, 1]\n = a", "loss f(a: [0, 1]«)» -> [0, 1]\n = a",
+        "loss f(«a») -> [0, 1]\n = a", "loss f(«a»=1) -> [0, 1]\n = a",
         "loss f(a: «=» 1) -> [0, 1]\n = a", "loss f(a: [0, 1] | «=» 1) -> [0, 1]\n = a",
         "loss f(a: none | «[»0, 1] = 1) -> [0, 1]\n = a", "loss f(a: «1» = 1) -> [0, 1]\n = a",
-        "loss f(«a.b»: c = c) -> [0, 1]\n = a", "loss f(a: c = «'»c') -> [0, 1]\n = a",
+        "loss f(«a.b»: c = c) -> [0, 1]\n = a", "loss f(a: c = «'c'») -> [0, 1]\n = a",
+        "loss f(a: [«c»]) -> [0, 1]\n = a",
         "loss f(«a»; b) -> [0, 1]\n = a",
     ],
     ("LD105", "parameters"): [

@@ -5,6 +5,7 @@ torch and scipy are imported when one runs; that scipy is there is looked at bef
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from math import prod
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from lossdsl.errors import Diagnostic, InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-Size = Annotated[float, "(0, inf)"]
+Sizes = Annotated[Sequence[float], "(0, inf)"]
 
 
 def _there(module: str) -> bool:
@@ -33,9 +34,7 @@ if not _there("scipy"):
 def distance_map(
     map: Tensor,
     *,
-    spacing_1: Size = 1.0,
-    spacing_2: Size = 1.0,
-    spacing_3: Size = 1.0,
+    spacing: Sizes = (1.0,),
     mask: Tensor | None = None,
     spatial: tuple[int, ...] = (),
 ) -> Tensor:
@@ -44,16 +43,15 @@ def distance_map(
     At least the size of a pixel on both sides; where(y > 0.5, -d, d) makes it signed. Without a gradient.
     Source: Felzenszwalb and Huttenlocher 2012; scipy.ndimage.distance_transform_edt
     Note: 0 everywhere where the map has one side only: no boundary, no distance
-    Note: spacing_1, spacing_2, spacing_3 are the sizes of a pixel along the first, second and third axis of the image
+    Note: spacing is the size of a pixel along each axis of the image; one number holds for all of them
     Note: pixels that are masked out have the distance 0 and are nobody's nearest
     Better: neither
     """
     from lossdsl_boundary.operator import distances
 
     images = _images("distance_map", map, spatial)
-    spacing = _spacing((spacing_1, spacing_2, spacing_3), images.ndim - 2)
     counts = None if mask is None else mask.reshape(images.shape)
-    result: Tensor = distances(images.detach(), counts, spacing)
+    result: Tensor = distances(images.detach(), counts, _for_each_axis(spacing, images.ndim - 2))
     return result.reshape(map.shape)
 
 
@@ -84,10 +82,9 @@ def _images(name: str, map: Tensor, spatial: tuple[int, ...]) -> Tensor:
     return map.reshape(*map.shape[:2], *sizes)
 
 
-def _spacing(sizes: tuple[float, ...], axes: int) -> list[float]:
+def _for_each_axis(spacing: Sequence[float], axes: int) -> list[float]:
     """One size for each axis of the image."""
-    for number, size in enumerate(sizes, start=1):
-        if number > axes and size != 1:
-            message = f"`spacing_{number}` is given; the images have {axes} ax{'i' if axes == 1 else 'e'}s"
-            raise InputError([Diagnostic("LD502", message)])
-    return [float(size) for size in (*sizes, *[1.0] * axes)[:axes]]
+    if len(spacing) not in (1, axes):
+        message = f"`spacing` has {len(spacing)} sizes; the images have {axes} ax{'i' if axes == 1 else 'e'}s"
+        raise InputError([Diagnostic("LD502", message)])
+    return [float(size) for size in spacing] * (axes if len(spacing) == 1 else 1)

@@ -29,9 +29,8 @@ def test_all_pairs(maps, size, share):
 def test_spacing_belongs_to_the_axes_in_their_order(maps, size):
     images = (torch.rand(2, 2, *size) < 0.3).double()
     spacing = (0.7, 2.5, 1.3)[: len(size)]
-    given = {f"spacing_{number}": value for number, value in enumerate(spacing, start=1)}
     expected = flat(torch.from_numpy(maps(images, spacing)))
-    torch.testing.assert_close(distance_map(flat(images), spatial=size, **given), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(distance_map(flat(images), spatial=size, spacing=spacing), expected, rtol=1e-12, atol=0)
 
 
 def test_masked_pixels_are_not_there(maps):
@@ -65,8 +64,8 @@ def test_a_call_without_image_axes_or_without_images():
 
 
 def test_a_spacing_without_its_axis():
-    with pytest.raises(lossdsl.InputError, match=r"`spacing_3` is given; the images have 2 axes"):
-        lossdsl.compile("boundary.hausdorff(spacing_3=2)")(torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 3, 3))
+    with pytest.raises(lossdsl.InputError, match=r"`spacing` has 3 sizes; the images have 2 axes"):
+        lossdsl.compile("boundary.hausdorff(spacing=[1, 1, 2])")(torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 3, 3))
 
 
 def test_a_value_without_pixels():

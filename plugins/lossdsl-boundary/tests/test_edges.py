@@ -14,7 +14,7 @@ ZERO = {"hausdorff", "log_hausdorff", "boundary"}
 
 @pytest.mark.parametrize("given", ["logits", "probs"])
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", [*NAMES, "hausdorff(alpha=0.5, spacing_2=3)", "boundary(edge=0)"])
+@pytest.mark.parametrize("name", [*NAMES, "hausdorff(alpha=0.5, spacing=3)", "boundary(edge=0)"])
 def test_gradient(call, name, task, given):
     z, target, _, _ = call(task, (4, 4))
     z[:, 0, :3, :3] += 3

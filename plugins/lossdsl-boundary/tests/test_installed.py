@@ -123,9 +123,9 @@ def test_the_list_has_all() -> None:
         ("boundary.hausdorff(alfa=2)", "LD203", "did you mean `alpha`?"),
         ("boundary.hausdorff(alpha=-1)", "LD204", "the default is 2"),
         ("boundary.hausdorff_erosion(iterations=11)", "LD204", "the default is 10"),
-        ("boundary.boundary(spacing=2)", "LD203", "did you mean `spacing_"),
+        ("boundary.boundary(spacings=2)", "LD203", "did you mean `spacing`?"),
         ("boundary.hausdorf", "LD201", "did you mean `boundary.hausdorff`?"),
-        ("distance_map(p, spacing_1=0)", "LD204", "the default is 1"),
+        ("distance_map(p, spacing=[1, 0])", "LD204", "the default is [1]"),
     ],
 )
 def test_mistakes(text: str, code: str, hint: str) -> None:

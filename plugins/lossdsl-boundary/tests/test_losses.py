@@ -109,8 +109,7 @@ def test_transcription(call, maps, name, task, size, seed):
 def test_anisotropic_spacing(call, maps, name, size):
     z, target, p, y = call("binary", size)
     spacing = (2.0, 0.5, 0.7)[: len(size)]
-    written = ", ".join(f"spacing_{number}={value}" for number, value in enumerate(spacing, start=1))
-    value = lossdsl.compile(f"boundary.{name}({written})", task="binary")(z, target)
+    value = lossdsl.compile(f"boundary.{name}(spacing={[*spacing]})", task="binary")(z, target)
     assert value.item() == pytest.approx(globals()[name]("binary", p, y, maps, spacing), rel=1e-9)
     assert value.item() != pytest.approx(globals()[name]("binary", p, y, maps), rel=1e-3)
 

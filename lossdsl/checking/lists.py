@@ -1,0 +1,55 @@
+"""Parameters that are lists of numbers: `spacing=[1, 1, 2.5]`, `distances=[[0, 1], [1, 0]]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lossdsl.checking.resolved import NumberList, Numbers, Origin
+from lossdsl.errors import Source
+from lossdsl.registry.model import Parameter
+from lossdsl.syntax import tree
+
+_NO_SOURCE = Source("")
+Number = Callable[[tree.Expression], float | None]
+
+
+def written_list(parameter: Parameter, written: tree.Expression, number: Number, origin: Origin) -> Numbers | None:
+    """The list that is written, None when it is not one of the right depth. One number alone is a list of it."""
+    items: tree.Expression = written
+    if parameter.lists == 1 and not isinstance(written, tree.Listing):
+        items = tree.Listing((written,), written.span)
+    values = _values(items, parameter.lists, number)
+    return None if values is None else Numbers(values, origin)
+
+
+def default_list(parameter: Parameter) -> NumberList:
+    """The list that stands as a default in a signature."""
+    assert parameter.default is not None
+    found = written_list(parameter, parameter.default, plain_number, Origin(_NO_SOURCE, parameter.span))
+    assert found is not None, f"default of {parameter.name}"
+    return found.values
+
+
+def plain_number(written: tree.Expression) -> float | None:
+    """A number with or without a sign."""
+    match written:
+        case tree.Number(value=number):
+            return number
+        case tree.Negative(operand=tree.Number(value=number)):
+            return -number
+        case tree.Name(text="inf"):
+            return float("inf")
+    return None
+
+
+def flat(values: NumberList) -> tuple[float, ...]:
+    """All numbers of a list of any depth."""
+    return tuple(number for value in values for number in (flat(value) if isinstance(value, tuple) else (value,)))
+
+
+def _values(written: tree.Expression, depth: int, number: Number) -> NumberList | None:
+    if not isinstance(written, tree.Listing) or not written.items:
+        return None
+    read = [number(item) if depth == 1 else _values(item, depth - 1, number) for item in written.items]
+    values = tuple(value for value in read if value is not None)
+    return values if len(values) == len(read) else None

@@ -1,0 +1,52 @@
+"""The annotations of a kernel's parameters: the ranges and choices that a signature in the language would have."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from lossdsl.errors import FormulaError, PluginError
+from lossdsl.syntax import tree
+from lossdsl.syntax.parse import parse_library
+
+
+def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.ParameterSyntax:
+    """The parameter of a kernel `name` as a signature in the language would have it.
+
+    Raises PluginError when the annotation gives neither a range nor choices.
+    """
+    words: tuple[str, ...] = ()
+    interval, lists = None, 0
+    if get_origin(hint) is Literal:
+        words = tuple(str(word) for word in get_args(hint))
+    elif get_origin(hint) is Annotated and isinstance(get_args(hint)[1], str):
+        numbers, text, *_ = get_args(hint)
+        interval, lists = interval_of(name, text), _depth(numbers)
+    else:
+        example = 'Annotated[float, "[0, inf)"] or Literal["image", "batch"]'
+        raise PluginError(f"the parameter `{parameter.name}` of `{name}` needs a range: annotate it {example}")
+    default = None if parameter.default is parameter.empty else _written(parameter.default)
+    return tree.ParameterSyntax(parameter.name, interval, words, default, lists)
+
+
+def interval_of(name: str, text: str) -> tree.Interval:
+    """`[0, inf)` as a range. Raises PluginError, naming the kernel, where it is none."""
+    try:
+        (declaration,) = parse_library(f"loss range() -> {text}\n    = 0\n")
+    except FormulaError:
+        raise PluginError(f"`{text}` of `{name}` is not a range; write for example [0, inf)") from None
+    return declaration.range
+
+
+def _depth(hint: Any) -> int:
+    """0 for float, 1 for Sequence[float], 2 for Sequence[Sequence[float]]."""
+    return 1 + _depth(get_args(hint)[0]) if get_origin(hint) is Sequence else 0
+
+
+def _written(default: Any) -> tree.Expression:
+    if isinstance(default, str):
+        return tree.Name(default)
+    if isinstance(default, Sequence):
+        return tree.Listing(tuple(_written(item) for item in default))
+    return tree.Number(float(default))

@@ -1,0 +1,221 @@
+"""What a signature can ask for: lists of numbers, parameters that must be given, words that decide the task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import lossdsl
+from lossdsl.registry.discover import Registry, default_registry
+
+LIBRARY = """
+# The sum of y over a box of pixels.
+loss spaced(spacing: [(0, inf)] = 1) -> [0, inf)
+    = toy.measure(y, spacing=spacing)
+
+# A required number.
+loss scaled(factor: [0, 10]) -> [0, inf)
+    = mean(factor*p)
+
+# The task is said in the loss.
+loss moded(mode: task) -> [0, inf)
+    for binary = mean(p)
+    for multilabel = mean(2*p)
+    for multiclass = mean(3*p)
+
+# The task may be said.
+loss maybe(mode: task | none = none) -> [0, inf)
+    = where(mode == none, mean(p), mean(2*p))
+
+# A list where a number belongs.
+loss wrong(spacing: [(0, inf)] = 1) -> [0, inf)
+    = mean(p)*spacing
+"""
+
+
+def measure(y: Tensor, *, spacing: Annotated[Sequence[float], "(0, inf)"] = (1.0,)) -> Tensor:
+    """The sum of y times the product of the spacing."""
+    return y.sum(-1, keepdim=True) * torch.tensor(spacing).prod()
+
+
+def expected_cost(p: Tensor, y: Tensor, *, costs: Annotated[Sequence[Sequence[float]], "[0, inf)"]) -> Tensor:
+    """The cost that is expected: sum_ij y_i costs_ij p_j."""
+    return torch.einsum("bin,ij,bjn->bn", y, torch.tensor(costs, dtype=p.dtype), p).unsqueeze(1)
+
+
+def weighed(p: Tensor, *, factor: Annotated[float, "[0, inf)"] = 1.0) -> Tensor:
+    """The mean times a number."""
+    return p.mean() * factor
+
+
+KERNELS = {measure: ("batch", "class"), expected_cost: ("batch", "pixel"), weighed: ()}
+
+
+@pytest.fixture(autouse=True)
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The definitions above as an installed library `toy`, the kernels in it."""
+    (tmp_path / "toy_losses").mkdir()
+    (tmp_path / "toy_losses" / "toy.loss").write_text(LIBRARY)
+    (tmp_path / "toy_kernels.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("lossdsl.registry.kernels._LOCAL", {})
+    points = [EntryPoint("toy", "toy_losses", "lossdsl.libraries")]
+    for kernel, keeps in KERNELS.items():
+        name = kernel.__name__
+        monkeypatch.setattr(f"toy_kernels.{name}", lossdsl.loss(keeps=keeps)(kernel), raising=False)
+        points.append(EntryPoint(f"toy.{name}", f"toy_kernels:{name}", "lossdsl.losses"))
+    registry = Registry([*default_registry()._points, *points])
+    monkeypatch.setattr("lossdsl.registry.discover.local_kernels", dict)
+    monkeypatch.setattr("lossdsl.api.default_registry", lambda: registry)
+
+
+@pytest.fixture
+def batch() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(1)
+    return torch.randn(2, 3, 4, 5), (torch.rand(2, 3, 4, 5) < 0.5).float()
+
+
+def found(formula: str, **options: Any) -> list[tuple[str, str, str | None]]:
+    return [(d.code, d.message, d.hint) for d in lossdsl.check(formula, **options).diagnostics]
+
+
+# --- one number for each class ---
+
+
+def test_a_list_is_one_number_for_each_class(batch: tuple[Tensor, Tensor]) -> None:
+    z, y = batch
+    weights = torch.tensor([1, 2, 0.5])
+    ours = lossdsl.compile("bce(pos_weight=[1, 2, 1/2])")
+    expected = functional.binary_cross_entropy_with_logits(z, y, pos_weight=weights.view(3, 1, 1))
+    torch.testing.assert_close(ours(z, y), expected)
+    torch.testing.assert_close(torch.compile(ours, fullgraph=True)(z, y), expected)
+    by_hand = lossdsl.compile("mean([1, 2, 1/2]*bce(reduction=none))")
+    each = functional.binary_cross_entropy_with_logits(z, y, reduction="none")
+    torch.testing.assert_close(by_hand(z, y), (each * weights.view(3, 1, 1)).mean())
+
+
+def test_a_list_is_computed_in_the_precision_of_the_loss(batch: tuple[Tensor, Tensor]) -> None:
+    z, y = (tensor.double() for tensor in batch)
+    third = lossdsl.compile("mean([1/3, 1/3, 1/3]*bce(reduction=none))")(z, y)
+    torch.testing.assert_close(third, functional.binary_cross_entropy_with_logits(z, y) / 3, rtol=1e-14, atol=0)
+    assert lossdsl.compile("focal(gamma=[2, 1, 0])")(z.half(), y.half()).dtype == torch.float32
+
+
+def test_a_list_may_hold_schedules_and_learned_scalars(batch: tuple[Tensor, Tensor]) -> None:
+    z, y = batch
+    loss = lossdsl.compile("s = learn(2)\nbce(pos_weight=[1, epoch, s])")
+    expected = functional.binary_cross_entropy_with_logits(z, y, pos_weight=torch.tensor([1.0, 5, 2]).view(3, 1, 1))
+    value = loss(z, y, epoch=5)
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    assert loss.learned["s"].grad is not None
+    assert loss.learned["s"].grad != 0
+
+
+@pytest.mark.parametrize(("formula", "classes"), [("bce(pos_weight=[1, 2])", 3), ("ce + mean([1, 2]*p)", 3)])
+def test_a_list_that_does_not_fit_the_classes(formula: str, classes: int) -> None:
+    z = torch.randn(2, classes, 4, 4)
+    target = torch.zeros(2, 4, 4, dtype=torch.long) if "ce +" in formula else torch.zeros_like(z)
+    for run in (lossdsl.compile(formula), lossdsl.compile(formula, backend="inductor")):
+        with pytest.raises(lossdsl.LossError, match="LD502: the formula lists 2 numbers, `pred` has 3 classes"):
+            run(z, target)
+
+
+# --- lists that a parameter takes ---
+
+
+def test_a_list_parameter_reaches_the_kernel(batch: tuple[Tensor, Tensor]) -> None:
+    z, y = batch
+    for formula in ("toy.measure(spacing=[1, 2, 2.5])", "spaced(spacing=[1, 2, 2.5])", "spaced(spacing=5)"):
+        torch.testing.assert_close(lossdsl.compile(formula)(z, y), y.sum((2, 3)).mean() * 5)
+    torch.testing.assert_close(lossdsl.compile("spaced")(z, y), y.sum((2, 3)).mean())
+
+
+def test_a_list_of_lists() -> None:
+    torch.manual_seed(2)
+    z, index = torch.randn(2, 2, 4), torch.randint(0, 2, (2, 4))
+    loss = lossdsl.compile("expected_cost(costs=[[0, 1], [3, 0]])")
+    p = z.softmax(1)
+    expected = torch.where(index == 0, p[:, 1], 3 * p[:, 0]).mean()
+    torch.testing.assert_close(loss(z, index), expected)
+
+
+@pytest.mark.parametrize(
+    ("formula", "code", "message"),
+    [
+        ("spaced(spacing=[1, -1])", "LD204", "`spacing` of `spaced` is -1, outside [(0, inf)]"),
+        ("spaced(spacing=[[1]])", "LD205", "`spacing` takes [(0, inf)], not `[[1]]`"),
+        ("spaced(spacing=[])", "LD205", "`spacing` takes [(0, inf)], not `[]`"),
+        ("spaced(spacing=epoch + 1)", "LD205", "`spacing` takes [(0, inf)], not `epoch + 1`"),
+        ("spaced(spacing=none)", "LD205", "`spacing` takes [(0, inf)], not `none`"),
+        ("expected_cost", "LD202", "`expected_cost` needs `costs`"),
+        ("expected_cost(costs=[1, 2])", "LD205", "`costs` takes [[[0, inf)]], not `[1, 2]`"),
+        ("expected_cost(costs=1)", "LD205", "`costs` takes [[[0, inf)]], not `1`"),
+        ("wrong", "LD205", "in `wrong`: a list stands where one number belongs"),
+        ("weighed(factor=[1, 2])", "LD303", "`factor` of `weighed` takes one number, this has one for each class"),
+        ("weighed(factor=mean(p, over=pixel))", "LD303", "`factor` of `weighed` takes one number"),
+    ],
+)
+def test_what_a_list_parameter_refuses(formula: str, code: str, message: str) -> None:
+    ((found_code, found_message, _),) = found(formula)
+    assert (found_code, found_message[: len(message)]) == (code, message)
+
+
+# --- parameters that must be given ---
+
+
+def test_a_required_parameter(batch: tuple[Tensor, Tensor]) -> None:
+    z, y = batch
+    assert found("scaled") == [("LD202", "`scaled` needs `factor`", "`factor` takes [0, 10]")]
+    assert found("scaled(factor=11)") == [("LD204", "`factor` of `scaled` is 11, outside [0, 10]", None)]
+    torch.testing.assert_close(lossdsl.compile("scaled(factor=2)")(z, y), 2 * z.sigmoid().mean())
+
+
+# --- words ---
+
+
+def test_a_quoted_word_is_the_word(batch: tuple[Tensor, Tensor]) -> None:
+    assert str(lossdsl.parse("moded(mode=\"binary\") + dice(per='batch')")) == "moded(mode=binary) + dice(per=batch)"
+    assert lossdsl.parse('dice(per="batch")') == lossdsl.parse("dice(per=batch)")
+
+
+def test_a_word_decides_the_task(batch: tuple[Tensor, Tensor]) -> None:
+    z, y = batch
+    flat = z.softmax(1).mean() * 3
+    torch.testing.assert_close(lossdsl.compile('moded(mode="multilabel")')(z, y), 2 * z.sigmoid().mean())
+    torch.testing.assert_close(lossdsl.compile("moded(mode=binary)")(z, y), z.sigmoid().mean())
+    torch.testing.assert_close(lossdsl.compile("moded(mode=multiclass)")(z, z.softmax(1)), flat)
+    torch.testing.assert_close(lossdsl.compile("maybe + maybe(mode=binary)")(z, y), 3 * z.sigmoid().mean())
+    assert "tasks: multiclass\n" in lossdsl.explain("moded(mode=multiclass)")
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "code", "message"),
+    [
+        ("moded(mode=multiclass)", {"task": "binary"}, "LD301", "`mode` of `moded` is multiclass; the task is binary"),
+        (
+            "moded(mode=binary) + moded(mode=multilabel)",
+            {},
+            "LD301",
+            "`mode` of `moded` is multilabel; the task is binary",
+        ),
+        (
+            "moded(mode=regression)",
+            {},
+            "LD301",
+            "`moded` is for binary, multilabel, multiclass; the task is regression",
+        ),
+        ("moded", {}, "LD202", "`moded` needs `mode`"),
+        ("moded(mode=segmentation)", {}, "LD205", "`mode` takes binary or multilabel or multiclass or regression"),
+    ],
+)
+def test_what_a_task_word_refuses(formula: str, options: dict[str, Any], code: str, message: str) -> None:
+    ((found_code, found_message, _),) = found(formula, **options)
+    assert (found_code, found_message) == (code, message)
