@@ -173,4 +173,7 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any], key: str) -> Readi
 def _is_path(text: str) -> bool:
     if "\n" in text or len(text) > 4096:
         return False
-    return text.endswith(CONFIG_SUFFIXES) or Path(text).is_file()
+    try:
+        return text.endswith(CONFIG_SUFFIXES) or Path(text).is_file()
+    except OSError:  # too long for the name of a file
+        return False
