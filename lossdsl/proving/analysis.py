@@ -9,6 +9,7 @@ from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
+from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
@@ -48,7 +49,7 @@ def prove(
     related: use what parts have in common, too, which takes more time and is only asked for where it matters.
     """
     order = in_order(_roots(built) if nodes is None else nodes)
-    intervals = dict(_inputs(built, order, context, facts))
+    intervals = dict(_inputs(built, order, facts))
     forms = Forms(intervals)
     declared: dict[Node, list[Used]] = {}
     for used in built.trace.used:
@@ -56,13 +57,13 @@ def prove(
             declared.setdefault(used.node, []).append(used)
     trained = set()
     for node in order:
-        if node.operation == "input" and _is_trained(str(node.attributes[0]), facts):
+        if node.operation == "input" and _is_trained(node.input_name, facts):
             trained.add(node)
         if node in intervals:
             continue
         result = _interval(node, intervals, forms if related else None)
         for used in declared.get(node, ()):
-            if takes_what_it_needs(used, context, intervals):
+            if takes_what_it_needs(used, intervals):
                 declaration = used.use.loss.range
                 promised = interval(declaration.low, declaration.high, declaration.low_open, declaration.high_open)
                 result = of.meet(result, promised)
@@ -85,32 +86,37 @@ def _roots(built: BuiltLoss) -> list[Node]:
     return [*heads, *used, *applied, *guards, *(node for _, node in built.trace.read), *terms, built.total]
 
 
-def _inputs(built: BuiltLoss, order: Sequence[Node], context: Context, facts: Facts) -> list[tuple[Node, Interval]]:
+def _inputs(built: BuiltLoss, order: Sequence[Node], facts: Facts) -> list[tuple[Node, Interval]]:
     """Predictions and targets as the caller passes them."""
-    labels = ALL if context.task == "regression" else UNIT
-    predictions = UNIT if context.input == "probs" and context.task != "regression" else ALL
     known = []
     for head in built.heads:
         if not head.prepared:
-            known += [(head.prediction, predictions), (head.truth, NON_NEGATIVE if head.indexed else labels)]
+            known += [(head.prediction, _predictions(head)), (head.truth, _labels(head))]
     for node in order:
-        if node.operation == "input":
-            name = str(node.attributes[0]).removeprefix("tensor:")
-            if name in facts.targets:
-                known.append((node, labels))
-            elif name in facts.predictions:
-                known.append((node, predictions))
+        name = node.input_name.removeprefix("tensor:")
+        if name in facts.targets:
+            known.append((node, _labels(built.heads[0])))
+        elif name in facts.predictions:
+            known.append((node, _predictions(built.heads[0])))
     return known
 
 
-def takes_what_it_needs(used: Used, context: Context, intervals: dict[Node, Interval]) -> bool:
+def _predictions(head: Head) -> Interval:
+    return UNIT if head.space.context.input == "probs" and head.space.task != "regression" else ALL
+
+
+def _labels(head: Head) -> Interval:
+    if head.space.task == "regression":
+        return ALL
+    return NON_NEGATIVE if head.indexed else UNIT
+
+
+def takes_what_it_needs(used: Used, intervals: dict[Node, Interval]) -> bool:
     """Whether the tensors of a loss are what its declared range is for: labels and probabilities in [0, 1]."""
     head = used.head
-    if context.task == "regression" or not head.prepared:
+    if head.space.task == "regression" or not head.prepared:
         return True
-    if context.input == "probs" and not intervals[head.prediction].within(UNIT):
-        return False
-    return intervals[head.truth].within(UNIT)
+    return intervals[head.prediction].within(_predictions(head)) and intervals[head.truth].within(UNIT)
 
 
 def _interval(node: Node, intervals: dict[Node, Interval], forms: Forms | None) -> Interval:

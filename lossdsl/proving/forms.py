@@ -25,11 +25,12 @@ _CONSTANT: Monomial = ()
 
 
 class Total(NamedTuple):
-    """The sum, or the mean, of a monomial over some axes."""
+    """The sum, or the mean, of a monomial over some axes. space: that of the axes, where the monomial is 1."""
 
     kind: str
     over: frozenset[str]
     monomial: Monomial
+    space: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +102,15 @@ class Forms:
             case "sum" | "mean":
                 (over,) = node.attributes
                 assert isinstance(over, tuple)
-                return self._reduced(node.operation, frozenset(over), parts[0])
+                return self._reduced(node, frozenset(over), parts[0])
             case "size":
-                return {(self.total("sum", frozenset({str(node.attributes[0])}), _CONSTANT),): 1.0}
+                return {(self._size(str(node.attributes[0]), node.arguments[0]),): 1.0}
         return None
 
     def _node(self, node: Node) -> int:
         """The atom of a node."""
-        whole = node.operation in _WHOLE | _COUNTING or node.attributes == ("mask",)
-        counts = node.operation in _COUNTING or node.attributes in (("mask",), ("class_weight",))
+        whole = node.operation in _WHOLE | _COUNTING or node.input_name == "mask"
+        counts = node.operation in _COUNTING or node.input_name in ("mask", "class_weight")
         known = UNIT if whole else self.intervals[node]
         return self._number(node, lambda: Atom(known, node.axes, whole=whole, counts=counts))
 
@@ -139,8 +140,12 @@ class Forms:
                 kept.append(atom)
         return tuple(kept)
 
-    def _reduced(self, kind: str, over: frozenset[str], form: Form) -> Form:
-        result: Form = {}
+    def _size(self, axis: str, node: Node) -> int:
+        """The atom of how many elements there are along an axis of the space of a node."""
+        return self.total("sum", frozenset({axis}), _CONSTANT, _space(node))
+
+    def _reduced(self, node: Node, over: frozenset[str], form: Form) -> Form:
+        kind, result = node.operation, Form()
         for monomial, coefficient in form.items():
             inside = tuple(a for a in monomial if self.atoms[a].axes & over)
             outside = tuple(a for a in monomial if not self.atoms[a].axes & over)
@@ -148,14 +153,14 @@ class Forms:
                 self._put(result, outside, coefficient)
             else:
                 covered = over & NO_AXES.union(*(self.atoms[a].axes for a in inside))
-                sizes = () if kind == "mean" else (self.total(kind, frozenset({a}), _CONSTANT) for a in over - covered)
+                sizes = () if kind == "mean" else (self._size(axis, node.arguments[0]) for axis in over - covered)
                 totals = (self.total(kind, covered, inside),) if inside else ()
                 self._put(result, (*outside, *totals, *sizes), coefficient)
         return result
 
-    def total(self, kind: str, over: frozenset[str], monomial: Monomial) -> int:
+    def total(self, kind: str, over: frozenset[str], monomial: Monomial, space: str = "") -> int:
         """The atom of a sum or mean. A sum of the number 1 is how many there are."""
-        key = Total(kind, over, monomial)
+        key = Total(kind, over, monomial, space)
 
         def make() -> Atom:
             axes = NO_AXES.union(*(self.atoms[a].axes for a in monomial)) - over
@@ -194,6 +199,17 @@ def _parts(node: Node) -> tuple[Node, ...]:
         case "power" if node.arguments[1].is_constant and node.arguments[1].value in (2.0, 3.0, 4.0):
             return node.arguments[:1]
     return ()
+
+
+def _space(node: Node) -> str:
+    """What marks the inputs of the space in which a node has its axes."""
+    waiting = [node]
+    while waiting:
+        current = waiting.pop()
+        if current.operation == "input":
+            return str(current.attributes[0]).partition("@")[2]
+        waiting += [argument for argument in current.arguments if argument.axes]
+    return ""
 
 
 def added(left: Form, right: Form, factor: float = 1.0) -> Form:

@@ -61,7 +61,7 @@ def is_probability(node: Node, proof: Proof) -> bool:
         if node.operation in ("sigmoid", "softmax"):
             return True
         if node.operation == "input":
-            return node.attributes == ("pred",) and proof.context.input == "probs"
+            return node.input_name == "pred" and proof.context.input == "probs"
         if node.operation == "subtract" and node.arguments[0].is_constant:
             node = node.arguments[1]
         elif node.operation in _SAME_KIND:
@@ -99,7 +99,7 @@ def _logits(text: str) -> str | None:
 def _labels(proof: Proof, used: Used) -> Iterator[Diagnostic]:
     """A target that is an expression must lie where labels do."""
     head = used.head
-    if proof.context.task == "regression" or not head.prepared or len(used.use.tensors) < 2:
+    if head.space.task == "regression" or not head.prepared or len(used.use.tensors) < 2:
         return
     labels = proof.intervals[head.truth]
     if not labels.within(UNIT) and _reads_labels(proof, used):

@@ -30,7 +30,7 @@ def _magnitude(node: Node, known: Known, sizes: list[float]) -> float:
         case "constant":
             return abs(node.value)
         case "input":
-            name = str(node.attributes[0])
+            name = node.input_name
             return _LEARNED if name.startswith("learned:") else _SCALARS.get(name, LOGITS)
         case "add" | "subtract":
             return sizes[0] + sizes[1]

@@ -105,7 +105,7 @@ def quotient(forms: Forms, monomial: Monomial, base: Monomial) -> Interval | Non
     rest, wanted = _without_common(monomial, base)
     if not wanted:
         return forms.bounds(rest)
-    sizes = {total.over for atom in wanted if (total := forms.atoms[atom].total) and not total.monomial}
+    sizes = [total.over for atom in wanted if (total := forms.atoms[atom].total) and not total.monomial]
     sums = [atom for atom in wanted if (total := forms.atoms[atom].total) and total.monomial]
     if len(sums) != 1 or len(sizes) + 1 != len(wanted):
         return None

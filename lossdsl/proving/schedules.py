@@ -13,11 +13,11 @@ _TIMES = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000, 1_000
 def first_time_outside(node: Node, allowed: Interval, known: Known) -> str | None:
     """`at epoch 3 it is -1` for a number that depends on the epoch or the step alone and is not in `allowed` then."""
     clocks = [part for part in in_order([node]) if part.operation == "input"]
-    if len(clocks) != 1 or not str(clocks[0].attributes[0]).startswith("scalar:"):
+    if len(clocks) != 1 or not clocks[0].input_name.startswith("scalar:"):
         return None
     for time in _TIMES:
         value = again(node, {clocks[0]: of.point(time)}, known)
         if not of.overlap(value, allowed):
-            name = str(clocks[0].attributes[0]).removeprefix("scalar:")
+            name = clocks[0].input_name.removeprefix("scalar:")
             return f"at {name} {time} it is {value}"
     return None

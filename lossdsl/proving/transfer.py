@@ -27,7 +27,7 @@ def transfer(node: Node, arguments: list[Interval]) -> Interval:
 
 
 def _input(node: Node, _: list[Interval]) -> Interval:
-    return _SCALARS.get(str(node.attributes[0]), ALL)
+    return _SCALARS.get(node.input_name, ALL)
 
 
 def _multiply(node: Node, arguments: list[Interval]) -> Interval:
@@ -125,14 +125,26 @@ def _or_0(_: Node, arguments: list[Interval]) -> Interval:
     return of.hull(arguments[0], ZERO)
 
 
-def _or_0_with_mask(at: int) -> Transfer:
+def _or_0_with_mask(_: Node, arguments: list[Interval]) -> Interval:
     """A group in which nothing counts gives 0."""
-    return lambda _, arguments: arguments[0] if len(arguments) <= at else of.hull(arguments[0], ZERO)
+    return arguments[0] if len(arguments) == 1 else of.hull(arguments[0], ZERO)
 
 
-def _window(_: Node, arguments: list[Interval]) -> Interval:
-    """A window in which nothing counts gives the least number of all."""
-    return ALL if len(arguments) > 2 else arguments[0]
+def _window(node: Node, arguments: list[Interval]) -> Interval:
+    """Outside of the image is what `outside` says; a window in which nothing counts has a mean of 0."""
+    outside = node.attributes[-1]
+    if isinstance(outside, float):
+        return of.hull(arguments[0], of.point(outside))
+    masked = len(arguments) > 2
+    if masked and node.operation != "local_mean":
+        return ALL
+    return of.hull(arguments[0], ZERO) if masked else arguments[0]
+
+
+def _filled(node: Node, _: list[Interval]) -> Interval:
+    number = node.attributes[0]
+    assert isinstance(number, float)
+    return of.point(number)
 
 
 def _sum(_: Node, arguments: list[Interval]) -> Interval:
@@ -181,10 +193,11 @@ _TRANSFER: dict[str, Transfer] = {
     "mean": _first,
     "keep": _or_0,
     "sum": _sum,
-    "reduce_max": _or_0_with_mask(1),
-    "reduce_min": _or_0_with_mask(1),
-    "topk": _or_0_with_mask(1),
-    "local_mean": _or_0_with_mask(2),
+    "reduce_max": _or_0_with_mask,
+    "reduce_min": _or_0_with_mask,
+    "topk": _or_0_with_mask,
+    "local_mean": _window,
+    "filled_image": _filled,
     "local_min": _window,
     "local_max": _window,
     "softmax": _always(UNIT),
