@@ -82,7 +82,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding: a stable code, one sentence, the exact place, and a way out."""
+    """One finding: a stable code, one sentence, the exact place, and a way out; the edit where one mends it."""
 
     code: str
     message: str

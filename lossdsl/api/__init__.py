@@ -15,7 +15,8 @@ from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
 from lossdsl.checking.terms import terms_of
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError
-from lossdsl.graph.tasks import task_faults
+from lossdsl.graph.tasks import first_working, task_faults
+from lossdsl.proving.findings import certain_errors, warnings
 from lossdsl.registry.discover import Registry, default_registry
 from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
 from lossdsl.syntax.parse import parse
@@ -87,7 +88,7 @@ def check(source_or_path: str | os.PathLike[str] | Mapping[str, Any], key: str =
     Text that names a file, or ends in .yaml, .yml or .json, is a path; other text is a formula.
     """
     try:
-        return Report(_study(_read(source_or_path, key), options).diagnostics)
+        return Report(_study(_read(source_or_path, key), options, proofs=True).diagnostics)
     except LossError as error:
         return Report(error.diagnostics)
 
@@ -127,7 +128,7 @@ def explain(
 
 def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:
     """The report on what was read already. registry: the losses that it can name, by default those installed."""
-    return Report(_study(reading, options, registry).diagnostics)
+    return Report(_study(reading, options, registry, proofs=True).diagnostics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,10 @@ class _Study:
         return self.spec, self.objective, self.facts
 
 
-def _study(reading: Reading, given: Mapping[str, Any], registry: Registry | None = None) -> _Study:
+def _study(
+    reading: Reading, given: Mapping[str, Any], registry: Registry | None = None, proofs: bool = False
+) -> _Study:
+    """proofs: look for warnings too, which takes longer than all the rest."""
     diagnostics = list(reading.diagnostics)
     spec = reading.spec
     try:
@@ -162,14 +166,25 @@ def _study(reading: Reading, given: Mapping[str, Any], registry: Registry | None
     if spec is None:
         return _Study(None, None, None, in_reading_order(diagnostics))
     spec = replace(spec, options=options)
-    resolution = resolve(spec, registry or default_registry())
+    registry = registry or default_registry()
+    resolution = resolve(spec, registry)
     diagnostics += resolution.diagnostics
     facts = None
     if resolution.objective:
         facts = facts_of(resolution.objective)
         if not diagnostics:
-            diagnostics += task_faults(resolution.objective, facts, options)
+            diagnostics += _faults(spec, resolution.objective, facts, registry if proofs else None)
     return _Study(spec, resolution.objective, facts, in_reading_order(diagnostics))
+
+
+def _faults(spec: Spec, objective: Objective, facts: Facts, known: Registry | None) -> tuple[Diagnostic, ...]:
+    """What is wrong with a loss whose names and parameters are right; with warnings when the known losses are given."""
+    working = first_working(objective, facts, spec.options)
+    if working is None:
+        return task_faults(objective, facts, spec.options)
+    built, context = working
+    found = certain_errors(objective, built, context, facts, spec.options)
+    return (*found, *warnings(spec, objective, built, context, facts, known)) if known else found
 
 
 def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:

@@ -11,7 +11,9 @@ from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import build
 from lossdsl.graph.context import Context
 from lossdsl.graph.printing import node_text
-from lossdsl.graph.tasks import working_contexts
+from lossdsl.graph.tasks import first_working, working_contexts
+from lossdsl.proving.analysis import prove
+from lossdsl.proving.describing import described
 from lossdsl.registry.model import Kernel, Loss, Parameter, full_name
 from lossdsl.spec.model import Options, Spec, Task, TermSpec
 from lossdsl.syntax.printing import text
@@ -27,6 +29,7 @@ def explain_spec(
         formula_text(spec),
         _terms(terms),
         _needs(facts, calls),
+        _ranges(objective, facts, spec.options),
         *(show_loss(loss) for loss in facts.losses),
         _opened(opened),
         *_rewrites(objective, spec.options, calls),
@@ -46,6 +49,8 @@ def show_loss(loss: Loss) -> str:
         lines.append(f"    tasks: {', '.join(loss.tasks)}")
     if loss.documentation.source:
         lines.append(f"    source: {loss.documentation.source}")
+    if loss.documentation.better != "lower":
+        lines.append(f"    better: {loss.documentation.better}")
     lines += [f"    note: {note}" for note in loss.documentation.notes]
     lines += [f"    refused: {word}; {instead}" for word, instead in loss.documentation.refused]
     lines.append(f"    from: {loss.provider}, {full_name(loss)}")
@@ -116,6 +121,11 @@ def _needs(facts: Facts, calls: Mapping[Task, Context]) -> str:
     if facts.learned:
         lines.append(f"learned: {', '.join(f'{name} from {start:g}' for name, start in facts.learned.items())}")
     return "\n".join(lines)
+
+
+def _ranges(objective: Objective, facts: Facts, options: Options) -> str:
+    working = first_working(objective, facts, options)
+    return described(prove(objective, *working, facts)) if working else ""
 
 
 def _rewrites(objective: Objective, options: Options, calls: Mapping[Task, Context]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.scales import check_entry, check_exit
+from lossdsl.graph.trace import Used
 from lossdsl.registry.model import Formula, Kernel, Parameter, full_name
 from lossdsl.syntax import tree
 from lossdsl.syntax.tree import TASKS
@@ -38,6 +39,9 @@ def use_loss(evaluator: Evaluator, use: Use, frame: Frame) -> Node:
     else:
         value = _formula(evaluator, use, use.loss, parameters, reduction, called)
     check_exit(use, value, frame, called)
+    written = tuple((name, number) for name, number in given.items() if isinstance(number, Node))
+    by_user, place = frame.place is None, frame.place or use.origin
+    evaluator.trace.used.append(Used(use, value, reduction, called.head, place, by_user, written if by_user else ()))
     return value
 
 
@@ -109,6 +113,7 @@ def _formula(
         parameters,
         is_definition=True,
         classes=frame.classes,
+        place=frame.place or use.origin,
         scaled=frame.scaled,
     )
     try:

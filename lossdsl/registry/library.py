@@ -90,12 +90,12 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
 
 
 def read_comment(comment: str) -> Documentation:
-    """`# text` lines; a line that begins with `Source:`, `Note:`, `Refused:` or `Otherwise:` says what it is.
+    """`# text` lines; one that begins with `Source:`, `Note:`, `Refused:`, `Otherwise:` or `Better:` says what it is.
 
     An `Absent:` line is about another name and belongs to the file, see `read_absences`.
     """
     lines = [line.lstrip("# ").rstrip() for line in comment.splitlines() if line.strip("# ")]
-    keys = ("Summary", "Source", "Note", "Refused", "Otherwise", "Absent")
+    keys = ("Summary", "Source", "Note", "Refused", "Otherwise", "Absent", "Better")
     fields: dict[str, list[str]] = {key: [] for key in keys}
     current = "Summary"
     for line in lines:
@@ -113,7 +113,15 @@ def read_comment(comment: str) -> Documentation:
         tuple(fields["Note"]),
         _instead(fields["Refused"]),
         _instead(fields["Otherwise"]),
+        _better(fields["Better"]),
     )
+
+
+def _better(lines: list[str]) -> str:
+    word = " ".join(lines) or "lower"
+    if word not in ("lower", "higher", "neither"):
+        raise PluginError(f"`Better: {word}` is none of lower, higher, neither")
+    return word
 
 
 def _instead(lines: list[str]) -> tuple[tuple[str, str], ...]:

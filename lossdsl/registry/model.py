@@ -30,6 +30,7 @@ class Documentation:
 
     refused: parameter words whose meaning differs between libraries, with what to write instead.
     otherwise: tasks for which it is not written, with what to write instead.
+    better: `lower` values of a loss are better, `higher` ones of a score, `neither` of a building block.
     """
 
     summary: str
@@ -37,6 +38,7 @@ class Documentation:
     notes: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
     otherwise: tuple[tuple[str, str], ...] = ()
+    better: str = "lower"
 
 
 @dataclass(frozen=True, slots=True)
