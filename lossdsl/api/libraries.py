@@ -17,6 +17,10 @@ from lossdsl.spec import read_formula
 from lossdsl.syntax.parse import parse_library
 
 
+# What a total must be and a definition need not: it may be a score, or a part that only others use.
+_OF_TOTALS = "LD71"
+
+
 def check_library(text: str, path: Path) -> tuple[tuple[Diagnostic, ...], ...]:
     """What is wrong with each definition of a .loss file; one entry for the file when it cannot be read as such."""
     source = Source(text, str(path))
@@ -44,7 +48,8 @@ def _findings(entry: Entry, before: tuple[Entry, ...], namespace: str, registry:
     for words in required_words(loss):
         name = f"{namespace}.{entry.name}"
         report = check_reading(read_formula(f"{name}({words})" if words else name), registry)
-        yield from (_placed(diagnostic, loss) for diagnostic in report.diagnostics)
+        found = (diagnostic for diagnostic in report.diagnostics if not diagnostic.code.startswith(_OF_TOTALS))
+        yield from (_placed(diagnostic, loss) for diagnostic in found)
 
 
 def _placed(diagnostic: Diagnostic, loss: Formula) -> Diagnostic:

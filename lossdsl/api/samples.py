@@ -12,7 +12,7 @@ from lossdsl.syntax.tree import TASKS, Interval
 def required_words(loss: Loss) -> Iterator[str]:
     """The parameters that must be given, written with values that they take: with each task where one decides it."""
     required = [parameter for parameter in loss.parameters if parameter.default is None]
-    for task in TASKS if any(parameter.decides_task for parameter in required) else TASKS[:1]:
+    for task in loss.tasks or TASKS if any(parameter.decides_task for parameter in required) else TASKS[:1]:
         yield ", ".join(f"{p.name}={task if p.decides_task else _example(p)}" for p in required)
 
 
