@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lossdsl.api import Report, check, compile, explain, load, parse
+from lossdsl.api import Report, check, compile, define, explain, load, parse
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, InputError, LossError, PluginError
 from lossdsl.registry.kernels import loss
 
@@ -28,6 +28,7 @@ __all__ = [
     "TermValue",
     "check",
     "compile",
+    "define",
     "explain",
     "load",
     "loss",

@@ -14,17 +14,20 @@ from lossdsl.api.reports import Report, in_reading_order
 from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
+from lossdsl.checking.scope import definition_faults
 from lossdsl.checking.terms import terms_of
-from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError
+from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, PluginError
 from lossdsl.graph.tasks import task_faults
-from lossdsl.registry.discover import default_registry
+from lossdsl.registry.defining import read_definition
+from lossdsl.registry.discover import clash, default_registry
+from lossdsl.registry.local import trial
 from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
 from lossdsl.syntax.parse import parse
 
 if TYPE_CHECKING:
     from lossdsl.runtime.loss import Loss
 
-__all__ = ["Report", "check", "compile", "explain", "load", "parse"]
+__all__ = ["Report", "check", "compile", "define", "explain", "load", "parse"]
 
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -101,6 +104,27 @@ def explain(source: str | os.PathLike[str] | Mapping[str, Any], key: str = "loss
     study = _study(_read(source, key), options)
     spec, objective, facts = study.outcome()
     return explain_spec(spec, terms_of(spec), objective, facts)
+
+
+def define(text: str) -> None:
+    """Make a formula known under a name, in this process: define("half(w: [0, 1] = 0.5) -> [0, inf) = w*mse").
+
+    The text is that of a .loss file; the word `loss` and the range may be left out. The same name defined again
+    replaces it.
+
+    Raises FormulaError with the place of what is wrong, PluginError where the name is taken.
+    """
+    loss = read_definition(text)
+    registry = default_registry()
+    with trial(loss):
+        found = registry.candidates(loss.name)
+        if len(found) > 1:
+            owners, _ = clash(found)
+            message = f"`{loss.name}` may be {owners}"
+            raise PluginError([Diagnostic("LD601", message, hint="define it under another name")])
+        faults = definition_faults(loss, registry)
+        if faults:
+            raise FormulaError(in_reading_order(faults))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ from lossdsl.checking.vocabulary import (
     TENSORS,
 )
 from lossdsl.errors import Diagnostic, LossError, Source, nearest
-from lossdsl.registry.discover import BUILT_IN, Registry
+from lossdsl.registry.contract import BUILT_IN
+from lossdsl.registry.discover import Registry, clash
 from lossdsl.registry.model import Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.syntax import tree
@@ -144,7 +145,7 @@ class Scope:
             message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
         known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS}
-        hint = nearest(node.text, known)
+        hint = self.memory.registry.advice(node.text) or nearest(node.text, known)
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
         hint = hint or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
@@ -173,7 +174,7 @@ class Scope:
         if self.is_loss(name):
             return self._use(node, origin)
         known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
-        hint = nearest(name, known) or "lossdsl list shows all losses"
+        hint = self.memory.registry.advice(name) or nearest(name, known) or "lossdsl list shows all losses"
         return self.wrong(node.function, "LD201", f"unknown loss or function `{name}`", hint)
 
     def _use(self, node: tree.Call, origin: Origin) -> Resolved:
@@ -236,8 +237,8 @@ class Scope:
         """The loss of a name that there is; None after reporting a clash or a broken plugin."""
         found = self.memory.registry.candidates(node.text, self.home)
         if len(found) > 1:
-            owners = " and ".join(f"`{c.namespace}.{c.name}` of {c.provider}" for c in found)
-            self.report(node, "LD601", f"`{node.text}` may be {owners}", "write the full name")
+            owners, way_out = clash(found)
+            self.report(node, "LD601", f"`{node.text}` may be {owners}", way_out)
             return None
         try:
             return self.memory.registry.load(found[0])
@@ -255,6 +256,13 @@ class Scope:
         """Report, and stand in for the value so that the rest is still checked."""
         self.report(node, code, message, hint)
         return Constant(1.0, Origin(self.source, node.span))
+
+
+def definition_faults(loss: Formula, registry: Registry) -> tuple[Diagnostic, ...]:
+    """What is wrong in the text of a definition itself, whoever uses it."""
+    memory = Memory(registry)
+    Scope(memory)._read_body(loss)
+    return tuple(dict.fromkeys(memory.diagnostics))
 
 
 def report_cycle(memory: Memory, bindings: Mapping[str, Resolved]) -> None:

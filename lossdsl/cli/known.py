@@ -12,7 +12,8 @@ from lossdsl.checking.resolve import resolve
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.errors import LossError
 from lossdsl.graph.tasks import working_tasks
-from lossdsl.registry.discover import Candidate, Registry
+from lossdsl.registry.candidates import ANY, Candidate
+from lossdsl.registry.discover import Registry
 from lossdsl.registry.model import Kernel, Loss, Parameter, Provider
 from lossdsl.spec import read_formula
 from lossdsl.syntax.printing import number, text
@@ -37,8 +38,8 @@ def known_losses(registry: Registry) -> Iterator[Known]:
     """All of them, built-ins first. What is broken fails alone."""
     for candidate in registry.all():
         name = candidate.name
-        if registry.candidates(name) != (candidate,):
-            name = f"{candidate.namespace}.{candidate.name}"
+        if name == ANY or len(registry.candidates(name)) != 1 or registry.candidates(name)[0] is not candidate:
+            name = candidate.full_name
         try:
             yield know(name, candidate, registry)
         except LossError as error:
@@ -102,7 +103,7 @@ def record(known: Known) -> dict[str, Any]:
     provider = candidate.provider
     return {
         "name": known.name,
-        "full_name": f"{candidate.namespace}.{candidate.name}",
+        "full_name": candidate.full_name,
         "provider": {"distribution": provider.distribution, "version": provider.version},
         "error": known.error,
         "tasks": list(known.tasks),

@@ -13,7 +13,7 @@ from lossdsl.cli.findings import as_text
 from lossdsl.cli.known import Known, know, record
 from lossdsl.cli.status import FINDINGS
 from lossdsl.errors import Diagnostic, LossError, PluginError, nearest
-from lossdsl.registry.discover import Registry, default_registry
+from lossdsl.registry.discover import Registry, clash, default_registry
 
 
 @click.command(short_help="Show the formula, parameters, range and source of a loss.")
@@ -44,9 +44,8 @@ def _find(name: str, registry: Registry) -> Known:
     if not found:
         raise LossError([_unknown(name, registry)])
     if len(found) > 1:
-        owners = " and ".join(dict.fromkeys(str(candidate.provider) for candidate in found))
-        choices = " or ".join(f"{candidate.namespace}.{candidate.name}" for candidate in found)
-        raise LossError([Diagnostic("LD601", f"`{name}` comes from {owners}", hint=f"write {choices}")])
+        owners, way_out = clash(found)
+        raise LossError([Diagnostic("LD601", f"`{name}` may be {owners}", hint=way_out)])
     try:
         return know(name, found[0], registry)
     except PluginError as error:
@@ -56,5 +55,5 @@ def _find(name: str, registry: Registry) -> Known:
 def _unknown(name: str, registry: Registry) -> Diagnostic:
     if name in FUNCTIONS or name in REDUCTIONS or name in COMBINATORS:
         return Diagnostic("LD201", f"`{name}` is a function of the language, not a loss")
-    hint = nearest(name, registry.names()) or "lossdsl list shows all losses"
+    hint = registry.advice(name) or nearest(name, registry.names()) or "lossdsl list shows all losses"
     return Diagnostic("LD201", f"unknown loss `{name}`", hint=hint)

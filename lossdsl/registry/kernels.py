@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from lossdsl.errors import PluginError
 from lossdsl.registry.annotations import interval_of, parameter_of
 from lossdsl.registry.library import read_comment
-from lossdsl.registry.model import Kernel, Provider
+from lossdsl.registry.local import register as register_loss
+from lossdsl.registry.model import LOCAL, Kernel, Provider
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 AXES = ("batch", "class", "pixel")
 _ATTRIBUTE = "__lossdsl__"
-_LOCAL: dict[str, Kernel] = {}
 
 
 def loss(
@@ -44,7 +44,7 @@ def loss(
     def register(function: Function) -> Function:
         kernel = describe(function, name or function.__name__, range, keeps)
         setattr(function, _ATTRIBUTE, kernel)
-        _LOCAL[kernel.name] = kernel
+        register_loss(kernel, function.__module__)
         return function
 
     return register
@@ -53,11 +53,6 @@ def loss(
 def kernel_of(function: object) -> Kernel | None:
     """The description that the decorator left on a function."""
     return getattr(function, _ATTRIBUTE, None)
-
-
-def local_kernels() -> dict[str, Kernel]:
-    """What was registered in this process, by name."""
-    return dict(_LOCAL)
 
 
 def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[str, ...]) -> Kernel:
@@ -79,7 +74,7 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
             parameters.append(parameter_of(name, parameter, _hint(function, parameter.name)))
     return Kernel(
         name=name,
-        namespace="local",
+        namespace=LOCAL,
         inputs=tuple(inputs),
         keeps=frozenset(keeps),
         takes_mask="mask" in provided,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
 from lossdsl.registry.model import Documentation, Formula, Provider
 from lossdsl.syntax.parse import parse_library
 
+_FIELDS = ("Summary", "Source", "Note", "Refused", "Otherwise", "Better", "Example", "Except")
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
 
 
@@ -25,12 +27,22 @@ class Entry:
 
 
 def library_files(module: str) -> tuple[Path, ...]:
-    """The .loss files in the package `module`, sorted by name. The package itself is not imported, its parents are."""
-    spec = find_spec(module)
-    folders = list(spec.submodule_search_locations or ()) if spec else []
+    """The .loss files in the package `module`, sorted by name. Nothing is imported, its parents neither."""
+    folders = dict.fromkeys(Path(folder).resolve() for folder in _folders(module))
     if not folders:
         raise PluginError(f"`{module}` is not a package with .loss files")
-    return tuple(sorted(path for folder in folders for path in Path(folder).glob("*.loss")))
+    return tuple(sorted(path for folder in folders for path in folder.glob("*.loss")))
+
+
+def _folders(module: str) -> list[str]:
+    first, *rest = module.split(".")
+    spec, name = find_spec(first), first
+    for part in rest:
+        if spec is None:
+            break
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations or [])
+    return list(spec.submodule_search_locations or ()) if spec else []
 
 
 @lru_cache(maxsize=256)
@@ -58,9 +70,9 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
 
 
 def read_comment(comment: str) -> Documentation:
-    """`# text` lines; a line that begins with `Source:`, `Note:`, `Refused:` or `Otherwise:` says what it is."""
+    """`# text` lines; one that begins with `Source:`, `Note:` or another word of `_FIELDS` says what it is."""
     lines = [line.lstrip("# ").rstrip() for line in comment.splitlines() if line.strip("# ")]
-    fields: dict[str, list[str]] = {"Summary": [], "Source": [], "Note": [], "Refused": [], "Otherwise": []}
+    fields: dict[str, list[str]] = {key: [] for key in _FIELDS}
     current = "Summary"
     for line in lines:
         key, colon, rest = line.partition(":")
@@ -77,7 +89,17 @@ def read_comment(comment: str) -> Documentation:
         tuple(fields["Note"]),
         _instead(fields["Refused"]),
         _instead(fields["Otherwise"]),
+        _better(fields["Better"]),
+        " ".join(fields["Example"]),
+        _instead(fields["Except"]),
     )
+
+
+def _better(lines: list[str]) -> str:
+    word = " ".join(lines) or "lower"
+    if word not in ("lower", "higher", "neither"):
+        raise PluginError(f"`Better: {word}` is none of lower, higher, neither")
+    return word
 
 
 def _instead(lines: list[str]) -> tuple[tuple[str, str], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from lossdsl.errors import Source
@@ -11,17 +11,26 @@ from lossdsl.syntax.tree import Declaration, Interval, ParameterSyntax
 
 Parameter: TypeAlias = ParameterSyntax
 
+LOCAL = "local"
+"""The namespace of what this process registered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """The installed distribution that brought a loss in, for messages and clashes."""
+    """The installed distribution that brought a loss in, or the module that registered it, for messages and clashes."""
 
     distribution: str
     version: str
     entry_point: str
+    installed: bool = False
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version}".strip()
+
+    @property
+    def exactly(self) -> str:
+        """With the entry point, for messages about what went wrong in it."""
+        return f"{self} ({self.entry_point})" if self.entry_point else str(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,9 @@ class Documentation:
 
     refused: parameter words whose meaning differs between libraries, with what to write instead.
     otherwise: tasks for which it is not written, with what to write instead.
+    better: `lower` values are better, as in a loss; `higher` ones, as in a score; `neither`, as in a building block.
+    example: a call that stands alone, where the name without brackets does not.
+    exceptions: rules of lossdsl.testing that it does not keep, with the reason.
     """
 
     summary: str
@@ -37,6 +49,9 @@ class Documentation:
     notes: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
     otherwise: tuple[tuple[str, str], ...] = ()
+    better: str = "lower"
+    example: str = ""
+    exceptions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +88,7 @@ class Kernel:
     inputs: names of its tensor arguments, in order. keeps: the axes that its result still has; `per=batch` removes the
     batch axis from them. takes_mask: it has a keyword `mask`, the boolean tensor of the elements that count.
     takes_spatial: it has a keyword `spatial`, the sizes of the image axes that the pixel axis stands for.
+    full_size: its tensors are broadcast to each other; else each comes with size 1 along the axes that it lacks.
     """
 
     name: str
@@ -86,10 +102,23 @@ class Kernel:
     documentation: Documentation
     provider: Provider
     function: Callable[..., Any] = field(repr=False)
+    full_size: bool = True
 
     @property
     def tasks(self) -> tuple[str, ...]:
         return ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Kernel:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Stored without its function when a plugin brings it: what reads it finds the plugin, or says what is gone."""
+        from lossdsl.registry.restoring import restored
+
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        if self.provider.installed:
+            values["function"] = None
+        return restored, (values,)
 
 
 Loss: TypeAlias = Formula | Kernel
