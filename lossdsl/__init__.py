@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossdsl.api import Report, check, compile, define, explain, load, parse
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, InputError, LossError, PluginError
+from lossdsl.registry.adapting import Input, adapt
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:
@@ -20,12 +21,14 @@ __all__ = [
     "ConfigError",
     "Diagnostic",
     "FormulaError",
+    "Input",
     "InputError",
     "Loss",
     "LossError",
     "PluginError",
     "Report",
     "TermValue",
+    "adapt",
     "check",
     "compile",
     "define",

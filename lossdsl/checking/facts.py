@@ -44,7 +44,7 @@ def facts_of(objective: Objective) -> Facts:
         targets=_standing(nodes, 1),
         scalars=frozenset(node.name for node in nodes if isinstance(node, ScalarOf)) & {"epoch", "step"},
         learned={node.name: node.initial for node in nodes if isinstance(node, Learned)},
-        raw_only=bool(names) and not derived & _DERIVED,
+        raw_only=bool(derived) and not derived & _DERIVED,
         losses=losses,
         classes=max((1 + max(node.classes) for node in nodes if isinstance(node, ForClass)), default=0),
         task=next(iter(_tasks(nodes)), None),

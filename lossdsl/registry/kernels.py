@@ -15,6 +15,7 @@ from lossdsl.registry.local import register as register_loss
 from lossdsl.registry.model import LOCAL, Kernel, Provider
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Marked = TypeVar("Marked")
 
 AXES = ("batch", "class", "pixel")
 _ATTRIBUTE = "__lossdsl__"
@@ -43,11 +44,16 @@ def loss(
 
     def register(function: Function) -> Function:
         kernel = describe(function, name or function.__name__, range, keeps)
-        setattr(function, _ATTRIBUTE, kernel)
         register_loss(kernel, function.__module__)
-        return function
+        return mark(function, kernel)
 
     return register
+
+
+def mark(thing: Marked, kernel: Kernel) -> Marked:
+    """Leave a description on what an entry point names."""
+    setattr(thing, _ATTRIBUTE, kernel)
+    return thing
 
 
 def kernel_of(function: object) -> Kernel | None:

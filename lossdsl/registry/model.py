@@ -89,6 +89,7 @@ class Kernel:
     batch axis from them. takes_mask: it has a keyword `mask`, the boolean tensor of the elements that count.
     takes_spatial: it has a keyword `spatial`, the sizes of the image axes that the pixel axis stands for.
     full_size: its tensors are broadcast to each other; else each comes with size 1 along the axes that it lacks.
+    elementwise: each element of its result depends on that element alone, so one that does not count is left out.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Kernel:
     provider: Provider
     function: Callable[..., Any] = field(repr=False)
     full_size: bool = True
+    elementwise: bool = False
 
     @property
     def tasks(self) -> tuple[str, ...]:
