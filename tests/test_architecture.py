@@ -123,7 +123,7 @@ def test_no_torch_before_it_is_needed(modules: str) -> None:
 
 
 def modules_without_torch() -> Iterator[str]:
-    """All of the package but the runtime and the rules for losses. Kernels import torch when they run, not when they are looked up."""
+    """All but the runtime and the rules for losses. Kernels import torch when they run, not when they are looked up."""
     for path in FILES.values():
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
         module = ".".join(parts).removesuffix(".__init__")

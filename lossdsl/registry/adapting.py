@@ -67,7 +67,11 @@ class Adapted:
         """`true` as Python's, and a whole number where the signature has one."""
         if value in ("true", "false") and isinstance(value, str):
             return value == "true"
-        return int(value) if name in self.whole and isinstance(value, float) and value.is_integer() else value
+        if name not in self.whole or not isinstance(value, float):
+            return value
+        if not value.is_integer():
+            raise InputError([Diagnostic("LD502", f"`{name}` of `{self.name}` is a whole number, not {value:g}")])
+        return int(value)
 
     def _laid_out(self, result: Tensor, prediction: Tensor) -> Tensor:
         if not self.keeps:
@@ -143,7 +147,8 @@ def _kernel(
     settable = _settable(target, signature, len(inputs), full)
     if keeps and "reduction" not in signature.parameters:
         raise PluginError(f"`{full}` has no `reduction`, so it can keep no axes")
-    whole = frozenset(p.name for p in settable if isinstance(p.default, int) and not isinstance(p.default, bool))
+    hints = _hints(target)
+    whole = frozenset(p.name for p in settable if type(p.default) is int and hints.get(p.name, int) is int)
     return Kernel(
         name=name,
         namespace=namespace,
@@ -151,7 +156,7 @@ def _kernel(
         keeps=frozenset(keeps),
         takes_mask=False,
         takes_spatial=True,
-        parameters=tuple(_parameter(full, p, _hints(target).get(p.name)) for p in settable),
+        parameters=tuple(_parameter(full, p, hints.get(p.name)) for p in settable),
         range=interval_of(full, range),
         documentation=_documentation(target, about),
         provider=Provider(target.__module__, "", f"{target.__module__}:{target.__qualname__}"),

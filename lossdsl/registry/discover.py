@@ -134,7 +134,7 @@ class Registry:
 
 def clash(found: Iterable[Candidate]) -> tuple[str, str]:
     """Who brings a name that more than one does, and the way out."""
-    found = tuple(found)
+    found = sorted(found, key=lambda c: (c.full_name, str(c.provider)))
     owners = " and ".join(f"`{c.full_name}` of {c.provider}" for c in found)
     full = dict.fromkeys(c.full_name for c in found)
     if len(full) == len(found):

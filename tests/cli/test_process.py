@@ -19,6 +19,7 @@ COMMANDS = {
     "list": (),
     "show": ("lovasz_extension",),
     "plugins": (),
+    "new-plugin": ("acme",),
 }
 
 

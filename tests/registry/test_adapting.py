@@ -127,8 +127,9 @@ def test_modules_in_the_style_of_metric_learning(named: bool) -> None:
     """Labels are the target where there are fewer than embedding sizes, or a tensor by name."""
     torch.manual_seed(0)
     embeddings, labels = torch.randn(6, 8), torch.tensor([0, 1, 2, 0, 1, 2])
-    given = lossdsl.Input("labels", ("batch",), integer=True) if named else lossdsl.Input("y", ("batch",), integer=True)
-    lossdsl.adapt("pml", {"contrastive": PairMargin}, inputs=[lossdsl.Input("pred", ("batch", "class")), given])
+    names = ("pred", "labels") if named else ("z", "y")
+    inputs = [lossdsl.Input(names[0], ("batch", "class")), lossdsl.Input(names[1], ("batch",), integer=True)]
+    lossdsl.adapt("pml", {"contrastive": PairMargin}, inputs=inputs)
     wanted = PairMargin(neg_margin=2)(embeddings, labels)
     if named:
         loss = lossdsl.compile("pml.contrastive(pred, labels, neg_margin=2)", task="regression")
@@ -149,6 +150,8 @@ def test_modules_in_the_style_of_torchmetrics(batch: tuple[Tensor, Tensor]) -> N
     pred, target = batch
     lossdsl.adapt("metrics", {"error": RunningError}, range="[0, inf)", about="The error.\nSource: none")
     loss = lossdsl.compile("metrics.error(squared=false, num_outputs=2) + metrics.error(mode=max)", task="regression")
+    with pytest.raises(lossdsl.InputError, match=r"`num_outputs` of `metrics.error` is a whole number, not 0.5"):
+        lossdsl.compile("metrics.error(num_outputs=0.5)", task="regression")(pred, target)
     values = [loss(pred, target) for _ in range(2)]
     assert torch.equal(*values)
     torch.testing.assert_close(values[0], (pred - target).abs().mean() + ((pred - target) ** 2).amax())
