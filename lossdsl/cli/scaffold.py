@@ -38,7 +38,7 @@ def new_plugin(name: str, into: Path) -> None:
     \b
     lossdsl new-plugin acme
 
-    Afterwards: pip install -e lossdsl-acme, and acme.soft_error works in every formula. Nothing that exists is changed.
+    Afterwards: pip install -e ./lossdsl-acme, and acme.soft_error works in every formula. Nothing is overwritten.
     """
     name = name.removeprefix("lossdsl-")
     fault = _fault(name)

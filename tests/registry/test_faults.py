@@ -176,7 +176,11 @@ def test_what_a_kernel_does_not_declare_is_an_error_when_used(broken) -> None:
 
 VALUES = {
     "a lying range": ("return 3 * (p - y).abs().mean()", "range", "is outside [0, 1]"),
-    "no gradient": ("return (p - y).abs().mean().detach()", "gradient", "the gradient in pred is 0 or missing"),
+    "no gradient": (
+        "return (p - y).abs().mean().detach()",
+        "gradient",
+        "along a direction the gradient is 0, differences",
+    ),
     "not a number": ("return (p - y).abs().mean() * float('nan')", "range", "the value nan is outside [0, 1]"),
     "a mutated input": ("y.mul_(0.5)\n    return (p - y).abs().mean()", "inputs_unchanged", "`target` was written to"),
 }

@@ -32,6 +32,10 @@ def wrong_slope(p: Tensor, y: Tensor) -> Tensor:
     return 2 * error - error.detach()
 
 
+def flat(p: Tensor, y: Tensor) -> Tensor:
+    return (p > 0.5).to(p.dtype).mean() + 0 * y.sum()
+
+
 def lying(p: Tensor, y: Tensor, *, margin: Annotated[float, "[0, 2]"] = 0.0) -> Tensor:
     return (p - y).abs().mean() - margin
 
@@ -86,7 +90,8 @@ def raising(p: Tensor, y: Tensor) -> Tensor:
 
 
 FAULTS: dict[Callable[..., Any], tuple[str, str, dict[str, Any]]] = {
-    constant: ("gradient", "the gradient in pred is 0 or missing", {}),
+    constant: ("gradient", "along a direction the gradient is 0, differences of the value give", {}),
+    flat: ("gradient", "the gradient in pred is 0 or missing, here and everywhere else", {}),
     wrong_slope: ("gradient", "differences of the value give", {}),
     lying: ("range", "is outside [0, inf)", {}),
     no_number: ("finite", "the value is", {}),
