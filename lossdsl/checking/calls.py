@@ -112,12 +112,17 @@ def _axes(scope: Scope, keyword: tree.Keyword) -> tuple[str, ...]:
 
 def neighbourhood_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     name = node.function.text
-    sizes = [keyword.value for keyword in node.keywords if keyword.name == "size"]
-    if len(node.arguments) != 1 or len(node.keywords) != 1 or not sizes:
+    allowed = {"size", "outside"} | ({"sigma"} if name == "local_mean" else set())
+    for keyword in node.keywords:
+        if keyword.name not in allowed:
+            hint = nearest(keyword.name, allowed) or f"parameters: {', '.join(sorted(allowed))}"
+            return scope.wrong(keyword, "LD203", f"`{name}` has no parameter `{keyword.name}`", hint)
+    given = {keyword.name: scope.expression(keyword.value) for keyword in node.keywords}
+    if len(node.arguments) != 1 or "size" not in given:
         hint = f"{name}(y, size=31): a window of 31 pixels along each axis"
         return scope.wrong(node, "LD202", f"`{name}` takes one value and size=", hint)
-    inside = replace(scope, tensors=True)
-    return Neighbourhood(name, inside.expression(node.arguments[0]), scope.expression(sizes[0]), origin)
+    value = replace(scope, tensors=True).expression(node.arguments[0])
+    return Neighbourhood(name, value, given["size"], given.get("sigma"), given.get("outside"), origin)
 
 
 def per_class(scope: Scope, node: tree.Listing, origin: Origin) -> Resolved:

@@ -143,11 +143,17 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Neighbourhood:
-    """`local_mean(value, size=31)`: each pixel replaced by the mean, smallest or largest of the window around it."""
+    """`local_mean(value, size=31)`: each pixel replaced by the mean, smallest or largest of the window around it.
+
+    sigma: the weights of a mean fall off as a Gaussian; all are equal when None. outside: what pixels outside of the
+    image, and those that do not count, hold; they are left out when None.
+    """
 
     kind: str
     value: Resolved
     size: Resolved
+    sigma: Resolved | None
+    outside: Resolved | None
     origin: Origin
 
 
@@ -157,6 +163,15 @@ class ForClass:
 
     value: Resolved
     classes: tuple[int, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class MultiScale:
+    """`multiscale(dice, weights=[1, 0.5])`: the weighted sum of the value at each output; no weights, each counts 1."""
+
+    value: Resolved
+    weights: tuple[Resolved, ...]
     origin: Origin
 
 
@@ -187,6 +202,7 @@ Resolved: TypeAlias = (
     | Reduction
     | Neighbourhood
     | ForClass
+    | MultiScale
     | Use
 )
 
@@ -205,9 +221,11 @@ def below(node: Resolved) -> tuple[Resolved, ...]:
         case Reduction():
             return tuple(part for part in (node.value, node.per, node.count, node.share) if part is not None)
         case Neighbourhood():
-            return (node.value, node.size)
+            return tuple(part for part in (node.value, node.size, node.sigma, node.outside) if part is not None)
         case ForClass():
             return (node.value,)
+        case MultiScale():
+            return (node.value, *node.weights)
         case Use():
             reduction = (node.reduction,) if node.reduction else ()
             return (*node.tensors, *(value for _, value in node.parameters), *reduction)

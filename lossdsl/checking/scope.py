@@ -15,6 +15,7 @@ from lossdsl.checking.calls import (
     reduction_call,
     where_call,
 )
+from lossdsl.checking.multiscale import multiscale_call
 from lossdsl.checking.resolved import (
     Apply,
     Body,
@@ -167,8 +168,8 @@ class Scope:
             return neighbourhood_call(self, node, origin)
         if name == "for_class":
             return for_class_call(self, node, origin)
-        if name in COMBINATORS:
-            return self.wrong(node, "LD209", f"`{name}` is not available yet")
+        if name == "multiscale":
+            return multiscale_call(self, node, origin)
         if name in self.names or name in TENSORS or name in SCALARS or name in self.parameters:
             return self.wrong(node, "LD202", f"`{name}` is a value; it takes no brackets", f"write {name}")
         if self.is_loss(name):

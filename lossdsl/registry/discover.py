@@ -24,9 +24,22 @@ from lossdsl.registry.model import Loss, Provider
 from lossdsl.registry.public import who_brings
 
 # Used in a plain checkout, where no installed metadata names the built-ins.
+_KERNELS = {
+    "boxes": ("giou",),
+    "classes": ("class_distance",),
+    "images": ("ms_ssim", "total_variation"),
+    "kernels": ("lovasz_extension",),
+    "pairs": ("barlow_twins", "nt_xent"),
+    "skeleton": ("soft_skeleton",),
+    "tempered": ("tempered_sigmoid", "tempered_softmax"),
+}
 _OWN = (
     EntryPoint(BUILT_IN, "lossdsl.library", LIBRARIES),
-    EntryPoint("lovasz_extension", "lossdsl.library.kernels:lovasz_extension", LOSSES),
+    *(
+        EntryPoint(name, f"lossdsl.library.{module}:{name}", LOSSES)
+        for module, names in _KERNELS.items()
+        for name in names
+    ),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,14 +18,14 @@ from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import AXES, Node, in_order
 from lossdsl.graph.rewrites import COMPARISONS
 from lossdsl.registry.model import Kernel
-from lossdsl.runtime import ops
+from lossdsl.runtime import ops, windows
 
 # Operations that are one torch function of their arguments. Constants arrive as Python numbers.
 _DIRECT: dict[str, Callable[..., Any]] = {
     "add": operator.add,
     "subtract": operator.sub,
     "multiply": operator.mul,
-    "divide": ops.divide,
+    "divide": ops.quotient,
     "power": ops.power,
     "negative": operator.neg,
     "exp": torch.exp,
@@ -79,7 +80,7 @@ def lower(loss: BuiltLoss) -> Plan:
     inputs = tuple(str(node.attributes[0]) for node in nodes if node.operation == "input")
     for node in nodes:
         if node.operation == "input":
-            made[node] = graph.placeholder(str(node.attributes[0]).replace(":", "_"))
+            made[node] = graph.placeholder(f"{re.sub(r'[^0-9A-Za-z_]', '_', str(node.attributes[0]))}_{len(made)}")
     for node in nodes:
         if node.operation != "input":
             made[node] = _call(root, graph, node, [made[argument] for argument in node.arguments])
@@ -122,9 +123,12 @@ def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) ->
         case "per_class":
             return graph.call_function(ops.per_class, tuple(arguments))
         case "local_mean" | "local_min" | "local_max":
-            window: Any = node.attributes[0]
+            window: Any = node.attributes
             valid = arguments[2] if len(arguments) > 2 else None
-            return graph.call_function(ops.neighbourhood, (node.operation, *arguments[:2], valid, window))
+            return graph.call_function(windows.neighbourhood, (node.operation, *arguments[:2], valid, *window))
+        case "filled_image":
+            fill: Any = node.attributes
+            return graph.call_function(windows.filled_image, (*arguments, *fill))
         case "differs":
             ignored: Any = node.attributes[0]
             return graph.call_function(ops.differs, (arguments[0], ignored))

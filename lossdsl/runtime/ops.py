@@ -119,6 +119,13 @@ def divide(numerator: Tensor | float, denominator: Tensor | float) -> Tensor:
     return numerator / safe
 
 
+def quotient(numerator: Tensor | float, denominator: Tensor | float) -> Tensor | float:
+    """As divide, also of two numbers such as 1/classes."""
+    if isinstance(numerator, Tensor) or isinstance(denominator, Tensor):
+        return divide(numerator, denominator)
+    return numerator / denominator
+
+
 def minimum(left: Tensor | float, right: Tensor | float) -> Tensor:
     """The smaller of two values, at least one of which is a tensor."""
     if isinstance(left, Tensor) and isinstance(right, Tensor):
@@ -205,35 +212,6 @@ def per_class(prediction: Tensor, *numbers: float | Tensor) -> Tensor:
     dtype = torch.promote_types(prediction.dtype, torch.float32)
     parts = [torch.as_tensor(number, dtype=dtype, device=prediction.device) for number in numbers]
     return torch.stack(parts).view(1, -1, 1)
-
-
-def neighbourhood(kind: str, x: Tensor, layout: Tensor, valid: Tensor | None, size: int) -> Tensor:
-    """Mean, smallest or largest value in a window around each pixel. What lies outside of the image does not count."""
-    spatial = layout.shape[2:]
-    if not spatial:
-        return x
-    image = x.reshape(*x.shape[:2], *spatial)
-    counts = (
-        None if valid is None else valid.expand(-1, valid.shape[1], x.shape[2]).reshape(-1, valid.shape[1], *spatial)
-    )
-    if kind == "local_mean":
-        return _local_mean(image, counts, size).reshape(x.shape)
-    sign = 1.0 if kind == "local_max" else -1.0
-    image = sign * image
-    if counts is not None:
-        image = torch.where(counts, image, torch.finfo(image.dtype).min)
-    pool = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[len(spatial) - 1]
-    return sign * pool(image, size, stride=1, padding=size // 2).reshape(x.shape)
-
-
-def _local_mean(image: Tensor, counts: Tensor | None, size: int) -> Tensor:
-    """Sums over zero-padded windows, divided by how many elements in them count."""
-    pool = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[image.ndim - 3]
-    weights = torch.ones_like(image[:1, :1]) if counts is None else counts.to(image.dtype)
-    kept = image if counts is None else torch.where(counts, image, 0.0)
-    margin = [size // 2] * (2 * (image.ndim - 2))
-    total, number = (pool(functional.pad(x, margin), size, stride=1) for x in (kept, weights))
-    return divide(total, number)
 
 
 def differs(labels: Tensor, ignored: int) -> Tensor:

@@ -13,7 +13,7 @@ from lossdsl.api import compile
 from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.errors import FormulaError, LossError
-from lossdsl.graph.tasks import working_tasks
+from lossdsl.graph.tasks import working_contexts
 from lossdsl.registry.discover import clash, default_registry
 from lossdsl.registry.model import Loss
 from lossdsl.spec import Options, read_formula
@@ -129,7 +129,7 @@ def subject_of(call: str, tasks: Iterable[str] | None = None) -> Subject:
     if resolution.objective is None:
         raise FormulaError(resolution.diagnostics)
     facts: Facts = facts_of(resolution.objective)
-    working = working_tasks(resolution.objective, facts, Options())
+    working: tuple[str, ...] = tuple(working_contexts(resolution.objective, facts, Options()))
     if facts.raw_only and "regression" in working:
         working = ("regression",)  # raw numbers are the same whatever they are called
     chosen = tuple(task for task in working if tasks is None or task in tuple(tasks))

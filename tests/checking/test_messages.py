@@ -102,11 +102,12 @@ MESSAGES: list[tuple[str, str]] = [
         """,
     ),
     (
-        "multiscale(dice, weights=[1, 3])",
+        "d = dice + multiscale(bce)\nmultiscale(d, weights=[1, 3])",
         """
-        <formula>:1:1: error LD209: `multiscale` is not available yet
-            multiscale(dice, weights=[1, 3])
-            ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+        <formula>:1:12: error LD307: a multiscale inside of a multiscale
+            d = dice + multiscale(bce)
+                       ^~~~~~~~~~~~~~~
+            one of them is enough
         """,
     ),
     (

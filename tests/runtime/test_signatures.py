@@ -34,6 +34,11 @@ loss moded(mode: task) -> [0, inf)
 loss maybe(mode: task | none = none) -> [0, inf)
     = where(mode == none, mean(p), mean(2*p))
 
+# The outputs of a list.
+loss deep(factor: [0, inf) = 1) -> [0, inf)
+    weighted = factor*p
+    = multiscale(mean(weighted), weights=[1, 0.5])
+
 # A list where a number belongs.
 loss wrong(spacing: [(0, inf)] = 1) -> [0, inf)
     = mean(p)*spacing
@@ -218,3 +223,24 @@ def test_a_word_decides_the_task(batch: tuple[Tensor, Tensor]) -> None:
 def test_what_a_task_word_refuses(formula: str, options: dict[str, Any], code: str, message: str) -> None:
     ((found_code, found_message, _),) = found(formula, **options)
     assert (found_code, found_message) == (code, message)
+
+
+# --- a definition that reads the outputs of a list ---
+
+
+def test_a_definition_with_multiscale() -> None:
+    z = [torch.randn(2, 3, 4), torch.randn(2, 3, 2)]
+    loss = lossdsl.compile("deep(factor=2) + 0*deep(factor=[1, 2, 3])", task="multilabel")
+    expected = 2 * (z[0].sigmoid().mean() + 0.5 * z[1].sigmoid().mean())
+    torch.testing.assert_close(loss(z, torch.zeros(2, 3, 4)), expected)
+    assert found("deep(p, y)") == [
+        ("LD307", "in `deep`: multiscale reads the outputs of `pred`, here another head stands for it", None)
+    ]
+    message = "`factor` has one number for each pixel of the first output, multiscale reads them all"
+    assert found("w = y\ndeep(factor=w)") == [("LD307", f"in `deep`: {message}", None)]
+
+
+def test_a_head_whose_loss_says_the_task() -> None:
+    z, y, aux, seg = torch.randn(2, 3, 4), torch.zeros(2, 4).long(), torch.randn(2, 5), torch.ones(2, 5)
+    parts = lossdsl.compile("ce + moded(aux, seg, mode=multilabel)").breakdown(z, y, aux=aux, seg=seg)
+    torch.testing.assert_close(parts.terms["moded(aux, seg, mode=multilabel)"].value, 2 * aux.sigmoid().mean())
