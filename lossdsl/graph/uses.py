@@ -215,10 +215,15 @@ def _kernel(
 
 def _refuse_what_it_cannot(evaluator: Evaluator, use: Use, kernel: Kernel, reduction: str, frame: Frame) -> None:
     """What a kernel does not declare is an error where it would be wanted, never ignored."""
+    task = evaluator.context.task
+    if kernel.tasks and task not in kernel.tasks:
+        message = f"`{kernel.name}` is for {', '.join(kernel.tasks)}; the task is {task}"
+        raise Fault(use.origin.says("LD301", message, dict(kernel.documentation.otherwise)[task]))
     if frame.head.valid is not None and not (kernel.takes_mask or kernel.elementwise):
         message = f"`{kernel.name}` cannot leave elements out: it takes no mask"
         raise Fault(use.origin.says("LD306", message, "use it without mask and ignore_index"))
-    weighed = evaluator.context.weighted and evaluator.context.task != "binary"
+    weighed = evaluator.context.weighted and task != "binary"
+    weighed = weighed and reduction != "none" and not frame.is_definition  # there the text says what weighs
     if (weighed or frame.classes is not None) and not kernel.keeps & {"class"} and "class_weight" not in kernel.inputs:
         message = f"`{kernel.name}` cannot weigh or choose classes: its result has no class axis"
         raise Fault(use.origin.says("LD306", message, "use it without class_weight and outside of for_class"))

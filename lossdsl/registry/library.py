@@ -13,7 +13,8 @@ from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
 from lossdsl.registry.model import Documentation, Formula, Provider
 from lossdsl.syntax.parse import parse_library
 
-_FIELDS = ("Summary", "Source", "Note", "Refused", "Otherwise", "Better", "Example", "Except")
+_FIELDS = ("Summary", "Source", "Note", "Refused", "Otherwise", "Better", "Example", "Except", "Shape")
+_SHAPE = re.compile(r"\(N, (\d+)(?:, (\d+))?\)")
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
 
 
@@ -92,7 +93,17 @@ def read_comment(comment: str) -> Documentation:
         _better(fields["Better"]),
         " ".join(fields["Example"]),
         _instead(fields["Except"]),
+        _shape(fields["Shape"]),
     )
+
+
+def _shape(lines: list[str]) -> tuple[int, int] | None:
+    """`(N, 4)` or `(N, 3, 16)`: classes and pixels of a call that can be tried."""
+    written = " ".join(lines)
+    match = _SHAPE.fullmatch(written)
+    if written and match is None:
+        raise PluginError(f"`Shape: {written}` is not like (N, 4) or (N, 3, 16)")
+    return (int(match[1]), int(match[2] or 1)) if match else None
 
 
 def _better(lines: list[str]) -> str:

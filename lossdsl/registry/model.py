@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from lossdsl.errors import Source
-from lossdsl.syntax.tree import Declaration, Interval, ParameterSyntax
+from lossdsl.syntax.tree import TASKS, Declaration, Interval, ParameterSyntax
 
 Parameter: TypeAlias = ParameterSyntax
 
@@ -42,6 +42,7 @@ class Documentation:
     better: `lower` values are better, as in a loss; `higher` ones, as in a score; `neither`, as in a building block.
     example: a call that stands alone, where the name without brackets does not.
     exceptions: rules of lossdsl.testing that it does not keep, with the reason.
+    shape: the numbers of classes and pixels of a call that it can take, where it cannot take any.
     """
 
     summary: str
@@ -52,6 +53,7 @@ class Documentation:
     better: str = "lower"
     example: str = ""
     exceptions: tuple[tuple[str, str], ...] = ()
+    shape: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,9 @@ class Kernel:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        return ()
+        """The tasks it is written for: all but those for which it says what to use instead; empty for all."""
+        others = dict(self.documentation.otherwise)
+        return tuple(task for task in TASKS if task not in others) if others else ()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Kernel:
         return self

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BATCH, PIXELS = 3, 6
+BATCH = 3
 ADVERSARIAL = (0.0, 1e-8, 17.0, -17.0, 37.0, -37.0, 100.0, -100.0, 1e4, -1e4)
 LOGITS = (0.0, 30.0, -30.0, 1e4, -1e4)
 PROBABILITIES = (0.0, 1e-8, 1.0)
@@ -22,10 +22,12 @@ class Setting:
     task: str
     input: str
     target: str = "hard"
+    several: int = 3
+    pixels: int = 6
 
     @property
     def classes(self) -> int:
-        return 1 if self.task == "binary" else 3
+        return 1 if self.task == "binary" else self.several
 
     def __str__(self) -> str:
         return f"task={self.task}, input={self.input}" + ", soft target" * (self.target == "soft")
@@ -63,7 +65,7 @@ def random_batch(
 ) -> Batch:
     """Numbers of both signs and every class, the same for the same seed; `adversarial` ones saturate every function."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (BATCH, setting.classes, PIXELS)
+    shape = (BATCH, setting.classes, setting.pixels)
     z = torch.randn(shape, generator=generator, dtype=torch.float64) * scale
     if adversarial:
         special = torch.tensor(ADVERSARIAL, dtype=torch.float64)
@@ -82,7 +84,7 @@ def _target(setting: Setting, shape: tuple[int, int, int], generator: torch.Gene
         return torch.randn(shape, generator=generator, dtype=torch.float64).softmax(1)
     if setting.task == "multiclass":
         index = torch.randint(0, shape[1], (shape[0], shape[2]), generator=generator)
-        index[:, : shape[1]] = torch.arange(shape[1])
+        index[:, : shape[1]] = torch.arange(shape[1])[: shape[2]]
         return index
     labels = (torch.rand(shape, generator=generator) < 0.5).double()
     labels[..., 0], labels[..., -1] = 1, 0
@@ -127,10 +129,10 @@ def edges(setting: Setting, named: frozenset[str]) -> Iterator[Batch]:
     for number in LOGITS if setting.input == "logits" else PROBABILITIES:
         rest = 0.0 if setting.input == "logits" else (1 - number) / 2
         for batch in (1, 2):
-            pred = torch.full((batch, setting.classes, PIXELS), rest, dtype=torch.float64)
+            pred = torch.full((batch, setting.classes, setting.pixels), rest, dtype=torch.float64)
             pred[:, 0] = number
             for target in _edge_targets(setting, pred):
-                tensors = {name: torch.ones(batch, PIXELS, dtype=torch.float64) for name in sorted(named)}
+                tensors = {name: torch.ones(batch, setting.pixels, dtype=torch.float64) for name in sorted(named)}
                 yield Batch(pred, target, tensors)
 
 
@@ -139,8 +141,8 @@ def _edge_targets(setting: Setting, pred: Tensor) -> Iterator[Tensor]:
         yield torch.full_like(pred, 1 / pred.shape[1])
     elif setting.task == "multiclass":
         index = torch.zeros(pred.shape[0], pred.shape[2], dtype=torch.long)
-        yield from (index, index + 2, index.index_fill(1, torch.tensor([1]), 1))
+        yield from (index, index + 2, index.index_fill(1, torch.tensor([index.shape[1] - 1]), 1))
     else:
         one = torch.zeros_like(pred)
-        one[0, 0, 1] = 1
+        one[0, 0, -1] = 1
         yield from (torch.zeros_like(pred), torch.ones_like(pred), one)

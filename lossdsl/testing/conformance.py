@@ -77,9 +77,13 @@ def failures(call: str, wanted: Iterable[str] | None = None, tasks: Iterable[str
     for word, reason in subject.loss.documentation.exceptions:
         if word not in RULES or not reason:
             yield Failure("declarations", who, f"`Except: {word} -- {reason}` needs the name of a rule, and a reason")
+    told = set()
     for rule in _rules_of(subject):
         if wanted is None or rule in wanted:
-            yield from _broken(rule, subject, who)
+            for failure in _broken(rule, subject, who):
+                if failure.told not in told:  # a loss that raises at every call is told of once
+                    yield failure
+                told.add(failure.told)
 
 
 def _broken(rule: str, subject: Subject, who: str) -> Iterator[Failure]:

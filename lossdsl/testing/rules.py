@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lossdsl.errors import InputError
-from lossdsl.testing.batches import BATCH, PIXELS, Batch, Setting, edges, off_target, perfect, random_batch
+from lossdsl.testing.batches import BATCH, Batch, Setting, edges, off_target, perfect, random_batch
 from lossdsl.testing.subjects import Subject
 
 FOUND = Iterator[str]
@@ -112,22 +112,24 @@ def finite(subject: Subject) -> FOUND:
                 yield example(subject.call, setting, single, said)
 
 
-def _kept(anywhere: bool) -> Tensor:
+def _kept(setting: Setting, anywhere: bool) -> Tensor:
     """Which pixels count: half of them, and one image not at all."""
-    pixels = torch.arange(PIXELS)
-    counts = (pixels % 2 == 1 if anywhere else pixels < PIXELS // 2).expand(BATCH, PIXELS).clone()
+    pixels = torch.arange(setting.pixels)
+    counts = (pixels % 2 == 0 if anywhere else pixels < (setting.pixels + 1) // 2).expand(BATCH, -1).clone()
     counts[1] = False
     return counts
 
 
-def _removed(subject: Subject, counts: Tensor) -> FOUND:
+def _removed(subject: Subject, anywhere: bool) -> FOUND:
     """Each setting once, and once more with weights of the classes."""
     weights = (0.5, 1.0, 3.0)
     for setting in subject.settings:
-        yield from _removed_in(subject, setting, counts, {})
+        yield from _removed_in(subject, setting, _kept(setting, anywhere), {})
     for setting in subject.hard_settings:
         if setting.input == "logits":
-            yield from _removed_in(subject, setting, counts, {"class_weight": weights[: setting.classes]})
+            yield from _removed_in(
+                subject, setting, _kept(setting, anywhere), {"class_weight": weights[: setting.classes]}
+            )
 
 
 def _removed_in(subject: Subject, setting: Setting, counts: Tensor, options: dict[str, Any]) -> FOUND:
@@ -152,18 +154,18 @@ def _removed_in(subject: Subject, setting: Setting, counts: Tensor, options: dic
 
 def mask(subject: Subject) -> FOUND:
     """Images and the last pixels of all images masked out are as if they were not there, whatever they hold."""
-    yield from _removed(subject, _kept(anywhere=False))
+    yield from _removed(subject, anywhere=False)
 
 
 def mask_anywhere(subject: Subject) -> FOUND:
     """The same for pixels between others: where a pixel lies does not matter."""
-    yield from _removed(subject, _kept(anywhere=True))
+    yield from _removed(subject, anywhere=True)
 
 
 def ignore_index(subject: Subject) -> FOUND:
     """Elements whose label is ignored are those of a mask; if nothing counts the value is 0."""
-    counts = _kept(anywhere=False)
     for setting in subject.hard_settings:
+        counts = _kept(setting, anywhere=False)
         batch = random_batch(setting, subject.tensors, 11)
         if subject.refuses(setting, batch, mask=counts):
             continue
@@ -199,7 +201,7 @@ def permutation(subject: Subject) -> FOUND:
     for setting in subject.settings:
         batch = random_batch(setting, subject.tensors, 17)
         wanted = subject.value(setting, batch).item()
-        result = subject.value(setting, batch.picked(order, torch.arange(PIXELS))).item()
+        result = subject.value(setting, batch.picked(order, torch.arange(setting.pixels))).item()
         if not abs(result - wanted) <= slack(result, wanted):
             said = f"its value is {result:.12g} with the images in the order 2, 0, 1, and {wanted:.12g} as they are"
             yield example(subject.call, setting, batch, said)

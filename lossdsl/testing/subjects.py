@@ -36,11 +36,12 @@ class Subject:
     @property
     def settings(self) -> Iterator[Setting]:
         """Every task with every input, and multiclass with class probabilities as the target."""
+        sizes = self.loss.documentation.shape or (3, 6)
         for task in self.tasks:
             for given in ("logits",) if task == "regression" else ("logits", "probs"):
-                yield Setting(task, given)
+                yield Setting(task, given, "hard", *sizes)
                 if task == "multiclass":
-                    yield Setting(task, given, "soft")
+                    yield Setting(task, given, "soft", *sizes)
 
     @property
     def hard_settings(self) -> Iterator[Setting]:

@@ -257,3 +257,13 @@ def test_a_plugin_that_came_again(stored: bytes, tmp_path_factory, monkeypatch) 
                     continue
                 with pytest.raises(lossdsl.PluginError, match=told):
                     pickle.loads(stored)
+
+
+def test_a_kernel_says_for_which_tasks_it_is(install) -> None:
+    text = kernel("return (p - y).abs().mean()").replace("It is wrong.", "It is.\\nOtherwise: multilabel -- use bce")
+    install("acme", "2.1", {"acme_broken.py": text}, {"lossdsl.losses": {"acme.broken": "acme_broken:broken"}})
+    with pytest.raises(lossdsl.FormulaError) as caught:
+        call()
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.hint) == ("LD301", "use bce")
+    assert found.message == "`broken` is for binary, multiclass, regression; the task is multilabel"
