@@ -43,9 +43,10 @@ from lossdsl.checking.vocabulary import (
     TENSORS,
 )
 from lossdsl.errors import Diagnostic, LossError, Source, nearest
+from lossdsl.registry.candidates import Candidate
 from lossdsl.registry.contract import BUILT_IN
 from lossdsl.registry.discover import Registry, clash
-from lossdsl.registry.model import Formula, Loss, full_name
+from lossdsl.registry.model import LOCAL, Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.syntax import tree
 
@@ -85,11 +86,13 @@ class Scope:
         return replace(self, source=written.source).expression(written.expression)
 
     def binding(self, definition: NamedExpression) -> Resolved:
-        """The value of `name = value`."""
+        """The value of `name = value`. A plugin's loss has its full name, so a short one may be given to a value:
+        what is installed beside lossdsl does not change what a text means."""
         scope = replace(self, source=definition.value.source)
         value = definition.value.expression
-        if definition.name in RESERVED or self.is_loss(definition.name):
-            kind = "a loss" if self.is_loss(definition.name) else "a word of the language"
+        own = any(c.namespace in (BUILT_IN, LOCAL) for c in self.memory.registry.candidates(definition.name))
+        if own or definition.name in RESERVED:
+            kind = "a loss" if own else "a word of the language"
             scope.report(value, "LD206", f"`{definition.name}` is {kind} already", "choose another name")
         if isinstance(value, tree.Call) and value.function.text == "learn":
             return scope._learned(definition.name, value)
@@ -146,11 +149,11 @@ class Scope:
             message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
         known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS}
-        hint = self.memory.registry.advice(node.text) or nearest(node.text, known)
+        hint = nearest(node.text, known)
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
         hint = hint or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
-        return self.wrong(node, "LD201", f"unknown loss `{node.text}`", hint)
+        return self._no_loss(node, "loss", hint)
 
     def _call(self, node: tree.Call, origin: Origin) -> Resolved:
         name = node.function.text
@@ -175,8 +178,18 @@ class Scope:
         if self.is_loss(name):
             return self._use(node, origin)
         known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
-        hint = self.memory.registry.advice(name) or nearest(name, known) or "lossdsl list shows all losses"
-        return self.wrong(node.function, "LD201", f"unknown loss or function `{name}`", hint)
+        return self._no_loss(node.function, "loss or function", nearest(name, known) or "lossdsl list shows all losses")
+
+    def _no_loss(self, node: tree.Name, kind: str, hint: str) -> Resolved:
+        """A name that no library brings; one of them may say why, or another plugin may bring it."""
+        registry = self.memory.registry
+        absence = registry.absence(node.text)
+        if absence:
+            return self.wrong(node, "LD201", f"there is no `{node.text}`: {absence.reason}", absence.instead)
+        namesakes = registry.namesakes(node.text)
+        if namesakes:
+            return self._clash(node, namesakes)
+        return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", registry.advice(node.text) or hint)
 
     def _use(self, node: tree.Call, origin: Origin) -> Resolved:
         loss = self._loss(node.function)
@@ -238,8 +251,7 @@ class Scope:
         """The loss of a name that there is; None after reporting a clash or a broken plugin."""
         found = self.memory.registry.candidates(node.text, self.home)
         if len(found) > 1:
-            owners, way_out = clash(found)
-            self.report(node, "LD601", f"`{node.text}` may be {owners}", way_out)
+            self._clash(node, found)
             return None
         try:
             return self.memory.registry.load(found[0])
@@ -249,6 +261,10 @@ class Scope:
                 d if d.source else here.says("LD602", d.message, d.hint) for d in error.diagnostics
             )
             return None
+
+    def _clash(self, node: tree.Name, found: tuple[Candidate, ...]) -> Resolved:
+        owners, way_out = clash(found)
+        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", way_out)
 
     def report(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> None:
         self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint))

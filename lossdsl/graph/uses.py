@@ -115,7 +115,7 @@ def _formula(
         result = _reduced(evaluator, use, loss, case, reduction, inner)
     except Fault as fault:
         raise _told_to_the_user(fault, use, loss) from None
-    _refuse_unused(use, loss, task, inner)
+    _refuse_unused(evaluator, use, loss, task, inner)
     return result
 
 
@@ -181,12 +181,19 @@ def _reduced(evaluator: Evaluator, use: Use, loss: Formula, case: Resolved, redu
     raise Fault(use.origin.says("LD302", message, f"lossdsl show {loss.name} prints the text"))
 
 
-def _refuse_unused(use: Use, loss: Formula, task: str, frame: Frame) -> None:
-    effective = frame.used | {parameter.name for parameter in loss.parameters if parameter.decides_task}
+def _refuse_unused(evaluator: Evaluator, use: Use, loss: Formula, task: str, frame: Frame) -> None:
+    """What was never read must be the default, as in a config that writes all arguments out."""
+    known = {parameter.name: parameter for parameter in loss.parameters}
     for name, written in use.parameters:
-        if name not in effective:
+        if name not in frame.used and not _says_nothing(evaluator, known[name], frame):
             message = f"`{name}` of `{loss.name}` has no effect for {task}"
             raise Fault(written.origin.says("LD305", message, f"lossdsl show {loss.name} prints the text"))
+
+
+def _says_nothing(evaluator: Evaluator, parameter: Parameter, frame: Frame) -> bool:
+    if parameter.decides_task or parameter.default is None:
+        return parameter.decides_task
+    return frame.parameters[parameter.name] == _default(evaluator, parameter)
 
 
 def _kernel(

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from lossdsl.errors import Diagnostic, LossError, PluginError
 from lossdsl.registry.contract import LOSSES, namespaced, provider_of
 from lossdsl.registry.kernels import kernel_of
-from lossdsl.registry.library import Entry, library_files, parse_entry, read_entries
+from lossdsl.registry.library import Absence, Entry, library_files, parse_entry, read_absences, read_entries
 from lossdsl.registry.local import unregistered
 from lossdsl.registry.model import Formula, Kernel, Loss, Provider
 
@@ -45,6 +45,11 @@ class Candidate:
     def usable(self) -> bool:
         return not isinstance(self.content, Unusable)
 
+    @property
+    def qualified(self) -> bool:
+        """Whether it is meant by its full name alone."""
+        return isinstance(self.content, Entry) and self.content.qualified
+
 
 def candidates_of(point: EntryPoint, reason: str | None) -> Iterator[Candidate]:
     """The losses that an entry point brings. With a reason why it may not be used, none of them can be."""
@@ -61,6 +66,16 @@ def candidates_of(point: EntryPoint, reason: str | None) -> Iterator[Candidate]:
         yield Candidate(entry.name, point.name, provider, Unusable(reason) if reason else entry)
     if not entries and reason:
         yield Candidate(ANY, point.name, provider, Unusable(reason))
+
+
+def absences_of(point: EntryPoint) -> list[Absence]:
+    """What a library leaves out. Nothing for one that cannot be read: `candidates_of` tells of that."""
+    if point.group == LOSSES:
+        return []
+    try:
+        return [absence for path in library_files(point.value) for absence in read_absences(path)]
+    except (Exception, SystemExit):
+        return []
 
 
 def load(candidate: Candidate) -> Loss:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
-from lossdsl.registry.candidates import ANY, Candidate, candidates_of, load
+from lossdsl.registry.candidates import ANY, Candidate, absences_of, candidates_of, load
 from lossdsl.registry.contract import (
     API,
     BUILT_IN,
@@ -18,6 +18,7 @@ from lossdsl.registry.contract import (
     provider_of,
     refusal,
 )
+from lossdsl.registry.library import Absence
 from lossdsl.registry.limiting import VARIABLE, limited
 from lossdsl.registry.local import local_losses, unregistered
 from lossdsl.registry.model import Loss, Provider
@@ -97,7 +98,8 @@ class Registry:
         return (*self._installed, *self._local())
 
     def candidates(self, name: str, home: str = BUILT_IN) -> tuple[Candidate, ...]:
-        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first."""
+        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first, and means nothing
+        elsewhere that wants its full name."""
         namespace, dot, short = name.rpartition(".")
         named = [*self._by_name.get(short, ()), *self._local(short)]
         if dot:
@@ -111,7 +113,21 @@ class Registry:
             if own:
                 # A plugin's loss of the same name has its full name; one of this process would be meant, so it clashes.
                 return (*own, *(self._local(short) if preferred == BUILT_IN else ()))
-        return tuple(named)
+        return tuple(c for c in named if not c.qualified)
+
+    def namesakes(self, name: str) -> tuple[Candidate, ...]:
+        """The losses that would be meant by `name` if it were written in full."""
+        return tuple(c for c in self._by_name.get(name, ()) if c.qualified)
+
+    def absence(self, name: str) -> Absence | None:
+        """Why a library leaves this name out; None where none says so, or where more than one does."""
+        namespace, dot, short = name.rpartition(".")
+        found = [a for home, a in self._absences if a.name == short and (not dot or home == namespace)]
+        return found[0] if len(found) == 1 else None
+
+    @cached_property
+    def _absences(self) -> tuple[tuple[str, Absence], ...]:
+        return tuple((point.name, absence) for point in self.points for absence in absences_of(point))
 
     def load(self, candidate: Candidate) -> Loss:
         """Read or import one loss. Raises FormulaError (in its text) or PluginError (in its import)."""
@@ -124,7 +140,7 @@ class Registry:
 
     def names(self) -> tuple[str, ...]:
         """Every name that can be written: short for built-ins and unique losses, full otherwise."""
-        by_name: Mapping[str, list[Candidate]] = _grouped(c for c in self._all() if c.usable)
+        by_name: Mapping[str, list[Candidate]] = _grouped(c for c in self._all() if c.usable and not c.qualified)
         short = [name for name, found in by_name.items() if len(found) == 1 or found[0].namespace == BUILT_IN]
         full = [c.full_name for c in self._all() if c.namespace != BUILT_IN and c.usable]
         return tuple(sorted({*short, *full}))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,37 +12,44 @@ from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
 from lossdsl.registry.model import Documentation, Formula, Provider
 from lossdsl.syntax.parse import parse_library
 
-_FIELDS = ("Summary", "Source", "Note", "Refused", "Otherwise", "Better", "Example", "Except", "Shape")
+_FIELDS = ("Summary", "Source", "Note", "Refused", "Otherwise", "Better", "Example", "Except", "Shape", "Absent")
 _SHAPE = re.compile(r"\(N, (\d+)(?:, (\d+))?\)")
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
+_FULL_NAMES = re.compile(r"^#[ \t]*Names:[ \t]*full[ \t]*$", re.MULTILINE)
+_ABSENT = re.compile(r"^#[ \t]*Absent:(.*(?:\n#(?![ \t]*[A-Z][a-z]+:)[ \t]*\S.*)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The text of one definition with the comment above it, not yet parsed."""
+    """The text of one definition with the comment above it, not yet parsed.
+
+    qualified: it is found by its full name alone, because its file says `# Names: full`.
+    """
 
     name: str
     source: Source
     comment: str
+    qualified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A name that a library leaves out on purpose: why, and what to write instead."""
+
+    name: str
+    reason: str
+    instead: str
 
 
 def library_files(module: str) -> tuple[Path, ...]:
     """The .loss files in the package `module`, sorted by name. Nothing is imported, its parents neither."""
-    folders = dict.fromkeys(Path(folder).resolve() for folder in _folders(module))
-    if not folders:
-        raise PluginError(f"`{module}` is not a package with .loss files")
-    return tuple(sorted(path for folder in folders for path in folder.glob("*.loss")))
-
-
-def _folders(module: str) -> list[str]:
     first, *rest = module.split(".")
-    spec, name = find_spec(first), first
-    for part in rest:
-        if spec is None:
-            break
-        name = f"{name}.{part}"
-        spec = PathFinder.find_spec(name, spec.submodule_search_locations or [])
-    return list(spec.submodule_search_locations or ()) if spec else []
+    spec = find_spec(first)
+    folders = dict.fromkeys(Path(folder).resolve() for folder in (spec and spec.submodule_search_locations) or ())
+    inner = [folder.joinpath(*rest) for folder in folders if folder.joinpath(*rest).is_dir()]
+    if not inner:
+        raise PluginError(f"`{module}` is not a package with .loss files")
+    return tuple(sorted(path for folder in inner for path in folder.glob("*.loss")))
 
 
 @lru_cache(maxsize=256)
@@ -53,10 +59,22 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
     heads = list(_HEAD.finditer(text))
     starts = [_comment_start(text, head.start()) for head in heads]
     ends = [*starts[1:], len(text)]
+    qualified = bool(_FULL_NAMES.search(text))
     return tuple(
-        Entry(head.group(1), _slice(text, path, head.start(), end), text[start : head.start()])
+        Entry(head.group(1), _slice(text, path, head.start(), end), text[start : head.start()], qualified)
         for head, start, end in zip(heads, starts, ends, strict=True)
     )
+
+
+@lru_cache(maxsize=256)
+def read_absences(path: Path) -> tuple[Absence, ...]:
+    """`# Absent: names -- reason -- what to write instead`, on one or more comment lines, anywhere in a file."""
+    absences = []
+    for found in _ABSENT.finditer(path.read_text(encoding="utf-8")):
+        text = " ".join(line.lstrip("# \t") for line in found.group(1).splitlines())
+        names, reason, instead = (part.strip() for part in (*text.split("--", 2), "", "")[:3])
+        absences += [Absence(name.strip(), reason, instead) for name in names.split(",")]
+    return tuple(absences)
 
 
 def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
@@ -71,7 +89,10 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
 
 
 def read_comment(comment: str) -> Documentation:
-    """`# text` lines; one that begins with `Source:`, `Note:` or another word of `_FIELDS` says what it is."""
+    """`# text` lines; one that begins with `Source:`, `Note:` or another word of `_FIELDS` says what it is.
+
+    An `Absent:` line is about another name and belongs to the file, see `read_absences`.
+    """
     lines = [line.lstrip("# ").rstrip() for line in comment.splitlines() if line.strip("# ")]
     fields: dict[str, list[str]] = {key: [] for key in _FIELDS}
     current = "Summary"

@@ -125,6 +125,15 @@ def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
             raise fault("LD503", f"`{name}` holds class indices but has dtype {dtype}", f"{name}.long()")
 
 
+def check_classes(named: Iterable[tuple[str, int]], call: Call) -> None:
+    """Raise InputError when a formula names a class that its prediction does not have."""
+    for name, number in named:
+        classes = call.tensors[name].shape[1]
+        if number >= classes:
+            message = f"the formula names the class {number}, `{shown_input(name)}` has {classes} classes"
+            raise fault("LD502", message, "classes are counted from 0")
+
+
 def check_lists(lists: Iterable[tuple[str, int]], call: Call) -> None:
     """Raise InputError unless each list of a formula has one number for each class of its prediction."""
     for name, length in lists:

@@ -46,6 +46,8 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "log_one_minus_softmax": ops.log_one_minus_softmax,
     "cast": ops.cast,
     "cast_like": ops.cast_like,
+    "classes": ops.classes,
+    "ones": ops.ones,
     "one_hot": ops.one_hot,
     "foreground": ops.foreground,
     "keep": ops.keep,
@@ -60,13 +62,14 @@ class Plan:
     """A compiled call: the module, the names of its inputs in order, and the names of the terms that it returns.
 
     The module returns the total, then value, weight and contribution of each term. lists: inputs whose classes a list
-    of the formula counts, with its length.
+    of the formula counts, with its length. classes: inputs of which the formula names a class, with its number.
     """
 
     module: fx.GraphModule
     inputs: tuple[str, ...]
     terms: tuple[str, ...]
     lists: tuple[tuple[str, int], ...]
+    classes: tuple[tuple[str, int], ...]
 
 
 def lower(loss: BuiltLoss) -> Plan:
@@ -90,7 +93,14 @@ def lower(loss: BuiltLoss) -> Plan:
         for node in nodes
         if node.operation == "per_class"
     )
-    return Plan(fx.GraphModule(root, graph), inputs, tuple(term.name for term in loss.terms), tuple(lists))
+    classes = dict.fromkeys(
+        (str(node.arguments[0].attributes[0]), int(str(number)))
+        for node in nodes
+        if node.operation == "class_is_one_of"
+        for number in node.attributes
+    )
+    terms = tuple(term.name for term in loss.terms)
+    return Plan(fx.GraphModule(root, graph), inputs, terms, tuple(lists), tuple(classes))
 
 
 def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
@@ -108,7 +118,8 @@ def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) ->
             return graph.call_function(ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes))
         case "topk":
             share = Fraction(str(node.attributes[1])).limit_denominator(10**9).as_integer_ratio()
-            return graph.call_function(ops.topk_mean, (*_with_valid(arguments), _dims(node), share, not node.axes))
+            how = (_dims(node), share, str(node.attributes[2]), not node.axes)
+            return graph.call_function(ops.topk_mean, (*_with_valid(arguments), *how))
         case "any":
             return graph.call_function(ops.any_along, (arguments[0], _dims(node)))
         case "size":

@@ -133,7 +133,9 @@ def test_built_ins_cannot_be_shadowed(install) -> None:
 def test_what_a_process_registers_clashes_with_built_ins(registers: str) -> None:
     with lossdsl.testing.registry():
         if registers == "definition":
-            with pytest.raises(lossdsl.PluginError, match=r"LD601: `dice` may be `lossdsl.dice` of lossdsl"):
+            with pytest.raises(
+                lossdsl.PluginError, match=r"LD601: `dice` may be `local.dice` of lossdsl.define and `lossdsl.dice` of"
+            ):
                 lossdsl.define("dice() -> [0, 1] = mse")
             assert lossdsl.check("dice").ok
             return
