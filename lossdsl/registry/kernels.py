@@ -44,7 +44,7 @@ def loss(
 
     def register(function: Function) -> Function:
         kernel = describe(function, name or function.__name__, range, keeps)
-        register_loss(kernel, function.__module__)
+        register_loss(kernel, kernel.provider.distribution)
         return mark(function, kernel)
 
     return register
@@ -78,6 +78,7 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
             provided.add(parameter.name)
         else:
             parameters.append(parameter_of(name, parameter, _hint(function, parameter.name)))
+    home = function.__module__ or "__main__"  # an interactive session may have no name
     return Kernel(
         name=name,
         namespace=LOCAL,
@@ -88,7 +89,7 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
         parameters=tuple(parameters),
         range=interval_of(name, range),
         documentation=read_comment(inspect.getdoc(function) or ""),
-        provider=Provider(function.__module__, "", f"{function.__module__}:{function.__qualname__}"),
+        provider=Provider(home, "", f"{home}:{function.__qualname__}"),
         function=function,
     )
 
