@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lossdsl.api.explaining import explain_spec, formula_text
 from lossdsl.api.options import merged
 from lossdsl.api.reports import Report, in_reading_order
 from lossdsl.checking.facts import Facts, facts_of
@@ -19,7 +18,7 @@ from lossdsl.checking.terms import terms_of
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, PluginError
 from lossdsl.graph.tasks import task_faults
 from lossdsl.registry.defining import read_definition
-from lossdsl.registry.discover import clash, default_registry
+from lossdsl.registry.discover import Registry, clash, default_registry
 from lossdsl.registry.local import trial
 from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
 from lossdsl.syntax.parse import parse
@@ -96,14 +95,42 @@ def check(source_or_path: str | os.PathLike[str] | Mapping[str, Any], key: str =
         return Report(error.diagnostics)
 
 
-def explain(source: str | os.PathLike[str] | Mapping[str, Any], key: str = "loss", **options: Any) -> str:
+def explain(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    key: str = "loss",
+    *,
+    open: Sequence[str] = (),
+    latex: bool = False,
+    **options: Any,
+) -> str:
     """A loss told in full: terms, weights, the text, ranges and sources of each loss, the rewrites applied.
+
+    Args:
+        source: a formula, a mapping or the path of a config file.
+        key: where the loss stands in the file.
+        open: names of losses to open to their formulas with the parameters of the call, or "all".
+        latex: the formula alone, with the losses that are opened, as LaTeX for mathematics mode.
+        options: keywords of `compile`, which go before those of the file.
 
     Raises FormulaError or ConfigError when it cannot be compiled.
     """
+    from lossdsl.api.explaining import explain_spec, expressions_of, total_of
+    from lossdsl.api.opening import openings
+
     study = _study(_read(source, key), options)
     spec, objective, facts = study.outcome()
-    return explain_spec(spec, terms_of(spec), objective, facts)
+    wanted = (open,) if isinstance(open, str) else tuple(open)
+    opened = openings(expressions_of(spec), default_registry(), wanted) if wanted else ()
+    if latex:
+        from lossdsl.api.equations import spec_latex
+
+        return spec_latex(spec, total_of(spec), opened)
+    return explain_spec(spec, terms_of(spec), objective, facts, opened)
+
+
+def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:
+    """The report on what was read already. registry: the losses that it can name, by default those installed."""
+    return Report(_study(reading, options, registry).diagnostics)
 
 
 def define(text: str) -> None:
@@ -148,7 +175,7 @@ class _Study:
         return self.spec, self.objective, self.facts
 
 
-def _study(reading: Reading, given: Mapping[str, Any]) -> _Study:
+def _study(reading: Reading, given: Mapping[str, Any], registry: Registry | None = None) -> _Study:
     diagnostics = list(reading.diagnostics)
     spec = reading.spec
     try:
@@ -159,7 +186,7 @@ def _study(reading: Reading, given: Mapping[str, Any]) -> _Study:
     if spec is None:
         return _Study(None, None, None, in_reading_order(diagnostics))
     spec = replace(spec, options=options)
-    resolution = resolve(spec, default_registry())
+    resolution = resolve(spec, registry or default_registry())
     diagnostics += resolution.diagnostics
     facts = None
     if resolution.objective:
@@ -171,6 +198,7 @@ def _study(reading: Reading, given: Mapping[str, Any]) -> _Study:
 
 def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:
     spec, objective, facts = _study(reading, given).outcome()
+    from lossdsl.api.explaining import formula_text
     from lossdsl.runtime.loss import Loss
 
     return Loss(objective, facts, spec.options, formula_text(spec))
@@ -185,4 +213,7 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any], key: str) -> Readi
 def _is_path(text: str) -> bool:
     if "\n" in text or len(text) > 4096:
         return False
-    return text.endswith(CONFIG_SUFFIXES) or Path(text).is_file()
+    try:
+        return text.endswith(CONFIG_SUFFIXES) or Path(text).is_file()
+    except OSError:  # no file can have a name of that length
+        return False

@@ -81,7 +81,11 @@ def main(ctx: click.Context) -> None:
 
     Exit status: 0 nothing found, 1 something found, 2 wrong use of the command.
     """
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+    elif os.environ.get("FORCE_COLOR"):
+        ctx.color = True
+    elif os.environ.get("TERM") == "dumb":
         ctx.color = False
 
 

@@ -179,10 +179,6 @@ class Evaluator:
         if name not in self.tensor_axes and any(name in pair for pair in self.own):
             message = f"`{name}` has a layout of its own, other than `pred`"
             raise Fault(origin.says("LD307", message, "it stands only with its partner: loss(prediction, target)"))
-        if name not in self.tensor_axes:
-            raise Fault(
-                origin.says("LD304", f"the tensor `{name}` is not passed", f"call loss(pred, target, {name}=...)")
-            )
         axes = self.tensor_axes[name]
         if axes and space.context is not self.context:
             message = f"`{name}` is laid out as `pred`; it cannot be read for a head with a layout of its own"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import TypeAlias
 
 from lossdsl.errors import Diagnostic, LossError, PluginError
@@ -49,6 +50,11 @@ class Candidate:
     def qualified(self) -> bool:
         """Whether it is meant by its full name alone."""
         return isinstance(self.content, Entry) and self.content.qualified
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its .loss file lies, None for a kernel."""
+        return Path(self.content.source.file or "").resolve().parent if isinstance(self.content, Entry) else None
 
 
 def candidates_of(point: EntryPoint, reason: str | None) -> Iterator[Candidate]:

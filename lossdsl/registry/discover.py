@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from lossdsl.registry.candidates import ANY, Candidate, absences_of, candidates_of, load
 from lossdsl.registry.contract import (
@@ -18,7 +19,7 @@ from lossdsl.registry.contract import (
     provider_of,
     refusal,
 )
-from lossdsl.registry.library import Absence
+from lossdsl.registry.library import Absence, Entry, read_entries
 from lossdsl.registry.limiting import VARIABLE, limited
 from lossdsl.registry.local import local_losses, unregistered
 from lossdsl.registry.model import Loss, Provider
@@ -47,10 +48,16 @@ _OWN = (
 class Registry:
     """Looks names up. Immutable after construction; loaded losses are remembered."""
 
-    def __init__(self, points: Iterable[EntryPoint], left_out: Iterable[EntryPoint] = ()):
+    def __init__(
+        self,
+        points: Iterable[EntryPoint],
+        left_out: Iterable[EntryPoint] = (),
+        entries: Iterable[Candidate] = (),
+    ):
         distinct = {(p.group, p.name, p.value, str(provider_of(p))): p for p in points}
         self._points = tuple(distinct[key] for key in sorted(distinct))
         self._left_out = tuple(left_out)
+        self._entries = tuple(entries)
         self._loaded: dict[tuple[str, Provider], Loss] = {}
 
     @property
@@ -70,13 +77,30 @@ class Registry:
 
     @cached_property
     def _installed(self) -> tuple[Candidate, ...]:
-        return tuple(candidate for point in self.points for candidate in self.brought_by(point))
+        folders = {candidate.folder for candidate in self._entries}
+        installed = (candidate for point in self.points for candidate in self.brought_by(point))
+        return (*(c for c in installed if c.folder is None or c.folder not in folders), *self._entries)
 
     def brought_by(self, point: EntryPoint) -> tuple[Candidate, ...]:
         """The losses of one entry point."""
         provider = provider_of(point)
         reason = refusal(point, provider, self.versions.get(provider.distribution), _own_provider())
         return tuple(candidates_of(point, reason))
+
+    def with_library(self, file: Path, entries: Iterable[Entry]) -> tuple[Registry, str]:
+        """A registry in which the folder of a .loss file is a library, and the name of that library.
+
+        The file counts as if `entries` stood in it. A folder that is installed as a library keeps its name, another is
+        known by the name of the folder.
+        """
+        home = file.resolve().parent
+        own = next((candidate for candidate in self._installed if candidate.folder == home), None)
+        namespace = own.namespace if own else home.name
+        provider = own.provider if own else Provider(str(file.parent), "", namespace)
+        others = (path for path in sorted(home.glob("*.loss")) if path != file.resolve())
+        known = [*entries, *(entry for path in others for entry in read_entries(path))]
+        candidates = [Candidate(entry.name, namespace, provider, entry) for entry in known]
+        return Registry(self._points, self._left_out, candidates), namespace
 
     @cached_property
     def _by_name(self) -> dict[str, list[Candidate]]:

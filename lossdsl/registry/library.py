@@ -55,13 +55,18 @@ def library_files(module: str) -> tuple[Path, ...]:
 @lru_cache(maxsize=256)
 def read_entries(path: Path) -> tuple[Entry, ...]:
     """The definitions of a file in their order."""
-    text = path.read_text(encoding="utf-8")
+    return entries_of(Source(path.read_text(encoding="utf-8"), str(path)))
+
+
+def entries_of(source: Source) -> tuple[Entry, ...]:
+    """The definitions of a .loss file's text in their order."""
+    text = source.text
     heads = list(_HEAD.finditer(text))
     starts = [_comment_start(text, head.start()) for head in heads]
-    ends = [*starts[1:], len(text)]
+    ends = [*starts[1:], len(text)][: len(heads)]
     qualified = bool(_FULL_NAMES.search(text))
     return tuple(
-        Entry(head.group(1), _slice(text, path, head.start(), end), text[start : head.start()], qualified)
+        Entry(head.group(1), _slice(source, head.start(), end), text[start : head.start()], qualified)
         for head, start, end in zip(heads, starts, ends, strict=True)
     )
 
@@ -152,5 +157,5 @@ def _comment_start(text: str, head: int) -> int:
     return start
 
 
-def _slice(text: str, path: Path, start: int, end: int) -> Source:
-    return Source(text[start:end], file=str(path), document=text, offsets=tuple(range(start, end + 1)))
+def _slice(source: Source, start: int, end: int) -> Source:
+    return Source(source.text[start:end], source.file, document=source.text, offsets=tuple(range(start, end + 1)))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lossdsl.api import compile
+from lossdsl.api.samples import required_words
 from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.errors import FormulaError, LossError
@@ -122,8 +123,9 @@ def subject_of(call: str, tasks: Iterable[str] | None = None) -> Subject:
     assert isinstance(expression, (Name, Call)), f"{call} is not a call of one loss"
     loss = _loaded(expression.text if isinstance(expression, Name) else expression.function.text)
     written = loss.documentation.example
-    if isinstance(expression, Name) and written:
-        call = written
+    if isinstance(expression, Name):
+        required = next(required_words(loss), "")
+        call = written or (f"{call}({required})" if required else call)
     spec = read_formula(call).spec
     assert spec
     resolution = resolve(spec, default_registry())

@@ -107,6 +107,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "lossdsl").rglob("*.tmpl")}
     data = {f"lossdsl/library/{path.name}" for path in LIBRARY} | {"lossdsl/_grammar/loss.lark", "lossdsl/py.typed"}
     assert templates
+    data |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "lossdsl" / "cli" / "codes").glob("*.md")}
     assert names == source | templates | data
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lossdsl.checking.resolve import resolve
-from lossdsl.cli.showing import _find
+from lossdsl.cli.known import find
 from lossdsl.errors import Diagnostic
 from lossdsl.registry.discover import LIBRARIES, Registry, default_registry
 from lossdsl.spec import read_formula
@@ -86,5 +86,5 @@ def test_names_that_can_be_written(registry: Registry) -> None:
     names = registry.names()
     assert {"shelf.Alone", "dice_loss", "shelf.dice_loss", "other.Twins", "bce"} <= set(names)
     assert not {"Alone", "Twins"} & set(names)
-    assert _find("Alone", registry).name == "shelf.Alone"
-    assert _find("bce", registry).name == "bce"
+    assert find("Alone", registry).name == "shelf.Alone"
+    assert find("bce", registry).name == "bce"

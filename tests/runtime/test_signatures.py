@@ -47,6 +47,12 @@ loss deep(factor: [0, inf) = 1) -> [0, inf)
     weighted = factor*p
     = multiscale(mean(weighted), weights=[1, 0.5])
 
+# Parts named like words of the language.
+loss shadowing(per: image | batch = image) -> [0, inf)
+    batch = mean(p)
+    true = 2*batch
+    = true
+
 # A list where a number belongs.
 loss wrong(spacing: [(0, inf)] = 1) -> [0, inf)
     = mean(p)*spacing
@@ -201,6 +207,12 @@ def test_a_list_of_lists() -> None:
 def test_what_a_list_parameter_refuses(formula: str, code: str, message: str) -> None:
     ((found_code, found_message, _),) = found(formula)
     assert (found_code, found_message[: len(message)]) == (code, message)
+
+
+def test_a_part_of_a_definition_takes_no_word_of_the_language() -> None:
+    assert found("shadowing") == [
+        ("LD206", f"`{name}` has a meaning already", "choose another name") for name in ("batch", "true")
+    ]
 
 
 # --- parameters that must be given ---
