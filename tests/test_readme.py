@@ -6,19 +6,19 @@ import doctest
 import re
 from pathlib import Path
 
-import pytest
 import yaml
 from click.testing import CliRunner
 
 import lossdsl
+import lossdsl.testing
 from lossdsl.cli.listing import list_losses
 
 README = Path(__file__).parents[1] / "README.md"
 
 
-def test_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lossdsl.registry.kernels._LOCAL", {})  # the loss that the README defines stays here
-    failed, tried = doctest.testfile(str(README), module_relative=False, optionflags=doctest.REPORT_NDIFF)
+def test_examples() -> None:
+    with lossdsl.testing.registry():  # the loss that the README defines stays here
+        failed, tried = doctest.testfile(str(README), module_relative=False, optionflags=doctest.REPORT_NDIFF)
     assert failed == 0
     assert tried > 15
 

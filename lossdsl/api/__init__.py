@@ -13,18 +13,21 @@ from lossdsl.api.reports import Report, in_reading_order
 from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
+from lossdsl.checking.scope import definition_faults
 from lossdsl.checking.terms import terms_of
-from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError
+from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, PluginError
 from lossdsl.graph.tasks import first_working, task_faults
 from lossdsl.proving.findings import certain_errors, warnings
-from lossdsl.registry.discover import Registry, default_registry
+from lossdsl.registry.defining import read_definition
+from lossdsl.registry.discover import Registry, clash, default_registry
+from lossdsl.registry.local import trial
 from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
 from lossdsl.syntax.parse import parse
 
 if TYPE_CHECKING:
     from lossdsl.runtime.loss import Loss
 
-__all__ = ["Report", "check", "compile", "explain", "load", "parse"]
+__all__ = ["Report", "check", "compile", "define", "explain", "load", "parse"]
 
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -129,6 +132,27 @@ def explain(
 def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:
     """The report on what was read already. registry: the losses that it can name, by default those installed."""
     return Report(_study(reading, options, registry, proofs=True).diagnostics)
+
+
+def define(text: str) -> None:
+    """Make a formula known under a name, in this process: define("half(w: [0, 1] = 0.5) -> [0, inf) = w*mse").
+
+    The text is that of a .loss file; the word `loss` and the range may be left out. The same name defined again
+    replaces it.
+
+    Raises FormulaError with the place of what is wrong, PluginError where the name is taken.
+    """
+    loss = read_definition(text)
+    registry = default_registry()
+    with trial(loss):
+        found = registry.candidates(loss.name)
+        if len(found) > 1:
+            owners, _ = clash(found)
+            message = f"`{loss.name}` may be {owners}"
+            raise PluginError([Diagnostic("LD601", message, hint="define it under another name")])
+        faults = definition_faults(loss, registry)
+        if faults:
+            raise FormulaError(in_reading_order(faults))
 
 
 @dataclass(frozen=True, slots=True)

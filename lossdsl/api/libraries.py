@@ -16,7 +16,6 @@ from lossdsl.registry.model import Formula, Provider
 from lossdsl.spec import read_formula
 from lossdsl.syntax.parse import parse_library
 
-
 # What a total must be and a definition need not: it may be a score, or a part that only others use.
 _OF_TOTALS = "LD71"
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from lossdsl.api.simplify import simplified
 from lossdsl.errors import Diagnostic, FormulaError, nearest
-from lossdsl.registry.discover import BUILT_IN, Registry
+from lossdsl.registry.contract import BUILT_IN
+from lossdsl.registry.discover import Registry
 from lossdsl.registry.model import Formula, full_name
 from lossdsl.syntax import tree
 from lossdsl.syntax.printing import text

@@ -43,9 +43,10 @@ from lossdsl.checking.vocabulary import (
     TENSORS,
 )
 from lossdsl.errors import Diagnostic, Edit, LossError, Source, nearest, respelt
-from lossdsl.registry.discover import BUILT_IN, Candidate, Registry
-from lossdsl.registry.kernels import LOCAL
-from lossdsl.registry.model import Formula, Loss, full_name
+from lossdsl.registry.candidates import Candidate
+from lossdsl.registry.contract import BUILT_IN
+from lossdsl.registry.discover import Registry, clash
+from lossdsl.registry.model import LOCAL, Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.syntax import tree
 
@@ -181,12 +182,16 @@ class Scope:
         return self._no_loss(node.function, "loss or function", hint, known)
 
     def _no_loss(self, node: tree.Name, kind: str, hint: str, known: set[str]) -> Resolved:
-        """A name that no library brings; one of them may say why."""
-        absence = self.memory.registry.absence(node.text)
+        """A name that no library brings; one of them may say why, or another plugin may bring it."""
+        registry = self.memory.registry
+        absence = registry.absence(node.text)
         if absence:
             return self.wrong(node, "LD201", f"there is no `{node.text}`: {absence.reason}", absence.instead)
+        advice = registry.advice(node.text)
+        if advice:
+            return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", advice)
         edit = respelt(self.source, node.span, node.text, known)
-        namesakes = self.memory.registry.namesakes(node.text)
+        namesakes = registry.namesakes(node.text)
         if namesakes and edit is None:
             return self._clash(node, namesakes)
         return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint, edit)
@@ -267,8 +272,8 @@ class Scope:
             return None
 
     def _clash(self, node: tree.Name, found: tuple[Candidate, ...]) -> Resolved:
-        owners = " and ".join(f"`{c.namespace}.{c.name}` of {c.provider}" for c in found)
-        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", "write the full name")
+        owners, way_out = clash(found)
+        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", way_out)
 
     def report(
         self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
@@ -281,6 +286,13 @@ class Scope:
         """Report, and stand in for the value so that the rest is still checked."""
         self.report(node, code, message, hint, edit)
         return Constant(1.0, Origin(self.source, node.span))
+
+
+def definition_faults(loss: Formula, registry: Registry) -> tuple[Diagnostic, ...]:
+    """What is wrong in the text of a definition itself, whoever uses it."""
+    memory = Memory(registry)
+    Scope(memory)._read_body(loss)
+    return tuple(dict.fromkeys(memory.diagnostics))
 
 
 def report_cycle(memory: Memory, bindings: Mapping[str, Resolved]) -> None:

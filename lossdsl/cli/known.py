@@ -15,7 +15,8 @@ from lossdsl.checking.resolve import resolve
 from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, REDUCTIONS, TENSORS
 from lossdsl.errors import Diagnostic, LossError, PluginError, nearest
 from lossdsl.graph.tasks import working_contexts
-from lossdsl.registry.discover import Candidate, Registry, default_registry
+from lossdsl.registry.candidates import ANY, Candidate
+from lossdsl.registry.discover import Registry, clash, default_registry
 from lossdsl.registry.model import Kernel, Loss, Parameter, Provider
 from lossdsl.spec import read_formula
 from lossdsl.syntax.printing import text
@@ -40,8 +41,8 @@ def known_losses(registry: Registry) -> Iterator[Known]:
     """All of them, built-ins first. What is broken fails alone."""
     for candidate in registry.all():
         name = candidate.name
-        if registry.candidates(name) != (candidate,):
-            name = f"{candidate.namespace}.{candidate.name}"
+        if name == ANY or len(registry.candidates(name)) != 1 or registry.candidates(name)[0] is not candidate:
+            name = candidate.full_name
         try:
             yield know(name, candidate, registry)
         except LossError as error:
@@ -55,9 +56,8 @@ def find(name: str, registry: Registry | None = None) -> Known:
     if not found:
         raise LossError([_unknown(name, registry)])
     if len(found) > 1:
-        owners = " and ".join(dict.fromkeys(str(candidate.provider) for candidate in found))
-        choices = " or ".join(f"{candidate.namespace}.{candidate.name}" for candidate in found)
-        raise LossError([Diagnostic("LD601", f"`{name}` comes from {owners}", hint=f"write {choices}")])
+        owners, way_out = clash(found)
+        raise LossError([Diagnostic("LD601", f"`{name}` may be {owners}", hint=way_out)])
     try:
         return know(f"{found[0].namespace}.{found[0].name}" if found[0].qualified else name, found[0], registry)
     except PluginError as error:
@@ -70,7 +70,7 @@ def _unknown(name: str, registry: Registry) -> Diagnostic:
     absence = registry.absence(name)
     if absence:
         return Diagnostic("LD201", f"there is no `{name}`: {absence.reason}", hint=absence.instead)
-    hint = nearest(name, registry.names()) or "lossdsl list shows all losses"
+    hint = registry.advice(name) or nearest(name, registry.names()) or "lossdsl list shows all losses"
     return Diagnostic("LD201", f"unknown loss `{name}`", hint=hint)
 
 
@@ -114,7 +114,7 @@ def record(known: Known) -> dict[str, Any]:
     provider = candidate.provider
     return {
         "name": known.name,
-        "full_name": f"{candidate.namespace}.{candidate.name}",
+        "full_name": candidate.full_name,
         "provider": {"distribution": provider.distribution, "version": provider.version},
         "error": known.error,
         "tasks": list(known.tasks),

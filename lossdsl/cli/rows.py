@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from lossdsl.cli.known import Known, known_losses, provider_text, record, signature
 from lossdsl.cli.table import aligned, terminal_width
-from lossdsl.registry.discover import BUILT_IN, default_registry
+from lossdsl.registry.contract import BUILT_IN
+from lossdsl.registry.discover import default_registry
 from lossdsl.registry.model import Formula
 
 

@@ -14,6 +14,8 @@ import click
 from lossdsl.cli.check import check
 from lossdsl.cli.explain import explain
 from lossdsl.cli.listing import list_losses
+from lossdsl.cli.plugins import list_plugins
+from lossdsl.cli.scaffold import new_plugin
 from lossdsl.cli.showing import show
 from lossdsl.cli.status import WRONG_USE
 from lossdsl.errors import nearest
@@ -74,6 +76,8 @@ def main(ctx: click.Context) -> None:
     lossdsl explain experiment.yaml --key train.loss
     lossdsl list
     lossdsl show dice
+    lossdsl plugins
+    lossdsl new-plugin acme
 
     Exit status: 0 nothing found, 1 something found, 2 wrong use of the command.
     """
@@ -85,5 +89,5 @@ def main(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (check, explain, list_losses, show):
+for command in (check, explain, list_losses, show, list_plugins, new_plugin):
     main.add_command(command)

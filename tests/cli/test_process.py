@@ -18,6 +18,8 @@ COMMANDS = {
     "explain": ("-e", "0.5*bce + lovasz"),
     "list": (),
     "show": ("lovasz_extension",),
+    "plugins": (),
+    "new-plugin": ("acme",),
 }
 
 

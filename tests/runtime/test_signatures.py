@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import lossdsl
-from lossdsl.registry.discover import Registry, default_registry
+import lossdsl.testing
 
 LIBRARY = """
 # The sum of y over a box of pixels.
@@ -78,21 +78,20 @@ KERNELS = {measure: ("batch", "class"), expected_cost: ("batch", "pixel"), weigh
 
 
 @pytest.fixture(autouse=True)
-def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The definitions above as an installed library `toy`, the kernels in it."""
     (tmp_path / "toy_losses").mkdir()
     (tmp_path / "toy_losses" / "toy.loss").write_text(LIBRARY)
     (tmp_path / "toy_kernels.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("lossdsl.registry.kernels._LOCAL", {})
     points = [EntryPoint("toy", "toy_losses", "lossdsl.libraries")]
-    for kernel, keeps in KERNELS.items():
-        name = kernel.__name__
-        monkeypatch.setattr(f"toy_kernels.{name}", lossdsl.loss(keeps=keeps)(kernel), raising=False)
-        points.append(EntryPoint(f"toy.{name}", f"toy_kernels:{name}", "lossdsl.losses"))
-    registry = Registry([*default_registry()._points, *points])
-    monkeypatch.setattr("lossdsl.registry.discover.local_kernels", dict)
-    monkeypatch.setattr("lossdsl.api.default_registry", lambda: registry)
+    with lossdsl.testing.registry():
+        for kernel, keeps in KERNELS.items():
+            name = kernel.__name__
+            monkeypatch.setattr(f"toy_kernels.{name}", lossdsl.loss(keeps=keeps)(kernel), raising=False)
+            points.append(EntryPoint(f"toy.{name}", f"toy_kernels:{name}", "lossdsl.losses"))
+    with lossdsl.testing.registry(points):
+        yield
 
 
 @pytest.fixture
