@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lossdsl.errors import Diagnostic, LossError
 from lossdsl.runtime.lower import Plan
+from lossdsl.runtime.staged import Staged
 
 Runner: TypeAlias = Callable[..., tuple[Any, ...]]
 
@@ -17,11 +18,10 @@ Runner: TypeAlias = Callable[..., tuple[Any, ...]]
 def compiled(plan: Plan, backend: str) -> Runner:
     """The function that runs a plan with a backend, `eager` or `inductor`."""
     if backend == "eager":
-        run: Runner = plan.module.forward
-        return run
+        return Staged(plan)
     fused = torch.compile(plan.module, fullgraph=True, backend=backend)
 
-    def run_fused(*inputs: Tensor) -> tuple[Any, ...]:
+    def run_fused(*inputs: Tensor, terms: bool = True) -> tuple[Any, ...]:  # noqa: ARG001 - terms are there anyway
         try:
             result: tuple[Any, ...] = fused(*inputs)
         except Exception as cause:

@@ -90,7 +90,7 @@ class Loss(nn.Module):
         Raises:
             InputError: shapes, dtypes, devices or values do not fit.
         """
-        total: Tensor = self._run(pred, target, mask, epoch, step, tensors)[1][0]
+        total: Tensor = self._run(pred, target, mask, epoch, step, tensors, terms=False)[1][0]
         return total
 
     def breakdown(
@@ -104,7 +104,7 @@ class Loss(nn.Module):
         **tensors: Tensor,
     ) -> Breakdown:
         """The loss with the value, weight and contribution of each term, from one pass. Takes what a call takes."""
-        plan, (total, *parts) = self._run(pred, target, mask, epoch, step, tensors)
+        plan, (total, *parts) = self._run(pred, target, mask, epoch, step, tensors, terms=True)
         parts = [part if isinstance(part, Tensor) else torch.full_like(total.detach(), part) for part in parts]
         triples = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         terms = {name: TermValue(*triple) for name, triple in zip(plan.terms, triples, strict=True)}
@@ -118,6 +118,7 @@ class Loss(nn.Module):
         epoch: float | Tensor | None,
         step: float | Tensor | None,
         tensors: Mapping[str, Tensor],
+        terms: bool,
     ) -> tuple[Plan, tuple[Any, ...]]:
         self._check_names(tensors)
         call = self._arranged(pred, target, mask, tensors)
@@ -127,9 +128,9 @@ class Loss(nn.Module):
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         inputs = [self._input(name, call, scalars) for name in plan.inputs]
         if torch.compiler.is_compiling():
-            total, *parts = self._runners[call.key](*inputs)
+            total, *parts = plan.module(*inputs)
         else:
-            total, *parts = self._watched(call, inputs, pred, mask)
+            total, *parts = self._watched(call, inputs, pred, mask, terms)
         if not isinstance(total, Tensor):
             total = ops.constant(total, call.tensors["pred"])
         return plan, (total, *parts)
@@ -198,7 +199,7 @@ class Loss(nn.Module):
             )
             raise FormulaError([*error.diagnostics, why]) from None
 
-    def _watched(self, call: Call, inputs: list[Tensor], pred: Tensor, mask: Tensor | None) -> tuple[Any, ...]:
+    def _watched(self, call: Call, inputs: list[Tensor], pred: Tensor, mask: Tensor | None, terms: bool) -> tuple[Any, ...]:
         """Run a plan. The values of the first batch are looked at before, those of a batch that fails after.
 
         So a target out of range is found at the start, not after a night, and costs nothing from then on.
@@ -207,7 +208,7 @@ class Loss(nn.Module):
             check_values(call, self.options.ignore_index, pred, mask)
             self._looked_at = True
         try:
-            return self._runners[call.key](*inputs)
+            return self._runners[call.key](*inputs, terms=terms)
         except (IndexError, RuntimeError) as error:
             check_values(call, self.options.ignore_index, pred, mask)
             if "out of bounds" in str(error):

@@ -16,8 +16,10 @@ from lossdsl.errors import PluginError
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import AXES, Node, in_order
 from lossdsl.graph.rewrites import COMPARISONS
+from lossdsl.graph.stages import Part
 from lossdsl.registry.model import Kernel
 from lossdsl.runtime import ops
+from lossdsl.runtime.slopes import SLOPES
 
 # Operations that are one torch function of their arguments. Constants arrive as Python numbers.
 _DIRECT: dict[str, Callable[..., Any]] = {
@@ -51,6 +53,7 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "pick": ops.pick,
     "both": operator.and_,
     "any_of": ops.any_of,
+    **SLOPES,
 }
 
 
@@ -66,6 +69,7 @@ class Plan:
     inputs: tuple[str, ...]
     terms: tuple[str, ...]
     lists: tuple[tuple[str, int], ...]
+    outputs: tuple[Node, ...]
 
 
 def lower(loss: BuiltLoss) -> Plan:
@@ -89,7 +93,19 @@ def lower(loss: BuiltLoss) -> Plan:
         for node in nodes
         if node.operation == "per_class"
     )
-    return Plan(fx.GraphModule(root, graph), inputs, tuple(term.name for term in loss.terms), tuple(lists))
+    return Plan(fx.GraphModule(root, graph), inputs, tuple(term.name for term in loss.terms), tuple(lists), tuple(outputs))
+
+
+def lower_part(part: Part) -> Callable[..., tuple[Any, ...]]:
+    """A function from the values of a part's inputs to those of its outputs."""
+    graph, root = fx.Graph(), nn.Module()
+    made: dict[Node, Any] = {node: graph.placeholder(f"value_{i}") for i, node in enumerate(part.inputs)}
+    for node in in_order(part.outputs, known=made):
+        if node not in made:
+            made[node] = _call(root, graph, node, [made[argument] for argument in node.arguments])
+    graph.output(tuple(made[output] for output in part.outputs))
+    run: Callable[..., tuple[Any, ...]] = fx.GraphModule(root, graph).forward
+    return run
 
 
 def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:

@@ -1,0 +1,134 @@
+"""The cheapest stable form of what a graph computes, for operations that run one by one.
+
+Each form keeps the value to the last digits: where two logarithms or two products are replaced by one, the result is
+exact at the same places.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from lossdsl.graph.nodes import Graph, Node, in_order
+from lossdsl.graph.products import is_number
+
+
+def selected(graph: Graph, outputs: Sequence[Node]) -> list[Node]:
+    """The outputs made anew in a graph, of fewer and cheaper operations."""
+    nodes = in_order(outputs)
+    uses = Counter(argument for node in nodes for argument in node.arguments) + Counter(outputs)
+    selection = _Selection(graph, uses, _two_sided(nodes))
+    for node in nodes:
+        selection.add(node)
+    return [selection.made[output] for output in outputs]
+
+
+def _two_sided(nodes: Sequence[Node]) -> frozenset[Node]:
+    """Values of which log(sigmoid(x)) and log(sigmoid(-x)) are both needed."""
+    read = {node.arguments[0] for node in nodes if node.operation == "log_sigmoid"}
+    return frozenset(node.arguments[0] for node in read if node.operation == "negative" and node.arguments[0] in read)
+
+
+class _Selection:
+    def __init__(self, graph: Graph, uses: Counter[Node], two_sided: frozenset[Node]):
+        self.graph = graph
+        self.uses = uses
+        self.two_sided = two_sided
+        self.made: dict[Node, Node] = {}
+
+    def add(self, node: Node) -> None:
+        arguments = [self.made[argument] for argument in node.arguments]
+        result = None
+        if node.operation == "log_sigmoid":
+            result = self._log_sigmoid(node)
+        elif node.operation in ("add", "subtract"):
+            result = self._mixture(node) or self._placed(node) or self._sum_with_product(node)
+        if result is None:
+            result = self.graph.make(node.operation, *arguments, attributes=node.attributes, axes=node.axes)
+        self.made[node] = result
+
+    def _log_sigmoid(self, node: Node) -> Node | None:
+        """min(x, 0) - log1p(exp(-|x|)) and -max(x, 0) - log1p(exp(-|x|)): one logarithm for both."""
+        (value,) = node.arguments
+        positive = value in self.two_sided
+        if not positive and not (value.operation == "negative" and value.arguments[0] in self.two_sided):
+            return None
+        x = self.made[value if positive else value.arguments[0]]
+        shared = self.graph.make("log_sigmoid", self.graph.make("abs", x))
+        if positive:
+            return self.graph.make("add", self.graph.make("minimum", x, self.graph.constant(0.0)), shared)
+        return self.graph.make("subtract", shared, self.graph.make("relu", x))
+
+    def _mixture(self, node: Node) -> Node | None:
+        """w*a + (1 - w)*b and (1 - w)*a - w*b as an interpolation, which is exact where w is 0 or 1."""
+        left, right = (_product_factors(argument) for argument in node.arguments)
+        found = _weight(left, right)
+        if found is None:
+            return None
+        weight, on_left = found
+        complement = next(f for f in (right if on_left else left) if _is_complement(f, weight))
+        a = self._rest(left, weight if on_left else complement)
+        b = self._rest(right, complement if on_left else weight)
+        if a is None or b is None:
+            return None
+        if node.operation == "subtract":
+            b = self.graph.make("negative", b)
+        first, second = (b, a) if on_left else (a, b)
+        return self.graph.make("interpolate", first, second, self.made[weight])
+
+    def _rest(self, factors: list[Node], without: Node) -> Node | None:
+        """The product of the other factors; None when it would be a number."""
+        rest = [self.made[factor] for factor in factors if factor is not without]
+        if not rest or all(is_number(factor) for factor in rest):
+            return None
+        result = rest[0]
+        for factor in rest[1:]:
+            result = self.graph.make("multiply", result, factor)
+        return result
+
+    def _placed(self, node: Node) -> Node | None:
+        """A value with another added at the class of each element, in one pass."""
+        left, right = node.arguments
+        sign = node.operation
+        if right.operation == "scatter" and "class" in left.axes:
+            base, placed, by = self.made[left], self.made[right], sign
+        elif left.operation == "scatter" and "class" in right.axes:
+            placed, by = self.made[left], "add"
+            base = self.made[right] if sign == "add" else self.graph.make("negative", self.made[right])
+        else:
+            return None
+        value = placed.arguments[0]
+        if by == "subtract":
+            value = self.graph.make("negative", value)
+        return self.graph.make("add_at_class", base, value, placed.arguments[1], axes=node.axes)
+
+    def _sum_with_product(self, node: Node) -> Node | None:
+        """x + a*b in one operation, where the product is not needed by itself."""
+        left, right = node.arguments
+        if node.operation == "add" and right.operation != "multiply":
+            left, right = right, left
+        if right.operation != "multiply" or self.uses[right] > 1 or is_number(left) or is_number(right):
+            return None
+        a, b = right.arguments
+        return self.graph.make(f"{node.operation}_product", self.made[left], self.made[a], self.made[b])
+
+
+def _product_factors(node: Node) -> list[Node]:
+    if node.operation != "multiply":
+        return [node]
+    return [factor for argument in node.arguments for factor in _product_factors(argument)]
+
+
+def _is_complement(node: Node, of: Node) -> bool:
+    if node.operation != "subtract" or node.arguments[1] is not of:
+        return False
+    return node.arguments[0].is_constant and node.arguments[0].value == 1
+
+
+def _weight(left: list[Node], right: list[Node]) -> tuple[Node, bool] | None:
+    """A factor of one side whose complement is a factor of the other: the factor, and whether it is on the left."""
+    for ours, theirs, on_left in ((left, right, True), (right, left, False)):
+        for factor in ours:
+            if not is_number(factor) and any(_is_complement(other, factor) for other in theirs):
+                return factor, on_left
+    return None
