@@ -23,12 +23,12 @@ class Differentiated:
     gradients: dict[str, Node]
 
 
-def differentiated(outputs: Sequence[Node], names: Sequence[str]) -> Differentiated:
+def differentiated(outputs: Sequence[Node], names: Sequence[str], large: bool = True) -> Differentiated:
     """Raises Unsupported where an operation between the inputs and the outputs has no derivative rule."""
     graph = Graph(RULES)
     plain = expanded(graph, outputs)
     found = gradients(graph, plain, names)
-    chosen = selected(Graph(RULES), [*plain, *found.values()])
+    chosen = selected(Graph(RULES), [*plain, *found.values()], large)
     depends = dependent(in_order(plain), names)
     moving = tuple(output in depends for output in plain)
     return Differentiated(tuple(chosen[: len(plain)]), moving, dict(zip(found, chosen[len(plain) :], strict=True)))

@@ -13,11 +13,11 @@ from lossdsl.graph.nodes import Graph, Node, in_order
 from lossdsl.graph.products import is_number
 
 
-def selected(graph: Graph, outputs: Sequence[Node]) -> list[Node]:
-    """The outputs made anew in a graph, of fewer and cheaper operations."""
+def selected(graph: Graph, outputs: Sequence[Node], large: bool = True) -> list[Node]:
+    """The outputs made anew in a graph, of fewer and cheaper operations; with `large` rather of cheaper ones."""
     nodes = in_order(outputs)
     uses = Counter(argument for node in nodes for argument in node.arguments) + Counter(outputs)
-    selection = _Selection(graph, uses, _two_sided(nodes))
+    selection = _Selection(graph, uses, _two_sided(nodes) if large else frozenset())
     for node in nodes:
         selection.add(node)
     return [selection.made[output] for output in outputs]
@@ -48,16 +48,15 @@ class _Selection:
         self.made[node] = result
 
     def _log_sigmoid(self, node: Node) -> Node | None:
-        """min(x, 0) - log1p(exp(-|x|)) and -max(x, 0) - log1p(exp(-|x|)): one logarithm for both."""
+        """min(x, 0) - softplus(-|x|) and min(x, 0) - x - softplus(-|x|): one logarithm for both."""
         (value,) = node.arguments
         positive = value in self.two_sided
         if not positive and not (value.operation == "negative" and value.arguments[0] in self.two_sided):
             return None
         x = self.made[value if positive else value.arguments[0]]
-        shared = self.graph.make("log_sigmoid", self.graph.make("abs", x))
-        if positive:
-            return self.graph.make("add", self.graph.make("minimum", x, self.graph.constant(0.0)), shared)
-        return self.graph.make("subtract", shared, self.graph.make("relu", x))
+        shared = self.graph.make("softplus", self.graph.make("negative", self.graph.make("abs", x)))
+        below = self.graph.make("minimum", x, self.graph.constant(0.0))
+        return self.graph.make("subtract", below if positive else self.graph.make("subtract", below, x), shared)
 
     def _mixture(self, node: Node) -> Node | None:
         """w*a + (1 - w)*b and (1 - w)*a - w*b as an interpolation, which is exact where w is 0 or 1."""

@@ -86,7 +86,7 @@ def lower(loss: BuiltLoss) -> Plan:
             made[node] = graph.placeholder(str(node.attributes[0]).replace(":", "_"))
     for node in nodes:
         if node.operation != "input":
-            made[node] = _call(root, graph, node, [made[argument] for argument in node.arguments])
+            made[node] = call(root, graph, node, [made[argument] for argument in node.arguments])
     graph.output(tuple(made[output] for output in outputs))
     lists = dict.fromkeys(
         (str(node.arguments[0].attributes[0]), len(node.arguments) - 1)
@@ -102,13 +102,13 @@ def lower_part(part: Part) -> Callable[..., tuple[Any, ...]]:
     made: dict[Node, Any] = {node: graph.placeholder(f"value_{i}") for i, node in enumerate(part.inputs)}
     for node in in_order(part.outputs, known=made):
         if node not in made:
-            made[node] = _call(root, graph, node, [made[argument] for argument in node.arguments])
+            made[node] = call(root, graph, node, [made[argument] for argument in node.arguments])
     graph.output(tuple(made[output] for output in part.outputs))
     run: Callable[..., tuple[Any, ...]] = fx.GraphModule(root, graph).forward
     return run
 
 
-def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+def call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
     """One node as an fx call; constants stay Python numbers."""
     match node.operation:
         case "constant":

@@ -156,7 +156,7 @@ def log_cosh(x: Tensor) -> Tensor:
 
 def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x)), exact for large x too (torch's own is linear above its threshold of 20)."""
-    return -functional.logsigmoid(-x)
+    return functional.softplus(x, threshold=50)
 
 
 def log_one_minus_softmax(z: Tensor) -> Tensor:

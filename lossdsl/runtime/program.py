@@ -55,20 +55,18 @@ class Program:
     def slopes(self, given: Sequence[Tensor], stored: Sequence[Tensor], seeds: Sequence[Tensor]) -> list[Tensor | None]:
         """The gradient of each input, None for one that needs none."""
         known = dict(zip((*self.inputs, *self.stored, *self.seeds), (*given, *stored, *seeds), strict=True))
-        swept = {node for step in self.backward if step.sweeps for node in step.outputs if is_wide(node)}
-        made = [
-            torch.empty_like(value) if node in swept else None
+        swept = {node for step in self.backward if step.sweep for node in step.outputs if is_wide(node)}
+        pairs = zip(self.gradients, given, strict=True)
+        destinations = {node: torch.empty_like(value) for node, value in pairs if node in swept}
+        sweeps.run(self.backward, known, destinations, self.piece)
+        return [
+            None if node is None else _fitted(destinations[node] if node in swept else known[node], value)
             for node, value in zip(self.gradients, given, strict=True)
         ]
-        destinations: dict[Node, list[Tensor]] = {}
-        for node, tensor in zip(self.gradients, made, strict=True):
-            if node is not None and tensor is not None:
-                destinations.setdefault(node, []).append(tensor)
-        sweeps.run(self.backward, known, destinations, self.piece)
-        for index, (node, value) in enumerate(zip(self.gradients, given, strict=True)):
-            if node is not None and made[index] is None:
-                made[index] = known[node].to(value.dtype).expand(value.shape)
-        return made
+
+
+def _fitted(gradient: Tensor, value: Tensor) -> Tensor:
+    return gradient.to(value.dtype).expand(value.shape)
 
 
 def program_of(
@@ -79,7 +77,7 @@ def program_of(
     if outputs[0].is_constant:
         return None
     try:
-        both = differentiated(unique, wanted)
+        both = differentiated(unique, wanted, large=mode != "small")
     except Unsupported:
         return None
     if any(is_number(node) for node in both.outputs) or set(both.gradients) != set(wanted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.products import is_wide
 from lossdsl.graph.stages import MERGING, Part, Stage
+from lossdsl.runtime.buffers import Sweep, lower_sweep
 from lossdsl.runtime.lower import lower_part
 
 PIECE = 1 << 18
@@ -26,63 +28,65 @@ class Step:
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
     run: Callable[..., tuple[Any, ...]]
-    sweeps: bool
+    sweep: Sweep | None = None
 
 
 def steps(stages: Iterable[Stage]) -> tuple[Step, ...]:
     result = []
     for stage in stages:
-        for part, sweeps in ((stage.narrow, False), (stage.sweep, True)):
-            if part.outputs:
-                result.append(Step(part.inputs, part.outputs, lower_part(part), sweeps))
+        if stage.narrow.outputs:
+            result += whole(stage.narrow)
+        if stage.sweep.outputs:
+            sweep = lower_sweep(stage.sweep)
+            result.append(Step(stage.sweep.inputs, stage.sweep.outputs, sweep.run, sweep))
     return tuple(result)
 
 
 def whole(part: Part) -> tuple[Step, ...]:
     """Everything at once."""
-    return (Step(part.inputs, part.outputs, lower_part(part), sweeps=False),)
+    return (Step(part.inputs, part.outputs, lower_part(part)),)
 
 
-def run(
-    todo: Sequence[Step], values: dict[Node, Any], destinations: Mapping[Node, Sequence[Tensor]], piece: int
-) -> None:
-    """Add the outputs of the steps to the values. A wide output of a sweep is written to its destinations instead."""
+def run(todo: Sequence[Step], values: dict[Node, Any], destinations: Mapping[Node, Tensor], piece: int) -> None:
+    """Add the outputs of the steps to the values. A wide output of a sweep is written to its destination instead."""
     for step in todo:
         given = [values[node] for node in step.inputs]
-        if not step.sweeps:
+        if step.sweep is None:
             values.update(zip(step.outputs, step.run(*given), strict=True))
-            continue
-        pieces = _Pieces.of(step.inputs, given, piece)
-        written = [[pieces.split(t, wide=True) for t in destinations[node]] for node in step.outputs if is_wide(node)]
-        summed = [node for node in step.outputs if not is_wide(node)]
-        parts: list[list[Any]] = [[] for _ in summed]
-        arguments = [pieces.cut(node, value) for node, value in zip(step.inputs, given, strict=True)]
-        targets = [zip(*copies, strict=True) for copies in written]
-        for number, cut in enumerate(zip(*arguments, strict=False)):
-            results = iter(zip(step.outputs, step.run(*cut), strict=True))
-            _store(results, targets, parts)
-            assert number < pieces.count
-        values.update((node, pieces.merged(node, found)) for node, found in zip(summed, parts, strict=True))
-
-
-def _store(results: Iterable[tuple[Node, Any]], targets: list[Any], parts: list[list[Any]]) -> None:
-    writers, sums = iter(targets), iter(parts)
-    for node, result in results:
-        if is_wide(node):
-            for destination in next(next(writers)):
-                destination.copy_(result)
         else:
-            next(sums).append(result)
+            values.update(_swept(step, step.sweep, given, destinations, piece))
+
+
+def _swept(
+    step: Step, sweep: Sweep, given: list[Any], destinations: Mapping[Node, Tensor], piece: int
+) -> Iterable[tuple[Node, Any]]:
+    pieces = _Pieces.of(step.inputs, given, piece)
+    arguments = [pieces.cut(node, value) for node, value in zip(step.inputs, given, strict=True)]
+    arguments += [pieces.split(destinations[node], wide=True) for node in step.outputs if is_wide(node)]
+    arguments += pieces.buffers(sweep.buffers, given)
+    parts = list(itertools.starmap(step.run, zip(*arguments, strict=True)))
+    summed = [node for node in step.outputs if not is_wide(node)]
+    return [(node, pieces.merged(node, list(found))) for node, found in zip(summed, zip(*parts, strict=True))]
 
 
 @dataclass(frozen=True, slots=True)
 class _Pieces:
     """Blocks of images, and of the pixels of one image where an image is larger than a piece."""
 
+    batch: int
+    classes: int
+    width: int
     images: int
     pixels: int
-    rows: int
-    columns: int
+    dtype: torch.dtype
+
+    @property
+    def rows(self) -> int:
+        return -(-self.batch // self.images)
+
+    @property
+    def columns(self) -> int:
+        return -(-self.width // self.pixels)
 
     @property
     def count(self) -> int:
@@ -90,15 +94,17 @@ class _Pieces:
 
     @staticmethod
     def of(nodes: Sequence[Node], values: Sequence[Any], piece: int) -> _Pieces:
-        batch, _, pixels = next(value.shape for node, value in zip(nodes, values, strict=True) if is_wide(node))
-        classes = max(value.shape[1] for node, value in zip(nodes, values, strict=True) if is_wide(node))
-        images = max(1, min(batch, piece // (classes * pixels)))
-        width = pixels if images > 1 else max(1, min(pixels, piece // classes))
-        return _Pieces(images, width, -(-batch // images), -(-pixels // width))
+        tensors = [value for value in values if isinstance(value, Tensor) and value.ndim == 3]
+        batch, _, width = next(value.shape for node, value in zip(nodes, values, strict=True) if is_wide(node))
+        classes = max(value.shape[1] for value in tensors)
+        images = max(1, min(batch, piece // (classes * width)))
+        pixels = width if images > 1 else max(1, min(width, piece // classes))
+        computed = [torch.promote_types(value.dtype, torch.float32) for value in tensors if value.is_floating_point()]
+        return _Pieces(batch, classes, width, images, pixels, computed[0] if computed else torch.float32)
 
     def cut(self, node: Node, value: Any) -> Iterable[Any]:
         if "batch" not in node.axes:
-            return itertools.repeat(value, self.count)
+            return [value] * self.count
         return self.split(value, is_wide(node))
 
     def split(self, value: Tensor, wide: bool) -> list[Tensor]:
@@ -109,6 +115,20 @@ class _Pieces:
             return [row for row in rows for _ in range(self.columns)]
         return [block for row in rows for block in row.split(self.pixels, 2)]
 
+    def buffers(self, classes: Sequence[bool], given: Sequence[Any]) -> list[list[Tensor]]:
+        """Memory for one piece, seen in the shape of each piece."""
+        like = next(value for value in given if isinstance(value, Tensor) and value.ndim == 3)
+        memory = [like.new_empty(self.images * (self.classes if has else 1) * self.pixels, dtype=self.dtype) for has in classes]
+        shapes = [
+            (min(self.images, self.batch - row), min(self.pixels, self.width - column))
+            for row in range(0, self.batch, self.images)
+            for column in range(0, self.width, self.pixels)
+        ]
+        return [
+            [_view(space, (images, self.classes if has else 1, pixels)) for images, pixels in shapes]
+            for space, has in zip(memory, classes, strict=True)
+        ]
+
     def merged(self, node: Node, parts: list[Tensor]) -> Tensor:
         """The result for all pieces: along the images where it still has them, else over all."""
         if len(parts) == 1:
@@ -118,6 +138,10 @@ class _Pieces:
             return _merge(kind, parts)
         rows = [parts[i : i + self.columns] for i in range(0, len(parts), self.columns)]
         return torch.cat([_merge(kind, row) if len(row) > 1 else row[0] for row in rows])
+
+
+def _view(space: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return space[: math.prod(shape)].view(shape)
 
 
 def _merge(kind: str, parts: list[Tensor]) -> Tensor:
