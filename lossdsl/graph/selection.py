@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lossdsl.graph.nodes import Graph, Node, in_order
-from lossdsl.graph.products import is_number
+from lossdsl.graph.products import is_number, is_wide
 
 
 def selected(graph: Graph, outputs: Sequence[Node], large: bool = True) -> list[Node]:
@@ -43,20 +43,46 @@ class _Selection:
             result = self._log_sigmoid(node)
         elif node.operation in ("add", "subtract"):
             result = self._mixture(node) or self._placed(node) or self._sum_with_product(node)
+        elif node.operation == "power":
+            result = self._square(node)
+        elif node.operation == "multiply":
+            result = self._scaled_difference(node)
         if result is None:
             result = self.graph.make(node.operation, *arguments, attributes=node.attributes, axes=node.axes)
         self.made[node] = result
 
     def _log_sigmoid(self, node: Node) -> Node | None:
-        """min(x, 0) - softplus(-|x|) and min(x, 0) - x - softplus(-|x|): one logarithm for both."""
+        """min(x, 0) + log1p(-u) and min(x, 0) - x + log1p(-u) with u = sigmoid(-|x|): one logarithm for both."""
         (value,) = node.arguments
         positive = value in self.two_sided
         if not positive and not (value.operation == "negative" and value.arguments[0] in self.two_sided):
             return None
+        make = self.graph.make
         x = self.made[value if positive else value.arguments[0]]
-        shared = self.graph.make("softplus", self.graph.make("negative", self.graph.make("abs", x)))
-        below = self.graph.make("minimum", x, self.graph.constant(0.0))
-        return self.graph.make("subtract", below if positive else self.graph.make("subtract", below, x), shared)
+        below = make("minimum", x, self.graph.constant(0.0))
+        above = make("subtract", below, x)
+        shared = make("log1p", make("negative", make("sigmoid", make("add", below, above))))
+        return make("add", below if positive else above, shared)
+
+    def _square(self, node: Node) -> Node | None:
+        """(a - b)**2 in one operation, where the difference is not needed by itself."""
+        difference, exponent = node.arguments
+        if not (exponent.is_constant and exponent.value == 2 and self._is_plain_difference(difference)):
+            return None
+        return self.graph.make("squared_difference", *(self.made[argument] for argument in difference.arguments))
+
+    def _scaled_difference(self, node: Node) -> Node | None:
+        """c*(a - b) in one operation for a single number c."""
+        factor, difference = node.arguments
+        if factor.axes or is_number(factor) or not self._is_plain_difference(difference):
+            return None
+        half = self.graph.make("multiply", self.graph.constant(0.5), self.made[factor])
+        return self.graph.make("scaled_difference", half, *(self.made[argument] for argument in difference.arguments))
+
+    def _is_plain_difference(self, node: Node) -> bool:
+        if node.operation != "subtract" or self.uses[node] > 1 or not is_wide(node):
+            return False
+        return all(argument.axes == node.axes for argument in node.arguments)
 
     def _mixture(self, node: Node) -> Node | None:
         """w*a + (1 - w)*b and (1 - w)*a - w*b as an interpolation, which is exact where w is 0 or 1."""
@@ -73,7 +99,11 @@ class _Selection:
         if node.operation == "subtract":
             b = self.graph.make("negative", b)
         first, second = (b, a) if on_left else (a, b)
-        return self.graph.make("interpolate", first, second, self.made[weight])
+        common = _common_summand(first, second)
+        if common is None:
+            return self.graph.make("interpolate", first, second, self.made[weight])
+        mixed = self.graph.make("interpolate", first.arguments[0], second.arguments[0], self.made[weight])
+        return self.graph.make("add", mixed, common)
 
     def _rest(self, factors: list[Node], without: Node) -> Node | None:
         """The product of the other factors; None when it would be a number."""
@@ -110,6 +140,12 @@ class _Selection:
             return None
         a, b = right.arguments
         return self.graph.make(f"{node.operation}_product", self.made[left], self.made[a], self.made[b])
+
+
+def _common_summand(left: Node, right: Node) -> Node | None:
+    if left.operation != "add" or right.operation != "add" or left.arguments[1] is not right.arguments[1]:
+        return None
+    return left.arguments[1]
 
 
 def _product_factors(node: Node) -> list[Node]:

@@ -157,6 +157,16 @@ def _scaled(x: Tensor, a: Any, b: Any, sign: int, out: Tensor) -> Tensor:
     return torch.add(x, tensor, alpha=sign * number, out=out)
 
 
+def _scaled_difference(half: Tensor, a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
+    result: Tensor = torch.ops.aten.mse_loss_backward.grad_input(half, a, b, 0, grad_input=out)
+    return result
+
+
+def _squared_difference(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
+    result: Tensor = torch.ops.aten.mse_loss.out(a, b, 0, out=out)
+    return result
+
+
 def _minimum(a: Tensor, b: float, *, out: Tensor) -> Tensor:
     return torch.clamp_max(a, b, out=out)
 
@@ -168,7 +178,8 @@ def _maximum(a: Tensor, b: float, *, out: Tensor) -> Tensor:
 _INTO: Mapping[str, Into] = {
     "add": _add, "subtract": _subtract, "multiply": _multiply, "quotient": torch.div, "negative": torch.neg,
     "exp": torch.exp, "log": _log, "sqrt": _sqrt, "abs": torch.abs, "sign": torch.sign, "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid, "softplus": _softplus, "relu": _relu, "interpolate": torch.lerp,
+    "sigmoid": torch.sigmoid, "log1p": torch.log1p, "scaled_difference": _scaled_difference,
+    "squared_difference": _squared_difference, "softplus": _softplus, "relu": _relu, "interpolate": torch.lerp,
     "add_product": _add_product, "subtract_product": _subtract_product, "softmax": _softmax,
     "log_softmax": _log_softmax,
 }  # fmt: skip

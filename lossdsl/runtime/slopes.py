@@ -56,11 +56,23 @@ def subtract_product(x: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
     return torch.sub(x, b, alpha=a) if isinstance(b, Tensor) else torch.sub(x, a, alpha=b)  # type: ignore[arg-type]
 
 
+def scaled_difference(half: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """2*half*(a - b)."""
+    return (a - b) * (2 * half)
+
+
+def squared_difference(a: Tensor, b: Tensor) -> Tensor:
+    return (a - b) ** 2
+
+
 SLOPES: dict[str, Callable[..., Any]] = {
     "quotient": operator.truediv,
     "raw_power": operator.pow,
     "sign": torch.sign,
     "sinh": torch.sinh,
+    "log1p": torch.log1p,
+    "scaled_difference": scaled_difference,
+    "squared_difference": squared_difference,
     "interpolate": torch.lerp,
     "bounded": bounded,
     "safe_denominator": safe_denominator,
