@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import build
+from lossdsl.graph.context import Context
 from lossdsl.graph.printing import node_text
-from lossdsl.graph.tasks import likely_context, working_tasks
+from lossdsl.graph.tasks import working_contexts
 from lossdsl.registry.model import Kernel, Loss, Parameter, full_name
 from lossdsl.spec.model import Options, Spec, Task, TermSpec
 from lossdsl.syntax.printing import text
@@ -18,13 +19,13 @@ from lossdsl.syntax.tree import Name, Part, Product, Sum
 
 def explain_spec(spec: Spec, terms: tuple[TermSpec, ...], objective: Objective, facts: Facts) -> str:
     """The explanation of a loss that has no faults."""
-    tasks = working_tasks(objective, facts, spec.options)
+    calls = working_contexts(objective, facts, spec.options)
     sections = [
         formula_text(spec),
         _terms(terms),
-        _needs(facts, tasks),
+        _needs(facts, calls),
         *(show_loss(loss) for loss in facts.losses),
-        *_rewrites(objective, facts, spec.options, tasks),
+        *_rewrites(objective, spec.options, calls),
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -76,10 +77,15 @@ def _terms(terms: tuple[TermSpec, ...]) -> str:
     return "\n".join(["terms:", *rows])
 
 
-def _needs(facts: Facts, tasks: tuple[Task, ...]) -> str:
-    lines = [f"tasks: {', '.join(tasks)}"]
+def _needs(facts: Facts, calls: Mapping[Task, Context]) -> str:
+    lines = [f"tasks: {', '.join(calls)}"]
+    if facts.scales:
+        count = max(len(scale.weights) for scale in facts.scales)
+        lines.append(f"pred: a list of {count or 'any number of'} outputs, the first is the main one")
     if facts.tensors:
         lines.append(f"tensors to pass by name: {', '.join(sorted(facts.tensors))}")
+    for prediction, target, fields in next(iter(calls.values())).heads if calls else ():
+        lines.append(f"head: {prediction} with its target {target}, such as {Context(*fields).task}, in any shape")
     if facts.scalars:
         lines.append(f"numbers to pass: {', '.join(sorted(facts.scalars))}")
     if facts.learned:
@@ -87,9 +93,9 @@ def _needs(facts: Facts, tasks: tuple[Task, ...]) -> str:
     return "\n".join(lines)
 
 
-def _rewrites(objective: Objective, facts: Facts, options: Options, tasks: tuple[Task, ...]) -> Iterator[str]:
-    for task in tasks:
-        built = build(objective, likely_context(task, facts, options), options.ignore_index)
+def _rewrites(objective: Objective, options: Options, calls: Mapping[Task, Context]) -> Iterator[str]:
+    for task, context in calls.items():
+        built = build(objective, context, options.ignore_index)
         if built.rewrites:
             rows = [f"    {r.rule}: {node_text(r.before)} -> {node_text(r.after)}" for r in built.rewrites]
             yield "\n".join([f"rewrites for {task}:", *dict.fromkeys(rows)])

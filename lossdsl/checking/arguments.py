@@ -37,7 +37,10 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
     faults = _missing(loss, call, Origin(source, call.span))
     for keyword in call.keywords:
         origin = Origin(source, keyword.span)
-        if keyword.name == "reduction":
+        refused = _refused(loss, keyword, call, origin)
+        if refused:
+            faults.append(refused)
+        elif keyword.name == "reduction":
             reduction = evaluate(keyword.value, frozenset(REDUCTION_WORDS))
             faults += _word_faults(_REDUCTION, reduction, Origin(source, keyword.value.span))
         elif keyword.name not in known:
@@ -76,10 +79,24 @@ def _value(parameter: Parameter, written: tree.Expression, evaluate: Evaluate, p
     return evaluate(written, frozenset(parameter.words))
 
 
+def _refused(loss: Loss, keyword: tree.Keyword, call: tree.Call, origin: Origin) -> Diagnostic | None:
+    """What the definition refuses with a reason: a parameter, a value of it as in `reduction=sum`, any list as in
+    `alpha=list`, or such a word beside others of the same call, as in `sigmoid=true and softmax=true`."""
+    around = {word for other in call.keywords for word in _words(other)}
+    for refused, instead in loss.documentation.refused:
+        word, *others = refused.split(" and ")
+        if word in _words(keyword) and around.issuperset(others):
+            return origin.says("LD203", f"`{loss.name}` does not take `{refused}`", instead)
+    return None
+
+
+def _words(keyword: tree.Keyword) -> tuple[str, ...]:
+    """How a refusal may name a keyword."""
+    kind = f"{keyword.name}=list" if isinstance(keyword.value, tree.Listing) else ""
+    return (keyword.name, f"{keyword.name}={keyword.value}", kind)
+
+
 def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin) -> Diagnostic:
-    for word, instead in loss.documentation.refused:
-        if word == name:
-            return origin.says("LD203", f"`{loss.name}` does not take `{name}`", instead)
     names = ", ".join((*known, "reduction"))
     hint = nearest(name, (*known, "reduction"))
     suggestion = f"{hint} parameters: {names}" if hint else f"parameters: {names}"

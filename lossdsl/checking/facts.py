@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lossdsl.checking.resolved import ForClass, Learned, Objective, Resolved, ScalarOf, TensorOf, Use, Word, every
+from lossdsl.checking.heads import Pair, head_inputs, is_raw, main_reads, pair_of, pairs_of, said
+from lossdsl.checking.resolved import (
+    Learned,
+    MultiScale,
+    Objective,
+    Resolved,
+    ScalarOf,
+    TensorOf,
+    Use,
+    every,
+)
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Formula, Kernel, Loss
-from lossdsl.syntax.tree import TASKS, Name, Task
-
-_DERIVED = frozenset({"z", "p", "y"})
+from lossdsl.syntax.tree import Task
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """tensors: names that the caller passes; predictions, targets: those of them that stand as one.
     scalars: `epoch`, `step`. learned: initial values by name. raw_only: only the raw prediction and target are read,
-    no logits, probabilities or labels. losses: what is used, by first use. classes: how many classes the formula names.
+    no logits, probabilities or labels. losses: what is used, by first use.
+    pairs: predictions with targets that are both passed by name. beside: the tensors that stand outside of pairs.
+    scales: each `multiscale` of the formula.
     task: what a parameter such as `mode: task` says about pred, None where none does.
     """
 
@@ -28,7 +38,9 @@ class Facts:
     learned: dict[str, float]
     raw_only: bool
     losses: tuple[Loss, ...]
-    classes: int
+    pairs: tuple[Pair, ...]
+    beside: frozenset[str]
+    scales: tuple[MultiScale, ...]
     task: Task | None
 
 
@@ -37,39 +49,43 @@ def facts_of(objective: Objective) -> Facts:
     nodes = list(_all(objective))
     names = {node.name for node in nodes if isinstance(node, TensorOf)}
     losses = tuple(dict.fromkeys(node.loss for node in nodes if isinstance(node, Use)))
-    derived = names | {name for loss in losses if isinstance(loss, Kernel) for name in loss.inputs}
+    read = names | {name for loss in losses if isinstance(loss, Kernel) for name in head_inputs(loss)}
+    pairs = pairs_of(objective, nodes)
+    beside = _beside_pairs(nodes) if pairs else frozenset(names - set(TENSORS))
+    main = main_reads(objective, _roots(objective), pairs) if pairs else read
     return Facts(
         tensors=frozenset(names - set(TENSORS)),
         predictions=_standing(nodes, 0),
         targets=_standing(nodes, 1),
         scalars=frozenset(node.name for node in nodes if isinstance(node, ScalarOf)) & {"epoch", "step"},
         learned={node.name: node.initial for node in nodes if isinstance(node, Learned)},
-        raw_only=bool(names) and not derived & _DERIVED,
+        raw_only=is_raw(main or read),
         losses=losses,
-        classes=max((1 + max(node.classes) for node in nodes if isinstance(node, ForClass)), default=0),
-        task=next(iter(_tasks(nodes)), None),
+        pairs=pairs,
+        beside=beside,
+        scales=tuple(node for node in nodes if isinstance(node, MultiScale)),
+        task=next((task for node in nodes if isinstance(node, Use) and not node.tensors for task in said(node)), None),
     )
 
 
-def _all(objective: Objective) -> Iterator[Resolved]:
+def _beside_pairs(nodes: list[Resolved]) -> frozenset[str]:
+    """The tensors of the caller that stand anywhere but in a pair."""
+    paired = {id(tensor) for node in nodes if isinstance(node, Use) and pair_of(node) for tensor in node.tensors}
+    return frozenset(n.name for n in nodes if isinstance(n, TensorOf) and id(n) not in paired) - set(TENSORS)
+
+
+def _roots(objective: Objective) -> list[Resolved]:
     roots = [value for _, value in objective.bindings]
     for term in objective.terms:
         roots += [term.weight, term.value]
-    roots += [objective.total] if objective.total else []
+    return [*roots, objective.total] if objective.total else roots
+
+
+def _all(objective: Objective) -> Iterator[Resolved]:
+    roots = _roots(objective)
     for _, body in objective.bodies:
         roots += [value for _, value in body.bindings] + [case.value for case in body.cases]
     return every(roots)
-
-
-def _tasks(nodes: list[Resolved]) -> Iterator[Task]:
-    """The tasks that parameters decide, of the losses that read pred and target."""
-    for use in nodes:
-        if isinstance(use, Use) and not use.tensors:
-            given = {name: value.text for name, value in use.parameters if isinstance(value, Word)}
-            defaults = {p.name: p.default.text for p in use.loss.parameters if isinstance(p.default, Name)}
-            words = (defaults | given).items()
-            decisive = {p.name for p in use.loss.parameters if p.decides_task}
-            yield from (task for name, word in words if name in decisive for task in TASKS if task == word)
 
 
 def _standing(nodes: list[Resolved], place: int) -> frozenset[str]:

@@ -130,6 +130,7 @@ class Reduction:
 
     over: the axes that go, None for all. per: `image` keeps batch and class, `batch` keeps class.
     count: what the sum is divided by is the sum of this, 1 per element when None.
+    rounding: whether the number of elements that a share of them comes to is rounded `up` or `down`.
     """
 
     kind: str
@@ -139,24 +140,43 @@ class Reduction:
     count: Resolved | None
     share: Resolved | None
     origin: Origin
+    rounding: str = "up"
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbourhood:
-    """`local_mean(value, size=31)`: each pixel replaced by the mean, smallest or largest of the window around it."""
+    """`local_mean(value, size=31)`: each pixel replaced by the mean, smallest or largest of the window around it.
+
+    sigma: the weights of a mean fall off as a Gaussian; all are equal when None. outside: what pixels outside of the
+    image, and those that do not count, hold; they are left out when None.
+    """
 
     kind: str
     value: Resolved
     size: Resolved
+    sigma: Resolved | None
+    outside: Resolved | None
     origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
 class ForClass:
-    """`for_class(dice, [1, 3])`: the value when only these classes are averaged or added up."""
+    """`for_class(dice, [1, 3])`: the value when only these classes are averaged or added up.
+
+    In a definition the classes may be a parameter: a list of numbers, or a word for all classes.
+    """
 
     value: Resolved
-    classes: tuple[int, ...]
+    classes: tuple[int, ...] | ParameterOf
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class MultiScale:
+    """`multiscale(dice, weights=[1, 0.5])`: the weighted sum of the value at each output; no weights, each counts 1."""
+
+    value: Resolved
+    weights: tuple[Resolved, ...]
     origin: Origin
 
 
@@ -187,6 +207,7 @@ Resolved: TypeAlias = (
     | Reduction
     | Neighbourhood
     | ForClass
+    | MultiScale
     | Use
 )
 
@@ -205,9 +226,11 @@ def below(node: Resolved) -> tuple[Resolved, ...]:
         case Reduction():
             return tuple(part for part in (node.value, node.per, node.count, node.share) if part is not None)
         case Neighbourhood():
-            return (node.value, node.size)
+            return tuple(part for part in (node.value, node.size, node.sigma, node.outside) if part is not None)
         case ForClass():
             return (node.value,)
+        case MultiScale():
+            return (node.value, *node.weights)
         case Use():
             reduction = (node.reduction,) if node.reduction else ()
             return (*node.tensors, *(value for _, value in node.parameters), *reduction)

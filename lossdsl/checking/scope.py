@@ -15,6 +15,7 @@ from lossdsl.checking.calls import (
     reduction_call,
     where_call,
 )
+from lossdsl.checking.multiscale import multiscale_call
 from lossdsl.checking.resolved import (
     Apply,
     Body,
@@ -42,7 +43,8 @@ from lossdsl.checking.vocabulary import (
     TENSORS,
 )
 from lossdsl.errors import Diagnostic, LossError, Source, nearest
-from lossdsl.registry.discover import BUILT_IN, Registry
+from lossdsl.registry.discover import BUILT_IN, Candidate, Registry
+from lossdsl.registry.kernels import LOCAL
 from lossdsl.registry.model import Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.syntax import tree
@@ -83,11 +85,13 @@ class Scope:
         return replace(self, source=written.source).expression(written.expression)
 
     def binding(self, definition: NamedExpression) -> Resolved:
-        """The value of `name = value`."""
+        """The value of `name = value`. A plugin's loss has its full name, so a short one may be given to a value:
+        what is installed beside lossdsl does not change what a text means."""
         scope = replace(self, source=definition.value.source)
         value = definition.value.expression
-        if definition.name in RESERVED or self.is_loss(definition.name):
-            kind = "a loss" if self.is_loss(definition.name) else "a word of the language"
+        own = any(c.namespace in (BUILT_IN, LOCAL) for c in self.memory.registry.candidates(definition.name))
+        if own or definition.name in RESERVED:
+            kind = "a loss" if own else "a word of the language"
             scope.report(value, "LD206", f"`{definition.name}` is {kind} already", "choose another name")
         if isinstance(value, tree.Call) and value.function.text == "learn":
             return scope._learned(definition.name, value)
@@ -148,7 +152,7 @@ class Scope:
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
         hint = hint or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
-        return self.wrong(node, "LD201", f"unknown loss `{node.text}`", hint)
+        return self._no_loss(node, "loss", hint)
 
     def _call(self, node: tree.Call, origin: Origin) -> Resolved:
         name = node.function.text
@@ -166,15 +170,24 @@ class Scope:
             return neighbourhood_call(self, node, origin)
         if name == "for_class":
             return for_class_call(self, node, origin)
-        if name in COMBINATORS:
-            return self.wrong(node, "LD209", f"`{name}` is not available yet")
+        if name == "multiscale":
+            return multiscale_call(self, node, origin)
         if name in self.names or name in TENSORS or name in SCALARS or name in self.parameters:
             return self.wrong(node, "LD202", f"`{name}` is a value; it takes no brackets", f"write {name}")
         if self.is_loss(name):
             return self._use(node, origin)
         known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
-        hint = nearest(name, known) or "lossdsl list shows all losses"
-        return self.wrong(node.function, "LD201", f"unknown loss or function `{name}`", hint)
+        return self._no_loss(node.function, "loss or function", nearest(name, known) or "lossdsl list shows all losses")
+
+    def _no_loss(self, node: tree.Name, kind: str, hint: str) -> Resolved:
+        """A name that no library brings; one of them may say why."""
+        absence = self.memory.registry.absence(node.text)
+        if absence:
+            return self.wrong(node, "LD201", f"there is no `{node.text}`: {absence.reason}", absence.instead)
+        namesakes = self.memory.registry.namesakes(node.text)
+        if namesakes:
+            return self._clash(node, namesakes)
+        return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint)
 
     def _use(self, node: tree.Call, origin: Origin) -> Resolved:
         loss = self._loss(node.function)
@@ -236,8 +249,7 @@ class Scope:
         """The loss of a name that there is; None after reporting a clash or a broken plugin."""
         found = self.memory.registry.candidates(node.text, self.home)
         if len(found) > 1:
-            owners = " and ".join(f"`{c.namespace}.{c.name}` of {c.provider}" for c in found)
-            self.report(node, "LD601", f"`{node.text}` may be {owners}", "write the full name")
+            self._clash(node, found)
             return None
         try:
             return self.memory.registry.load(found[0])
@@ -247,6 +259,10 @@ class Scope:
                 d if d.source else here.says("LD602", d.message, d.hint) for d in error.diagnostics
             )
             return None
+
+    def _clash(self, node: tree.Name, found: tuple[Candidate, ...]) -> Resolved:
+        owners = " and ".join(f"`{c.namespace}.{c.name}` of {c.provider}" for c in found)
+        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", "write the full name")
 
     def report(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> None:
         self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint))

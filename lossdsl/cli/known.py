@@ -11,7 +11,7 @@ from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.errors import LossError
-from lossdsl.graph.tasks import working_tasks
+from lossdsl.graph.tasks import working_contexts
 from lossdsl.registry.discover import Candidate, Registry
 from lossdsl.registry.model import Kernel, Loss, Parameter, Provider
 from lossdsl.spec import read_formula
@@ -79,7 +79,7 @@ def _working(formula: str, registry: Registry) -> tuple[Task, ...]:
     resolution = resolve(spec, registry)
     if resolution.objective is None:
         raise LossError(resolution.diagnostics)
-    return working_tasks(resolution.objective, facts_of(resolution.objective), spec.options)
+    return tuple(working_contexts(resolution.objective, facts_of(resolution.objective), spec.options))
 
 
 def signature(loss: Loss) -> str:

@@ -40,7 +40,7 @@ def show(ctx: click.Context, name: str, form: str) -> None:
 
 def _find(name: str, registry: Registry) -> Known:
     """The one loss of this name. Raises LossError when there is none, when there are several, or when it is broken."""
-    found = registry.candidates(name)
+    found = registry.candidates(name) or registry.namesakes(name)
     if not found:
         raise LossError([_unknown(name, registry)])
     if len(found) > 1:
@@ -48,7 +48,7 @@ def _find(name: str, registry: Registry) -> Known:
         choices = " or ".join(f"{candidate.namespace}.{candidate.name}" for candidate in found)
         raise LossError([Diagnostic("LD601", f"`{name}` comes from {owners}", hint=f"write {choices}")])
     try:
-        return know(name, found[0], registry)
+        return know(f"{found[0].namespace}.{found[0].name}" if found[0].qualified else name, found[0], registry)
     except PluginError as error:
         raise LossError([replace(diagnostic, code="LD602") for diagnostic in error.diagnostics]) from error
 
@@ -56,5 +56,8 @@ def _find(name: str, registry: Registry) -> Known:
 def _unknown(name: str, registry: Registry) -> Diagnostic:
     if name in FUNCTIONS or name in REDUCTIONS or name in COMBINATORS:
         return Diagnostic("LD201", f"`{name}` is a function of the language, not a loss")
+    absence = registry.absence(name)
+    if absence:
+        return Diagnostic("LD201", f"there is no `{name}`: {absence.reason}", hint=absence.instead)
     hint = nearest(name, registry.names()) or "lossdsl list shows all losses"
     return Diagnostic("LD201", f"unknown loss `{name}`", hint=hint)

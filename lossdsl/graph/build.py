@@ -8,8 +8,9 @@ from lossdsl.checking.resolved import Objective, Resolved
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.context import Context
 from lossdsl.graph.evaluate import Evaluator
-from lossdsl.graph.frames import Fault, Frame, listed
-from lossdsl.graph.nodes import Node, Rewrite, in_order
+from lossdsl.graph.frames import Fault, Frame
+from lossdsl.graph.heads import zero_without_elements
+from lossdsl.graph.nodes import Node, Rewrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +80,12 @@ class _Builder:
         return total
 
     def _zero_without_elements(self, value: Node) -> Node:
-        """A value that reads only predictions in which nothing counts is 0."""
-        valid = dict.fromkeys(head.valid for head in self.evaluator.heads if head.valid is not None)
-        if not valid or value.is_constant:
-            return value
-        read = [node for node in in_order([value]) if node in valid]
-        some = self.evaluator.graph.make("any_of", *(read or valid), axes=())
-        return self.evaluator.graph.make("keep", value, some)
+        return zero_without_elements(value, self.evaluator.heads)
 
     def _scalar(self, expression: Resolved, frame: Frame) -> Node:
         """A number without axes; faults are gathered so that all terms are looked at."""
         try:
-            node = self.evaluator.number(expression, frame)
-            if node.axes:
-                hint = f"reduce it: mean(...), or mean(..., over=[{listed(node.axes, ', ')}])"
-                message = f"a loss is one number, this has one for each {listed(node.axes)}"
-                raise Fault(expression.origin.says("LD303", message, hint))
+            node = self.evaluator.scalar(expression, frame, "a loss")
         except Fault as fault:
             self.faults.append(fault.diagnostic)
             return self.evaluator.graph.constant(0.0)

@@ -20,6 +20,7 @@ Rule: TypeAlias = Callable[[Graph, Node, Node], Adjoints]
 CONTINUOUS: dict[str, tuple[int, ...]] = {
     "compare": (), "one_hot": (), "index": (), "differs": (), "both": (), "any": (), "any_of": (), "size": (),
     "foreground": (), "class_is_one_of": (), "stop_gradient": (), "undefined": (),
+    "classes": (), "ones": (),
     "cast_like": (0,), "keep": (0,), "pick": (0,),
 }  # fmt: skip
 

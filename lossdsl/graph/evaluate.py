@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+from lossdsl.checking.bindings import needed
+from lossdsl.checking.calls import NO_CLASSES, class_numbers
+from lossdsl.checking.lists import flat
 from lossdsl.checking.resolved import (
     Apply,
     Chain,
@@ -11,6 +15,7 @@ from lossdsl.checking.resolved import (
     ForClass,
     Learned,
     Local,
+    MultiScale,
     Neighbourhood,
     Numbers,
     Objective,
@@ -26,11 +31,14 @@ from lossdsl.checking.resolved import (
 )
 from lossdsl.graph.context import Context
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
-from lossdsl.graph.heads import Head
+from lossdsl.graph.heads import Head, raw_head
 from lossdsl.graph.nodes import AXES, Graph, Node
 from lossdsl.graph.reductions import Reducer
 from lossdsl.graph.rewrites import COMPARISONS, RULES
+from lossdsl.graph.scales import multiscale
+from lossdsl.graph.spaces import Space, make_space, of_pair, of_scale
 from lossdsl.graph.uses import use_loss
+from lossdsl.graph.windows import neighbourhood
 
 
 class Evaluator:
@@ -42,25 +50,28 @@ class Evaluator:
         self.context = context
         self.ignore_index = ignore_index
         self.tensor_axes = dict(context.tensors)
+        self.own = {(prediction, target): fields for prediction, target, fields in context.heads}
         self.heads: list[Head] = []
-        self.main = self.raw_head(*self._main_inputs())
+        self._main: dict[str, Head] = {}
+        self.main = self.scale(0)
 
-    def _main_inputs(self) -> tuple[Node, Node]:
-        target_axes = ("batch", "pixel") if self.context.indexed else AXES
-        return (
-            self.graph.make("input", attributes=("pred",), axes=AXES),
-            self.graph.make("input", attributes=("target",), axes=target_axes),
-        )
+    def scale(self, number: int) -> Head:
+        """An output of the call with its target; 0 is the main one."""
+        return self._main_of(self.context, of_scale(number))
 
-    def raw_head(self, prediction: Node, truth: Node) -> Head:
-        """A head of tensors as the caller passed them."""
-        valid = []
-        if self.context.mask is not None:
-            valid.append(self.graph.make("input", attributes=("mask",), axes=self.context.mask))
-        if self.context.ignoring:
-            valid.append(self.graph.make("differs", truth, attributes=(self.ignore_index,)))
-        joined = self.graph.make("both", *valid) if len(valid) == 2 else next(iter(valid), None)
-        return self.remembered(Head(self.graph, self.context, prediction, truth, joined))
+    def own_head(self, prediction: str, target: str) -> Head | None:
+        """The head of two tensors of the caller in a space of its own; None when they are laid out as `pred` is."""
+        fields = self.own.get((prediction, target))
+        return None if fields is None else self._main_of(Context(*fields), of_pair(prediction, target))
+
+    def _main_of(self, context: Context, suffix: str) -> Head:
+        if suffix not in self._main:
+            space = make_space(self.graph, context, self.ignore_index, suffix)
+            self._main[suffix] = self.raw_head(space, space.prediction, space.truth)
+        return self._main[suffix]
+
+    def raw_head(self, space: Space, prediction: Node, truth: Node) -> Head:
+        return self.remembered(raw_head(space, prediction, truth))
 
     def remembered(self, head: Head) -> Head:
         self.heads.append(head)
@@ -74,6 +85,15 @@ class Evaluator:
             raise Fault(expression.origin.says("LD205", "a list stands where one number belongs"))
         return value
 
+    def scalar(self, expression: Resolved, frame: Frame, what: str) -> Node:
+        """A number without axes."""
+        node = self.number(expression, frame)
+        if node.axes:
+            hint = f"reduce it: mean(...), or mean(..., over=[{listed(node.axes, ', ')}])"
+            message = f"{what} is one number, this has one for each {listed(node.axes)}"
+            raise Fault(expression.origin.says("LD303", message, hint))
+        return node
+
     def value(self, expression: Resolved, frame: Frame) -> Value:
         match expression:
             case Constant():
@@ -83,7 +103,7 @@ class Evaluator:
             case Numbers():
                 return expression.values
             case PerClass():
-                return self._per_class(expression, frame)
+                return self.per_class(expression, frame, frame.space)
             case ParameterOf():
                 frame.used.add(expression.name)
                 return frame.parameters[expression.name]
@@ -92,7 +112,7 @@ class Evaluator:
             case TensorOf():
                 return self.tensor(expression, frame)
             case ScalarOf():
-                return self._scalar_of_run(expression.name)
+                return self._scalar_of_run(expression.name, frame)
             case Learned():
                 return self.graph.make("input", attributes=(f"learned:{expression.name}",), axes=())
             case Apply():
@@ -104,9 +124,11 @@ class Evaluator:
             case Reduction():
                 return self._reduction(expression, frame)
             case Neighbourhood():
-                return self._neighbourhood(expression, frame)
+                return neighbourhood(self, expression, frame)
             case ForClass():
                 return self._for_class(expression, frame)
+            case MultiScale():
+                return multiscale(self, expression, frame)
             case Use():
                 return use_loss(self, expression, frame)
 
@@ -115,54 +137,57 @@ class Evaluator:
             frame.locals[name] = self.value(frame.bindings[name], frame)
         return frame.locals[name]
 
-    def _per_class(self, expression: PerClass, frame: Frame) -> Node:
+    def per_class(self, expression: PerClass, frame: Frame, space: Space) -> Node:
+        """A list as a value: one number for each class of a space."""
         items = [self.number(item, frame) for item in expression.items]
         for item, written in zip(items, expression.items, strict=True):
             if item.axes:
                 message = f"a list holds one number for each class, this has one for each {listed(item.axes)}"
                 raise Fault(written.origin.says("LD303", message))
-        return self.graph.make("per_class", self.main.prediction, *items, axes=("class",))
+        return self.graph.make("per_class", space.prediction, *items, axes=("class",))
 
-    def _scalar_of_run(self, name: str) -> Node:
+    def _scalar_of_run(self, name: str, frame: Frame) -> Node:
         if name == "classes":
-            return self.graph.make("size", self.main.prediction, attributes=("class",), axes=())
+            return self.graph.make("classes", frame.space.prediction, axes=())
         return self.graph.make("input", attributes=(f"scalar:{name}",), axes=())
 
     def tensor(self, expression: TensorOf, frame: Frame) -> Node:
-        name = expression.name
+        name, space = expression.name, frame.space
         if name == "class_weight":
-            return self.class_weight() or self.graph.constant(1.0)
+            return space.class_weight() or self.graph.constant(1.0)
         if name == "foreground":
-            if self.context.task == "binary":
+            if space.task == "binary":
                 raise Fault(expression.origin.says("LD301", "a binary task has no background class"))
-            return self.graph.make("foreground", self.main.prediction, axes=("class",))
+            return self.graph.make("foreground", space.prediction, axes=("class",))
         if name not in HEAD_TENSORS:
-            node = self.graph.make("cast_like", self.passed(expression), self.main.prediction)
-            valid = Reducer(self.graph, frame.head.valid, None, self.main.prediction).valid_for(node)
+            node = self.graph.make("cast_like", self.passed(expression, space), space.prediction)
+            valid = Reducer(self.graph, frame.head.valid, None, space.prediction).valid_for(node)
             return node if valid is None else self.graph.make("keep", node, valid)
-        if self.context.task == "regression" and name in ("z", "p", "y"):
+        if space.task == "regression" and name in ("z", "p", "y"):
             meaning = {"z": "logits", "p": "probabilities", "y": "labels"}[name]
             raise Fault(
                 expression.origin.says("LD301", f"a regression has no {meaning} `{name}`", "use pred and target")
             )
-        if name in ("pred", "target") and frame.head.indexed:
-            message = f"`{name}` cannot be compared element by element: the target holds class indices"
+        if name == "target" and frame.head.indexed:
+            message = "`target` cannot be compared element by element: it holds class indices"
             raise Fault(expression.origin.says("LD301", message, "for multiclass use p and y: mean((p - y)**2)"))
         return frame.head.of(name)
 
-    def passed(self, expression: TensorOf) -> Node:
+    def passed(self, expression: TensorOf, space: Space) -> Node:
         """A tensor that the caller passes by name, as it is."""
-        name = expression.name
+        name, origin = expression.name, expression.origin
+        if name not in self.tensor_axes and any(name in pair for pair in self.own):
+            message = f"`{name}` has a layout of its own, other than `pred`"
+            raise Fault(origin.says("LD307", message, "it stands only with its partner: loss(prediction, target)"))
         if name not in self.tensor_axes:
-            hint = f"call loss(pred, target, {name}=...)"
-            raise Fault(expression.origin.says("LD304", f"the tensor `{name}` is not passed", hint))
-        return self.graph.make("input", attributes=(f"tensor:{name}",), axes=self.tensor_axes[name])
-
-    def class_weight(self) -> Node | None:
-        if not self.context.weighted:
-            return None
-        node = self.graph.make("input", attributes=("class_weight",), axes=("class",))
-        return self.graph.make("cast_like", node, self.main.prediction)
+            raise Fault(
+                origin.says("LD304", f"the tensor `{name}` is not passed", f"call loss(pred, target, {name}=...)")
+            )
+        axes = self.tensor_axes[name]
+        if axes and space.context is not self.context:
+            message = f"`{name}` is laid out as `pred`; it cannot be read for a head with a layout of its own"
+            raise Fault(origin.says("LD307", message))
+        return space.passed(name, axes)
 
     def _apply(self, expression: Apply, frame: Frame) -> Node:
         arguments = [self.number(argument, frame) for argument in expression.arguments]
@@ -189,7 +214,7 @@ class Evaluator:
         chosen, otherwise = self.number(expression.chosen, frame), self.number(expression.otherwise, frame)
         node = self.graph.make("where", condition, chosen, otherwise)
         if chosen.is_constant and otherwise.is_constant:
-            return self.graph.make("cast_like", node, self.main.prediction)
+            return self.graph.make("cast_like", node, frame.space.prediction)
         return node
 
     def branch(self, expression: Where, frame: Frame) -> Resolved | None:
@@ -211,6 +236,11 @@ class Evaluator:
 
     def _reduction(self, expression: Reduction, frame: Frame) -> Node:
         value = self.number(expression.value, frame)
+        if value.is_constant and frame.is_definition:
+            if value.value == 0:
+                return value
+            if expression.kind == "sum" or expression.per or expression.over:
+                value = self._everywhere(value, frame)
         over = self._over(expression, value, frame)
         if not value.axes:
             return value
@@ -221,41 +251,51 @@ class Evaluator:
             case "mean":
                 return reducer.mean(value, over, self._count(expression, value, frame))
             case "topk":
-                return reducer.topk(value, over, self._share(expression, frame))
+                return reducer.topk(value, over, self._share(expression, frame), expression.rounding)
             case kind:
                 return reducer.extreme(kind, value, over)
 
-    def _neighbourhood(self, expression: Neighbourhood, frame: Frame) -> Node:
-        value = self.number(expression.value, frame)
-        size = self.number(expression.size, frame)
-        if not (size.is_constant and size.value % 2 == 1 and size.value > 0):
-            raise Fault(
-                expression.size.origin.says("LD204", f"`size` of `{expression.kind}` is an odd number of pixels")
-            )
-        if "pixel" not in value.axes:
-            raise Fault(expression.origin.says("LD302", f"`{expression.kind}` of a value without pixels"))
-        valid = [] if frame.head.valid is None else [frame.head.valid]
-        return self.graph.make(
-            expression.kind, value, self.layout(), *valid, attributes=(int(size.value),), axes=value.axes
-        )
-
-    def layout(self) -> Node:
-        """The prediction with its image axes apart, for operations that look at neighbours."""
-        return self.graph.make("input", attributes=("layout",), axes=AXES)
+    def _everywhere(self, number: Node, frame: Frame) -> Node:
+        """A number as a map, for what comes out constant for some parameters only, such as p**gamma with gamma=0."""
+        ones = self.graph.make("ones", frame.space.prediction, axes=AXES)
+        return self.graph.make("multiply", number, ones)
 
     def _for_class(self, expression: ForClass, frame: Frame) -> Value:
         """Read the value anew with fewer classes: names bound outside are read anew too."""
-        classes = self.graph.make(
-            "class_is_one_of", self.main.prediction, attributes=expression.classes, axes=("class",)
-        )
+        chosen = self._chosen_classes(expression, frame)
+        if chosen is None:
+            return self.value(expression.value, frame)
+        classes = self.graph.make("class_is_one_of", frame.space.prediction, attributes=chosen, axes=("class",))
         both = classes if frame.classes is None else self.graph.make("both", frame.classes, classes)
-        inner = replace(frame, locals={}, classes=both)
-        return self.value(expression.value, inner)
+        return self.value(expression.value, self.anew(frame, expression.value, classes=both))
+
+    def anew(self, frame: Frame, expression: Resolved, **changes: Any) -> Frame:
+        """A frame in which names bound outside are read anew.
+
+        Those of a formula in their order, so that a long chain of them is not a deep recursion. A definition reads only
+        what its parameters ask for.
+        """
+        inner = replace(frame, locals={}, **changes)
+        for name in () if frame.is_definition else needed(frame.bindings, [expression]):
+            self.local(name, inner)
+        return inner
+
+    def _chosen_classes(self, expression: ForClass, frame: Frame) -> tuple[int, ...] | None:
+        """The classes of `for_class`, None for all of them."""
+        if isinstance(expression.classes, tuple):
+            return expression.classes
+        given = self.value(expression.classes, frame)
+        if isinstance(given, str):
+            return None
+        classes = None if isinstance(given, Node) else class_numbers(flat(given))
+        if classes is None:
+            raise Fault(expression.origin.says("LD205", NO_CLASSES))
+        return classes
 
     def reducer(self, frame: Frame) -> Reducer:
         valid = [node for node in (frame.head.valid, frame.classes) if node is not None]
         counts = self.graph.make("both", *valid) if len(valid) == 2 else next(iter(valid), None)
-        return Reducer(self.graph, counts, self.class_weight(), self.main.prediction)
+        return Reducer(self.graph, counts, frame.space.class_weight(), frame.space.prediction)
 
     def _over(self, expression: Reduction, value: Node, frame: Frame) -> frozenset[str]:
         """The axes that go; all of them must be there."""

@@ -10,6 +10,7 @@ from lossdsl.checking.resolved import NumberList, Resolved
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import AXES, Node
+from lossdsl.graph.spaces import Space
 
 Value: TypeAlias = Node | str | NumberList
 """A number or tensor, a word such as `image`, or a list that a parameter takes."""
@@ -31,6 +32,7 @@ class Frame:
 
     A definition is written for every choice of its parameters: with per=batch a mean over the images has nothing left
     to average. In a user's own formula the mean of one number is a slip. `classes`: which classes count, None for all.
+    `scaled`: the text stands in a multiscale.
     """
 
     head: Head
@@ -40,6 +42,11 @@ class Frame:
     locals: dict[str, Value] = field(default_factory=dict)
     is_definition: bool = False
     classes: Node | None = None
+    scaled: bool = False
+
+    @property
+    def space(self) -> Space:
+        return self.head.space
 
 
 def listed(axes: Iterable[str], word: str = " and ") -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lossdsl.graph.context import Context
-from lossdsl.graph.nodes import AXES, Graph, Node
+from lossdsl.graph.nodes import AXES, Graph, Node, in_order
+from lossdsl.graph.spaces import Space
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,20 +17,24 @@ class Head:
     gradient. `prepared`: both are values of expressions, on which that is done.
     """
 
-    graph: Graph
-    context: Context
+    space: Space
     prediction: Node
     truth: Node
     valid: Node | None = None
     prepared: bool = False
 
     @property
+    def graph(self) -> Graph:
+        return self.space.graph
+
+    @property
     def indexed(self) -> bool:
         """Whether the target holds class indices."""
-        return self.context.task == "multiclass" and "class" not in self.truth.axes
+        return self.space.task == "multiclass" and "class" not in self.truth.axes
 
     def of(self, name: str) -> Node:
         """`z p y pred target`, or one of them as another tensor provides it."""
+        logits = self.space.context.input == "logits"
         match name:
             case "pred":
                 return self._kept(self._cast(self.prediction))
@@ -38,9 +43,9 @@ class Head:
             case "y":
                 return self._labels()
             case "z":
-                return self.of("pred") if self.context.input == "logits" else self._logit(self.of("pred"))
+                return self.of("pred") if logits else self._logit(self.of("pred"))
             case _:
-                return self._probability() if self.context.input == "logits" else self.of("pred")
+                return self._probability() if logits else self.of("pred")
 
     def _cast(self, node: Node) -> Node:
         return node if self.prepared else self.graph.make("cast", node)
@@ -51,11 +56,11 @@ class Head:
         return self.graph.make("keep", node, self.valid)
 
     def _probability(self) -> Node:
-        return self.graph.make("softmax" if self.context.task == "multiclass" else "sigmoid", self.of("z"))
+        return self.graph.make("softmax" if self.space.task == "multiclass" else "sigmoid", self.of("z"))
 
     def _logit(self, probability: Node) -> Node:
         logarithm = self.graph.make("log", probability)
-        if self.context.task == "multiclass":
+        if self.space.task == "multiclass":
             return logarithm
         rest = self.graph.make("subtract", self.graph.constant(1.0), probability)
         return self.graph.make("subtract", logarithm, self.graph.make("log", rest))
@@ -65,3 +70,21 @@ class Head:
             return self._kept(self.graph.make("cast_like", self.truth, self.prediction))
         index = self._kept(self.graph.make("index", self.truth))
         return self.graph.make("one_hot", index, self.prediction, axes=AXES)
+
+
+def raw_head(space: Space, prediction: Node, truth: Node) -> Head:
+    """A head of tensors as the caller passed them."""
+    return Head(space, prediction, truth, space.valid(truth))
+
+
+def zero_without_elements(value: Node, heads: Sequence[Head]) -> Node:
+    """A value that reads only heads in which nothing counts is 0. One that reads none goes with all of them."""
+    if value.is_constant or all(head.valid is None for head in heads):
+        return value
+    nodes = set(in_order([value]))
+    read = [head for head in heads if (head.valid or head.prediction) in nodes]
+    valid = dict.fromkeys(head.valid for head in read or heads)
+    if None in valid:
+        return value
+    graph = heads[0].graph
+    return graph.make("keep", value, graph.make("any_of", *(node for node in valid if node), axes=()))

@@ -15,7 +15,7 @@ from lossdsl.graph.rewrites import ELEMENTWISE
 _SAME_SIZE = ELEMENTWISE | {
     "cast", "cast_like", "index", "one_hot", "pick", "both", "differs", "softmax", "log_softmax",
     "log_one_minus_softmax", "sum", "mean", "any", "reduce_max", "reduce_min", "quotient", "safe_denominator",
-    "undefined", "bounded", "foreground", "class_is_one_of", "per_class",
+    "undefined", "bounded", "foreground", "class_is_one_of", "per_class", "ones",
 }  # fmt: skip
 _NUMBERS = frozenset({"constant", "size"})
 _NUMBER_ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "quotient", "negative"})

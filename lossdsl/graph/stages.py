@@ -15,8 +15,8 @@ from lossdsl.graph.products import is_number, is_wide
 # How the results of pieces are put together.
 MERGING = {"sum": "sum", "any": "any", "any_of": "any", "reduce_max": "max", "reduce_min": "min"}
 # Narrow values that are read from a wide input, of which they only need shape and dtype.
-_OF_SHAPES = frozenset({"size", "foreground", "class_is_one_of", "per_class", "cast_like"})
-_OF_NEIGHBOURS = frozenset({"kernel", "local_mean", "local_min", "local_max", "topk"})
+_OF_SHAPES = frozenset({"size", "foreground", "class_is_one_of", "per_class", "cast_like", "classes"})
+_OF_NEIGHBOURS = frozenset({"kernel", "local_mean", "local_min", "local_max", "filled_image", "topk"})
 
 
 @dataclass(frozen=True, slots=True)

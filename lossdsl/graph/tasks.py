@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice, product
+
 from lossdsl.checking.facts import Facts
+from lossdsl.checking.heads import Pair
 from lossdsl.checking.resolved import Objective
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import build
@@ -10,21 +14,41 @@ from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import AXES
 from lossdsl.spec.model import TASKS, Options, Task
 
+_MOST_CALLS = 32
 
-def likely_context(task: Task, facts: Facts, options: Options) -> Context:
-    """The plainest call of a task: class indices for multiclass, no mask, tensors by name one number per pixel."""
-    tensors = tuple(
-        (name, AXES if name in facts.predictions | facts.targets else ("batch", "pixel"))
-        for name in sorted(facts.tensors)
-    )
-    return Context(
+
+def likely_contexts(task: Task, facts: Facts, options: Options) -> Iterator[Context]:
+    """The plainest calls of a task: class indices for multiclass, no mask, tensors by name one number per pixel.
+
+    More than one where tensors by name stand as prediction and target: laid out as pred is, or on their own.
+    """
+    plain = Context(
         task=task,
         input=options.input or "logits",
         indexed=task == "multiclass",
         ignoring=options.ignore_index is not None,
         weighted=options.class_weight is not None,
-        tensors=tensors,
+        scales=next((len(scale.weights) or 2 for scale in facts.scales), 0),
     )
+    for chosen in islice(product(*(_layouts(pair) for pair in facts.pairs)), _MOST_CALLS):
+        layouts = list(zip(facts.pairs, chosen, strict=True))
+        alike = {name for pair, own in layouts if not own for name in pair.names}
+        tensors = tuple(
+            (name, AXES if name in facts.predictions | facts.targets else ("batch", "pixel"))
+            for name in sorted(facts.beside | alike)
+        )
+        heads = tuple((*pair.names, tuple(_of_pair(own, plain))) for pair, own in layouts if own)
+        yield plain._replace(tensors=tensors, heads=heads)
+
+
+def _layouts(pair: Pair) -> tuple[str, ...]:
+    """The tasks that a pair may have on its own, and "" for the layout and task of pred; the likely ones first."""
+    own = ("regression",) if pair.raw_only else tuple(task for task in pair.tasks if task != "regression")
+    return ("", *own) if pair.mapped else (*own, "")
+
+
+def _of_pair(task: str, plain: Context) -> Context:
+    return Context(task, plain.input, indexed=task == "multiclass", ignoring=plain.ignoring and task != "regression")
 
 
 def candidate_tasks(facts: Facts, options: Options) -> tuple[Task, ...]:
@@ -37,22 +61,33 @@ def candidate_tasks(facts: Facts, options: Options) -> tuple[Task, ...]:
 
 def task_faults(objective: Objective, facts: Facts, options: Options) -> tuple[Diagnostic, ...]:
     """What is wrong with a formula for every task that it may have; nothing when one task works."""
-    fewest: tuple[Diagnostic, ...] | None = None
-    for task in candidate_tasks(facts, options):
-        found = faults_for(objective, likely_context(task, facts, options), options)
-        if not found:
-            return ()
-        fewest = found if fewest is None or len(found) < len(fewest) else fewest
-    return fewest or ()
+    calls = zip(*(likely_contexts(task, facts, options) for task in candidate_tasks(facts, options)), strict=True)
+    return _best(objective, chain.from_iterable(calls), options)[0]
 
 
-def working_tasks(objective: Objective, facts: Facts, options: Options) -> tuple[Task, ...]:
-    """The tasks for which a formula can be built."""
+def working_contexts(objective: Objective, facts: Facts, options: Options) -> dict[Task, Context]:
+    """The tasks for which a formula can be built, each with a call for which it can."""
     wanted = (options.task,) if options.task else TASKS
-    return tuple(task for task in wanted if not faults_for(objective, likely_context(task, facts, options), options))
+    tried = {task: _best(objective, likely_contexts(task, facts, options), options) for task in wanted}
+    return {task: context for task, (faults, context) in tried.items() if not faults}
 
 
-def faults_for(objective: Objective, context: Context, options: Options) -> tuple[Diagnostic, ...]:
+def _best(
+    objective: Objective, contexts: Iterable[Context], options: Options
+) -> tuple[tuple[Diagnostic, ...], Context]:
+    """The call for which the least is wrong, and what that is; the first with nothing wrong.
+
+    Among equals one in which a loss stands in the wrong place, which no other task or layout would mend.
+    """
+    tried = []
+    for context in contexts:
+        tried.append((_faults(objective, context, options), context))
+        if not tried[-1][0]:
+            return tried[-1]
+    return min(tried, key=lambda found: (len(found[0]), all(fault.code != "LD307" for fault in found[0])))
+
+
+def _faults(objective: Objective, context: Context, options: Options) -> tuple[Diagnostic, ...]:
     try:
         build(objective, context, options.ignore_index)
     except FormulaError as error:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lossdsl.checking.arguments import out_of_range
+from lossdsl.checking.heads import pair_of, takes_head
 from lossdsl.checking.lists import default_list, flat, plain_number
-from lossdsl.checking.resolved import Reduction, Resolved, TensorOf, Use, Where, Word
+from lossdsl.checking.resolved import PerClass, Reduction, Resolved, TensorOf, Use, Where, Word
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node
+from lossdsl.graph.scales import check_entry, check_exit
 from lossdsl.registry.model import Formula, Kernel, Parameter, full_name
 from lossdsl.syntax import tree
 from lossdsl.syntax.tree import TASKS
@@ -22,15 +25,27 @@ if TYPE_CHECKING:
 def use_loss(evaluator: Evaluator, use: Use, frame: Frame) -> Node:
     """The value of a loss by name: its text opened, or its kernel called."""
     reduction = "mean" if use.reduction is None else evaluator.value(use.reduction, frame)
-    given = {name: evaluator.value(value, frame) for name, value in use.parameters}
+    called = replace(frame, head=_head_for(evaluator, use, frame))
+    given = {name: _given(evaluator, value, frame, called) for name, value in use.parameters}
     _check_ranges(use, given)
     missing = [parameter for parameter in use.loss.parameters if parameter.name not in given]
     parameters = {parameter.name: _default(evaluator, parameter) for parameter in missing} | given
-    _check_task(use, parameters, evaluator.context.task)
+    _check_task(use, parameters, called.space.task)
     assert isinstance(reduction, str)
+    check_entry(use, given, frame, called)
     if isinstance(use.loss, Kernel):
-        return _kernel(evaluator, use, use.loss, parameters, reduction, frame)
-    return _formula(evaluator, use, use.loss, parameters, reduction, frame)
+        value = _kernel(evaluator, use, use.loss, parameters, reduction, called)
+    else:
+        value = _formula(evaluator, use, use.loss, parameters, reduction, called)
+    check_exit(use, value, frame, called)
+    return value
+
+
+def _given(evaluator: Evaluator, written: Resolved, outer: Frame, called: Frame) -> Value:
+    """What is written for a parameter; a list is about the classes of the head that the loss is called with."""
+    if isinstance(written, PerClass):
+        return evaluator.per_class(written, outer, called.space)
+    return evaluator.value(written, outer)
 
 
 def _check_ranges(use: Use, given: dict[str, Value]) -> None:
@@ -83,32 +98,40 @@ def _formula(
     evaluator: Evaluator, use: Use, loss: Formula, parameters: dict[str, Value], reduction: str, frame: Frame
 ) -> Node:
     body = evaluator.objective.body(full_name(loss))
-    case = body.case(evaluator.context.task)
+    task = frame.space.task
+    case = body.case(task)
     if case is None:
-        message = f"`{loss.name}` is for {', '.join(loss.tasks)}; the task is {evaluator.context.task}"
-        raise Fault(use.origin.says("LD301", message, dict(loss.documentation.otherwise).get(evaluator.context.task)))
+        message = f"`{loss.name}` is for {', '.join(loss.tasks)}; the task is {task}"
+        raise Fault(use.origin.says("LD301", message, dict(loss.documentation.otherwise).get(task)))
     inner = Frame(
-        _head_for(evaluator, use, frame), dict(body.bindings), parameters, is_definition=True, classes=frame.classes
+        frame.head,
+        dict(body.bindings),
+        parameters,
+        is_definition=True,
+        classes=frame.classes,
+        scaled=frame.scaled,
     )
     try:
         result = _reduced(evaluator, use, loss, case, reduction, inner)
     except Fault as fault:
         raise _told_to_the_user(fault, use, loss) from None
-    _refuse_unused(use, loss, evaluator.context.task, inner)
+    _refuse_unused(evaluator, use, loss, task, inner)
     return result
 
 
 def _head_for(evaluator: Evaluator, use: Use, frame: Frame) -> Head:
     """The prediction and target that a loss is called with: its own tensors, else those of the text around it."""
-    if not use.tensors:
+    if not takes_head(use.loss) or not use.tensors:
         return frame.head
+    pair = pair_of(use)
+    own = evaluator.own_head(*pair) if pair else None
+    if own is not None:
+        return own
     written = [*use.tensors, TensorOf("target", use.origin)][:2]
     if all(_is_raw(tensor) for tensor in written):
-        return evaluator.raw_head(*(_raw(evaluator, tensor, frame) for tensor in written))
+        return evaluator.raw_head(frame.space, *(_raw(evaluator, tensor, frame) for tensor in written))
     prediction, truth = (_prepared(evaluator, t, name, frame) for t, name in zip(written, ("pred", "y"), strict=True))
-    return evaluator.remembered(
-        Head(evaluator.graph, evaluator.context, prediction, truth, frame.head.valid, prepared=True)
-    )
+    return evaluator.remembered(Head(frame.space, prediction, truth, frame.head.valid, prepared=True))
 
 
 def _is_raw(tensor: Resolved) -> bool:
@@ -120,7 +143,7 @@ def _raw(evaluator: Evaluator, tensor: Resolved, frame: Frame) -> Node:
     assert isinstance(tensor, TensorOf)
     if tensor.name in ("pred", "target"):
         return frame.head.prediction if tensor.name == "pred" else frame.head.truth
-    return evaluator.passed(tensor)
+    return evaluator.passed(tensor, frame.space)
 
 
 def _prepared(evaluator: Evaluator, tensor: Resolved, role: str, frame: Frame) -> Node:
@@ -129,7 +152,7 @@ def _prepared(evaluator: Evaluator, tensor: Resolved, role: str, frame: Frame) -
         return _with_axes(evaluator, tensor, frame)
     raw = _raw(evaluator, tensor, frame)
     ready = (raw, frame.head.truth) if role == "pred" else (frame.head.prediction, raw)
-    return Head(evaluator.graph, evaluator.context, *ready, frame.head.valid).of(role)
+    return Head(frame.space, *ready, frame.head.valid).of(role)
 
 
 def _with_axes(evaluator: Evaluator, tensor: Resolved, frame: Frame) -> Node:
@@ -158,12 +181,19 @@ def _reduced(evaluator: Evaluator, use: Use, loss: Formula, case: Resolved, redu
     raise Fault(use.origin.says("LD302", message, f"lossdsl show {loss.name} prints the text"))
 
 
-def _refuse_unused(use: Use, loss: Formula, task: str, frame: Frame) -> None:
-    effective = frame.used | {parameter.name for parameter in loss.parameters if parameter.decides_task}
+def _refuse_unused(evaluator: Evaluator, use: Use, loss: Formula, task: str, frame: Frame) -> None:
+    """What was never read must be the default, as in a config that writes all arguments out."""
+    known = {parameter.name: parameter for parameter in loss.parameters}
     for name, written in use.parameters:
-        if name not in effective:
+        if name not in frame.used and not _says_nothing(evaluator, known[name], frame):
             message = f"`{name}` of `{loss.name}` has no effect for {task}"
             raise Fault(written.origin.says("LD305", message, f"lossdsl show {loss.name} prints the text"))
+
+
+def _says_nothing(evaluator: Evaluator, parameter: Parameter, frame: Frame) -> bool:
+    if parameter.decides_task or parameter.default is None:
+        return parameter.decides_task
+    return frame.parameters[parameter.name] == _default(evaluator, parameter)
 
 
 def _kernel(
@@ -181,7 +211,7 @@ def _kernel(
     if valid is not None:
         provided["mask"] = valid
     if kernel.takes_spatial:
-        provided["spatial"] = evaluator.layout()
+        provided["spatial"] = frame.space.layout()
     arguments = (*tensors, *provided.values())
     attributes = (kernel, len(tensors), tuple(provided), settings)
     keeps = kernel.keeps - ({"batch"} if parameters.get("per") == "batch" else set())
@@ -202,9 +232,8 @@ def _refuse_maps(use: Use, numbers: list[tuple[str, Node]]) -> None:
 
 def _kernel_tensors(evaluator: Evaluator, use: Use, kernel: Kernel, frame: Frame) -> list[Node]:
     """What is written, then what the call provides under the names of the kernel's own arguments."""
-    if use.tensors and all(name in HEAD_TENSORS for name in kernel.inputs):
-        head = _head_for(evaluator, use, frame)
-        return [head.of(name) for name in kernel.inputs]
+    if use.tensors and takes_head(kernel):
+        return [frame.head.of(name) for name in kernel.inputs]
     tensors = [_with_axes(evaluator, tensor, frame) for tensor in use.tensors]
     for name in kernel.inputs[len(tensors) :]:
         if name not in HEAD_TENSORS:

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from lossdsl.errors import PluginError
 from lossdsl.registry.kernels import kernel_of, local_kernels
-from lossdsl.registry.library import Entry, library_files, parse_entry, read_entries
+from lossdsl.registry.library import Absence, Entry, library_files, parse_entry, read_absences, read_entries
 from lossdsl.registry.model import Kernel, Loss, Provider
 
 LIBRARIES = "lossdsl.libraries"
@@ -17,9 +17,22 @@ LOSSES = "lossdsl.losses"
 BUILT_IN = "lossdsl"
 
 # Used in a plain checkout, where no installed metadata names the built-ins.
+_KERNELS = {
+    "boxes": ("giou",),
+    "classes": ("class_distance",),
+    "images": ("ms_ssim", "total_variation"),
+    "kernels": ("lovasz_extension",),
+    "pairs": ("barlow_twins", "nt_xent"),
+    "skeleton": ("soft_skeleton",),
+    "tempered": ("tempered_sigmoid", "tempered_softmax"),
+}
 _OWN = (
     EntryPoint(BUILT_IN, "lossdsl.library", LIBRARIES),
-    EntryPoint("lovasz_extension", "lossdsl.library.kernels:lovasz_extension", LOSSES),
+    *(
+        EntryPoint(name, f"lossdsl.library.{module}:{name}", LOSSES)
+        for module, names in _KERNELS.items()
+        for name in names
+    ),
 )
 
 
@@ -31,6 +44,11 @@ class Candidate:
     namespace: str
     provider: Provider
     content: Entry | EntryPoint | Kernel
+
+    @property
+    def qualified(self) -> bool:
+        """Whether it is meant by its full name alone."""
+        return isinstance(self.content, Entry) and self.content.qualified
 
 
 class Registry:
@@ -64,7 +82,8 @@ class Registry:
         return (*self._installed, *self._local())
 
     def candidates(self, name: str, home: str = BUILT_IN) -> tuple[Candidate, ...]:
-        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first."""
+        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first, and means nothing
+        elsewhere that wants its full name."""
         namespace, dot, short = name.rpartition(".")
         named = [*self._by_name.get(short, ()), *self._local(short)]
         matches = tuple(c for c in named if not dot or c.namespace == namespace)
@@ -73,7 +92,21 @@ class Registry:
             if own and not dot:
                 # A plugin's loss of the same name has its full name; one of this process would be meant, so it clashes.
                 return (*own, *self._local(short))
-        return matches
+        return matches if dot else tuple(c for c in matches if not c.qualified)
+
+    def namesakes(self, name: str) -> tuple[Candidate, ...]:
+        """The losses that would be meant by `name` if it were written in full."""
+        return tuple(c for c in self._by_name.get(name, ()) if c.qualified)
+
+    def absence(self, name: str) -> Absence | None:
+        """Why a library leaves this name out; None where none says so, or where more than one does."""
+        namespace, dot, short = name.rpartition(".")
+        found = [a for home, a in self._absences if a.name == short and (not dot or home == namespace)]
+        return found[0] if len(found) == 1 else None
+
+    @cached_property
+    def _absences(self) -> tuple[tuple[str, Absence], ...]:
+        return tuple((point.name, absence) for point in self._points for absence in _absences(point))
 
     def load(self, candidate: Candidate) -> Loss:
         """Read or import one loss. Raises FormulaError (in its text) or PluginError (in its import)."""
@@ -86,7 +119,7 @@ class Registry:
 
     def names(self) -> tuple[str, ...]:
         """Every name that can be written: short for built-ins and unique losses, full otherwise."""
-        by_name: Mapping[str, list[Candidate]] = _grouped(self._all())
+        by_name: Mapping[str, list[Candidate]] = _grouped(c for c in self._all() if not c.qualified)
         short = [name for name, found in by_name.items() if len(found) == 1 or found[0].namespace == BUILT_IN]
         full = [f"{c.namespace}.{c.name}" for c in self._all() if c.namespace != BUILT_IN]
         return tuple(sorted({*short, *full}))
@@ -117,6 +150,16 @@ def _candidates(point: EntryPoint) -> list[Candidate]:
     except Exception:  # a broken library fails alone, in whatever way it does
         return []
     return [Candidate(entry.name, point.name, provider, entry) for entry in entries]
+
+
+def _absences(point: EntryPoint) -> list[Absence]:
+    """What a library leaves out. Nothing for one that cannot be read: `_candidates` treats that."""
+    if point.group == LOSSES:
+        return []
+    try:
+        return [absence for path in library_files(point.value) for absence in read_absences(path)]
+    except Exception:
+        return []
 
 
 def _provider(point: EntryPoint) -> Provider:

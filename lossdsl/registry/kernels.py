@@ -16,6 +16,7 @@ from lossdsl.registry.model import Kernel, Provider
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 AXES = ("batch", "class", "pixel")
+LOCAL = "local"  # the namespace of what this process registers
 _ATTRIBUTE = "__lossdsl__"
 _LOCAL: dict[str, Kernel] = {}
 
@@ -79,7 +80,7 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
             parameters.append(parameter_of(name, parameter, _hint(function, parameter.name)))
     return Kernel(
         name=name,
-        namespace="local",
+        namespace=LOCAL,
         inputs=tuple(inputs),
         keeps=frozenset(keeps),
         takes_mask="mask" in provided,

@@ -13,15 +13,30 @@ from lossdsl.registry.model import Documentation, Formula, Provider
 from lossdsl.syntax.parse import parse_library
 
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
+_FULL_NAMES = re.compile(r"^#[ \t]*Names:[ \t]*full[ \t]*$", re.MULTILINE)
+_ABSENT = re.compile(r"^#[ \t]*Absent:(.*(?:\n#(?![ \t]*[A-Z][a-z]+:)[ \t]*\S.*)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The text of one definition with the comment above it, not yet parsed."""
+    """The text of one definition with the comment above it, not yet parsed.
+
+    qualified: it is found by its full name alone, because its file says `# Names: full`.
+    """
 
     name: str
     source: Source
     comment: str
+    qualified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A name that a library leaves out on purpose: why, and what to write instead."""
+
+    name: str
+    reason: str
+    instead: str
 
 
 def library_files(module: str) -> tuple[Path, ...]:
@@ -40,10 +55,22 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
     heads = list(_HEAD.finditer(text))
     starts = [_comment_start(text, head.start()) for head in heads]
     ends = [*starts[1:], len(text)]
+    qualified = bool(_FULL_NAMES.search(text))
     return tuple(
-        Entry(head.group(1), _slice(text, path, head.start(), end), text[start : head.start()])
+        Entry(head.group(1), _slice(text, path, head.start(), end), text[start : head.start()], qualified)
         for head, start, end in zip(heads, starts, ends, strict=True)
     )
+
+
+@lru_cache(maxsize=256)
+def read_absences(path: Path) -> tuple[Absence, ...]:
+    """`# Absent: names -- reason -- what to write instead`, on one or more comment lines, anywhere in a file."""
+    absences = []
+    for found in _ABSENT.finditer(path.read_text(encoding="utf-8")):
+        text = " ".join(line.lstrip("# \t") for line in found.group(1).splitlines())
+        names, reason, instead = (part.strip() for part in (*text.split("--", 2), "", "")[:3])
+        absences += [Absence(name.strip(), reason, instead) for name in names.split(",")]
+    return tuple(absences)
 
 
 def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
@@ -58,9 +85,13 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
 
 
 def read_comment(comment: str) -> Documentation:
-    """`# text` lines; a line that begins with `Source:`, `Note:`, `Refused:` or `Otherwise:` says what it is."""
+    """`# text` lines; a line that begins with `Source:`, `Note:`, `Refused:` or `Otherwise:` says what it is.
+
+    An `Absent:` line is about another name and belongs to the file, see `read_absences`.
+    """
     lines = [line.lstrip("# ").rstrip() for line in comment.splitlines() if line.strip("# ")]
-    fields: dict[str, list[str]] = {"Summary": [], "Source": [], "Note": [], "Refused": [], "Otherwise": []}
+    keys = ("Summary", "Source", "Note", "Refused", "Otherwise", "Absent")
+    fields: dict[str, list[str]] = {key: [] for key in keys}
     current = "Summary"
     for line in lines:
         key, colon, rest = line.partition(":")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from lossdsl.errors import Diagnostic, InputError
+from lossdsl.graph.printing import shown_input
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -56,17 +57,14 @@ def arrange(
     target: Tensor,
     mask: Tensor | None,
     extra: Mapping[str, Tensor],
+    predictions: Set[str] = frozenset(),
 ) -> Call:
-    """Check a call against its task and lay its tensors out.
+    """Check a call against its task and lay its tensors out. predictions: the tensors by name that stand as one.
 
     Raises InputError naming both shapes, dtypes or devices where two things do not fit.
     """
-    classless = _has_no_class_axis(task, pred)
-    indexed = task == "multiclass" and target.ndim == pred.ndim - 1
-    _check_target(task, pred, target, indexed)
-    spatial = tuple(pred.shape[1:] if classless else pred.shape[2:])
-    full = (pred.shape[0], 1 if classless else pred.shape[1], *spatial)
-    tensors = {"pred": _flat(pred, full), "target": _flat(target, (full[0], 1, *spatial) if indexed else full)}
+    indexed, full = lay_out(task, pred, target)
+    tensors = {"pred": flat(pred, full), "target": flat(target, (full[0], 1, *full[2:]) if indexed else full)}
     tensors["layout"] = pred.reshape(full)
     mask_axes: tuple[str, ...] | None = None
     if mask is not None:
@@ -78,9 +76,20 @@ def arrange(
         tensors["class_weight"] = _class_weight(class_weight, pred, full)
     named = []
     for name in sorted(extra):
-        tensors[f"tensor:{name}"], axes = _named(name, extra[name], pred, full)
+        tensors[f"tensor:{name}"], axes = _named(name, extra[name], pred, full, name in predictions)
         named.append((name, axes))
-    return Call((task, kind, indexed, mask_axes, ignoring, class_weight is not None, tuple(named)), tensors)
+    return Call((task, kind, indexed, mask_axes, ignoring, class_weight is not None, tuple(named), 0, ()), tensors)
+
+
+def lay_out(
+    task: str, pred: Tensor, target: Tensor, names: tuple[str, str] = ("pred", "target")
+) -> tuple[bool, tuple[int, ...]]:
+    """Whether a target holds class indices, and the layout (N, C, *spatial) of its prediction."""
+    classless = _has_no_class_axis(task, pred)
+    indexed = task == "multiclass" and target.ndim == pred.ndim - 1
+    check_target(task, pred, target, indexed, names)
+    spatial = tuple(pred.shape[1:] if classless else pred.shape[2:])
+    return indexed, (pred.shape[0], 1 if classless else pred.shape[1], *spatial)
 
 
 def check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapping[str, Tensor]) -> None:
@@ -89,7 +98,7 @@ def check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapp
     for name, value in {"pred": pred, **others}.items():
         if not isinstance(value, Tensor):
             raise fault("LD501", f"`{name}` is {type(value).__name__}, not a torch tensor")
-    if pred.dtype not in _FLOATS:
+    if pred.dtype not in FLOATS:
         raise fault("LD503", f"`pred` has dtype {pred.dtype}; logits and probabilities are float16 to float64")
     for name, value in others.items():
         if value.device != pred.device:
@@ -98,20 +107,31 @@ def check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapp
             raise fault("LD503", f"`{name}` has dtype {value.dtype}")
 
 
-def check_heads(call: Call, predictions: Collection[str], targets: Collection[str]) -> None:
+def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
     """Raise InputError unless the tensors that stand for `pred` and `target` are such."""
-    axes = dict(call.key[-1])
-    multiclass = call.key[0] == "multiclass"
+    axes, multiclass = dict(call.key[6]), call.key[0] == "multiclass"
     for name in predictions:
+        if name not in axes:
+            continue  # a head with a layout of its own
         tensor = call.tensors[f"tensor:{name}"]
-        if tensor.dtype not in _FLOATS:
+        if tensor.dtype not in FLOATS:
             raise fault("LD503", f"`{name}` stands as a prediction but has dtype {tensor.dtype}")
         if multiclass and "class" not in axes[name]:
             raise fault("LD502", f"`{name}` stands as a prediction of classes but has no class axis")
     for name in targets:
-        tensor = call.tensors[f"tensor:{name}"]
-        if multiclass and "class" not in axes[name] and tensor.dtype not in _INTEGERS:
-            raise fault("LD503", f"`{name}` holds class indices but has dtype {tensor.dtype}", f"{name}.long()")
+        indices = multiclass and name in axes and "class" not in axes[name]
+        if indices and call.tensors[f"tensor:{name}"].dtype not in _INTEGERS:
+            dtype = call.tensors[f"tensor:{name}"].dtype
+            raise fault("LD503", f"`{name}` holds class indices but has dtype {dtype}", f"{name}.long()")
+
+
+def check_classes(named: Iterable[tuple[str, int]], call: Call) -> None:
+    """Raise InputError when a formula names a class that its prediction does not have."""
+    for name, number in named:
+        classes = call.tensors[name].shape[1]
+        if number >= classes:
+            message = f"the formula names the class {number}, `{shown_input(name)}` has {classes} classes"
+            raise fault("LD502", message, "classes are counted from 0")
 
 
 def check_lists(lists: Iterable[tuple[str, int]], call: Call) -> None:
@@ -119,7 +139,9 @@ def check_lists(lists: Iterable[tuple[str, int]], call: Call) -> None:
     for name, length in lists:
         classes = call.tensors[name].shape[1]
         if length != classes:
-            message = f"the formula lists {length} numbers, `pred` has {classes} class{'es' * (classes != 1)}"
+            message = (
+                f"the formula lists {length} numbers, `{shown_input(name)}` has {classes} class{'es' * (classes != 1)}"
+            )
             raise fault("LD502", message, "a list as a value is one number for each class")
 
 
@@ -128,42 +150,44 @@ def _has_no_class_axis(task: str, pred: Tensor) -> bool:
     return pred.ndim == 1 or (task == "binary" and not (pred.ndim >= 2 and pred.shape[1] == 1))
 
 
-def _check_target(task: str, pred: Tensor, target: Tensor, indexed: bool) -> None:
+def check_target(task: str, pred: Tensor, target: Tensor, indexed: bool, names: tuple[str, str]) -> None:
+    name, other = names
     if pred.ndim == 0:
-        raise fault("LD502", "`pred` has no batch axis", "pred is (N, C, *spatial), or (N, *spatial) for binary")
+        raise fault("LD502", f"`{name}` has no batch axis", f"{name} is (N, C, *spatial), or (N, *spatial) for binary")
     if task == "multiclass":
         if pred.ndim < 2 or pred.shape[1] < 2:
             hint = "a softmax over one class is constantly 1; for one channel the task is binary"
-            raise fault("LD502", f"multiclass needs at least 2 classes; {_pair(pred, target)}", hint)
+            raise fault("LD502", f"multiclass needs at least 2 classes; {_pair(pred, target, names)}", hint)
         if indexed and (target.shape[0] != pred.shape[0] or target.shape[1:] != pred.shape[2:]):
-            raise fault("LD502", f"{_pair(pred, target)}; class indices need {_expected(pred)}")
+            raise fault("LD502", f"{_pair(pred, target, names)}; class indices need {_expected(pred)}")
         if indexed and target.dtype not in _INTEGERS:
-            message = f"`target` holds class indices but has dtype {target.dtype}; {_pair(pred, target)}"
-            raise fault("LD503", message, "target.long()")
+            message = f"`{other}` holds class indices but has dtype {target.dtype}; {_pair(pred, target, names)}"
+            raise fault("LD503", message, f"{other}.long()")
     if not indexed and pred.shape != target.shape:
-        raise fault("LD502", f"{_pair(pred, target)}; {task} needs equal shapes", _shape_hint(task, pred, target))
+        message = f"{_pair(pred, target, names)}; {task} needs equal shapes"
+        raise fault("LD502", message, _shape_hint(task, pred, target, names))
 
 
-def _pair(pred: Tensor, target: Tensor) -> str:
+def _pair(pred: Tensor, target: Tensor, names: tuple[str, str]) -> str:
     """Written only where something is wrong: torch.compile makes no text of sizes that change."""
-    return f"`pred` has shape {shape(pred)}, `target` {shape(target)}"
+    return f"`{names[0]}` has shape {shape(pred)}, `{names[1]}` {shape(target)}"
 
 
 def _expected(pred: Tensor) -> str:
     return f"({', '.join(str(size) for size in (pred.shape[0], *pred.shape[2:]))})"
 
 
-def _shape_hint(task: str, pred: Tensor, target: Tensor) -> str | None:
+def _shape_hint(task: str, pred: Tensor, target: Tensor, names: tuple[str, str]) -> str | None:
     if task == "multiclass":
-        return f"class indices have shape {_expected(pred)}, probabilities the shape of pred"
+        return f"class indices have shape {_expected(pred)}, probabilities the shape of {names[0]}"
     if target.ndim == pred.ndim - 1 and pred.shape[1:2] == (1,):
-        return "add the class axis: target.unsqueeze(1)"
+        return f"add the class axis: {names[1]}.unsqueeze(1)"
     if pred.ndim == target.ndim - 1 and target.shape[1] == 1:
-        return "add the class axis: pred.unsqueeze(1)"
+        return f"add the class axis: {names[0]}.unsqueeze(1)"
     return None
 
 
-def _flat(tensor: Tensor, full: tuple[int, ...]) -> Tensor:
+def flat(tensor: Tensor, full: tuple[int, ...]) -> Tensor:
     """(N, C, *spatial) as (N, C, pixels); a view where the memory allows it."""
     if tensor.shape != full:
         tensor = tensor.reshape(full)
@@ -177,7 +201,7 @@ def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], by_class: bool) -> 
     counted = mask if mask.dtype == torch.bool else mask != 0
     pixels = (full[0], *full[2:])
     if mask.shape == pred.shape and len(full) == pred.ndim and full[1] > 1 and by_class:
-        return _flat(counted, full), ("batch", "class", "pixel")
+        return flat(counted, full), ("batch", "class", "pixel")
     if mask.ndim == len(full) and mask.shape[1] == 1:
         counted = counted.squeeze(1)
     if mask.ndim == 1 and len(pixels) > 1 and mask.shape[0] == pixels[0] == pixels[-1] > 1:
@@ -194,7 +218,7 @@ def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], by_class: bool) -> 
         raise fault(
             "LD502", f"`mask` has shape {shape(mask)}; `pred` {shape(pred)} needs one that broadcasts to {wanted}"
         ) from None
-    return _flat(counted.unsqueeze(1), (full[0], 1, *full[2:])), ("batch", "pixel")
+    return flat(counted.unsqueeze(1), (full[0], 1, *full[2:])), ("batch", "pixel")
 
 
 def _class_weight(weight: Tensor, pred: Tensor, full: tuple[int, ...]) -> Tensor:
@@ -208,18 +232,21 @@ def _class_weight(weight: Tensor, pred: Tensor, full: tuple[int, ...]) -> Tensor
     return weight.view(1, -1, 1)
 
 
-def _named(name: str, tensor: Tensor, pred: Tensor, full: tuple[int, ...]) -> tuple[Tensor, tuple[str, ...]]:
+def _named(
+    name: str, tensor: Tensor, pred: Tensor, full: tuple[int, ...], predicts: bool
+) -> tuple[Tensor, tuple[str, ...]]:
     """A tensor passed by name: one number, one for each sample, class or pixel, or any of these together."""
     batch, classes, *spatial = full
     if tensor.ndim == 0:
         return tensor, ()
     if spatial and tensor.shape == (batch, *spatial):
-        return _flat(tensor.unsqueeze(1), (batch, 1, *spatial)), ("batch", "pixel")
+        return flat(tensor.unsqueeze(1), (batch, 1, *spatial)), ("batch", "pixel")
     if tensor.ndim in (1, 2, len(full)) and tensor.shape[0] == batch:
         layout = tensor.reshape(*tensor.shape, *[1] * (len(full) - tensor.ndim))
         wide, deep = layout.shape[1:2] == (classes,) and classes > 1, list(layout.shape[2:]) == spatial
         flat_class = layout.shape[1:2] in ((1,), ()) or wide
         if flat_class and (deep or all(size == 1 for size in layout.shape[2:])):
             axes = ("batch", *(("class",) if wide else ()), *(("pixel",) if deep and spatial else ()))
-            return _flat(layout, tuple(layout.shape)), axes
-    raise fault("LD502", f"`{name}` has shape {shape(tensor)}, which does not fit `pred` {shape(pred)}")
+            return flat(layout, tuple(layout.shape)), axes
+    hint = f"with a target of its own it may have any shape: bce({name}, {name}_target)" if predicts else None
+    raise fault("LD502", f"`{name}` has shape {shape(tensor)}, which does not fit `pred` {shape(pred)}", hint)

@@ -18,9 +18,21 @@ from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
 from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
+from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
 from lossdsl.runtime.inspect import check_values
-from lossdsl.runtime.layout import Call, arrange, check_heads, check_lists, check_tensors, decide_task, fault, shape
+from lossdsl.runtime.layout import (
+    Call,
+    arrange,
+    check_classes,
+    check_heads,
+    check_lists,
+    check_tensors,
+    decide_task,
+    fault,
+    shape,
+)
 from lossdsl.runtime.lower import Plan, lower
+from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.spec.model import Options
 
 
@@ -70,8 +82,8 @@ class Loss(nn.Module):
 
     def forward(
         self,
-        pred: Tensor,
-        target: Tensor,
+        pred: Given,
+        target: Given,
         *,
         mask: Tensor | None = None,
         epoch: float | Tensor | None = None,
@@ -81,8 +93,9 @@ class Loss(nn.Module):
         """The loss of a batch.
 
         Args:
-            pred: (N, C, *spatial), or (N, *spatial) for binary; logits, or probabilities with input="probs".
-            target: the same shape, or (N, *spatial) class indices for multiclass.
+            pred: (N, C, *spatial), or (N, *spatial) for binary; logits, or probabilities with input="probs". For a
+                formula with multiscale(...) a list of such tensors, the finest first.
+            target: the same shape, or (N, *spatial) class indices for multiclass; for a list of outputs also a list.
             mask: what counts; bool or 0/1, broadcasts to (N, *spatial). What does not count is as if it were not there.
             epoch, step: numbers for the schedules of the formula.
             tensors: the tensors that the formula names.
@@ -95,8 +108,8 @@ class Loss(nn.Module):
 
     def breakdown(
         self,
-        pred: Tensor,
-        target: Tensor,
+        pred: Given,
+        target: Given,
         *,
         mask: Tensor | None = None,
         epoch: float | Tensor | None = None,
@@ -112,8 +125,8 @@ class Loss(nn.Module):
 
     def _run(
         self,
-        pred: Tensor,
-        target: Tensor,
+        pred: Given,
+        target: Given,
         mask: Tensor | None,
         epoch: float | Tensor | None,
         step: float | Tensor | None,
@@ -121,31 +134,38 @@ class Loss(nn.Module):
         terms: bool,
     ) -> tuple[Plan, tuple[Any, ...]]:
         self._check_names(tensors)
-        call = self._arranged(pred, target, mask, tensors)
+        first, truth, further = outputs(pred, target, self._facts.scales)
+        call = self._arranged(first, truth, further, mask, tensors)
         self._prepare(call.key)
         plan = self._plans[call.key]
         check_lists(plan.lists, call)
+        check_classes(plan.classes, call)
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         inputs = [self._input(name, call, scalars) for name in plan.inputs]
         if torch.compiler.is_compiling():
             total, *parts = plan.module(*inputs)
         else:
-            total, *parts = self._watched(call, inputs, pred, mask, terms)
+            total, *parts = self._watched(call, inputs, mask, terms)
         if not isinstance(total, Tensor):
             total = ops.constant(total, call.tensors["pred"])
         return plan, (total, *parts)
 
-    def _arranged(self, pred: Tensor, target: Tensor, mask: Tensor | None, tensors: Mapping[str, Tensor]) -> Call:
-        options = self.options
+    def _arranged(
+        self, pred: Tensor, target: Tensor, further: Further, mask: Tensor | None, tensors: Mapping[str, Tensor]
+    ) -> Call:
+        options, facts = self.options, self._facts
         check_tensors(pred, target, mask, tensors)
-        task = options.task or self._facts.task or decide_task(pred, target, self._facts.raw_only)
+        task = options.task or facts.task or decide_task(pred, target, facts.raw_only)
+        own = own_pairs(task, pred, tensors, facts.pairs) if facts.pairs else ()
+        alike = laid_out_with_pred(tensors, facts.pairs, own, facts.beside) if own else tensors
         ignoring = options.ignore_index is not None
-        call = arrange(task, options.input or "logits", ignoring, self.class_weight, pred, target, mask, tensors)
-        check_heads(call, self._facts.predictions, self._facts.targets)
-        classes = call.tensors["pred"].shape[1]
-        if self._facts.classes > classes:
-            message = f"the formula names the class {self._facts.classes - 1}, `pred` has {classes} classes"
-            raise fault("LD502", message, "classes are counted from 0")
+        kind = options.input or "logits"
+        call = arrange(task, kind, ignoring, self.class_weight, pred, target, mask, alike, facts.predictions)
+        check_heads(call, facts.predictions, facts.targets)
+        if own:
+            call = with_heads(call, own, tensors, mask)
+        if facts.scales:
+            call = with_scales(call, pred, target, further)
         return call
 
     def _check_names(self, tensors: Mapping[str, Tensor]) -> None:
@@ -193,24 +213,26 @@ class Loss(nn.Module):
         except FormulaError as error:
             if self.options.task:
                 raise
+            if all(diagnostic.code == "LD307" for diagnostic in error.diagnostics):
+                raise  # no other task would mend it
             message = f"the shapes of the first batch make the task {context.task}"
             why = Diagnostic(
                 "LD508", message, hint='give the task where it is another: compile(..., task="multiclass")'
             )
             raise FormulaError([*error.diagnostics, why]) from None
 
-    def _watched(self, call: Call, inputs: list[Tensor], pred: Tensor, mask: Tensor | None, terms: bool) -> tuple[Any, ...]:
+    def _watched(self, call: Call, inputs: list[Tensor], mask: Tensor | None, terms: bool) -> tuple[Any, ...]:
         """Run a plan. The values of the first batch are looked at before, those of a batch that fails after.
 
         So a target out of range is found at the start, not after a night, and costs nothing from then on.
         """
         if not self._looked_at:
-            check_values(call, self.options.ignore_index, pred, mask)
+            check_values(call, self.options.ignore_index, mask)
             self._looked_at = True
         try:
             return self._runners[call.key](*inputs, terms=terms)
         except (IndexError, RuntimeError) as error:
-            check_values(call, self.options.ignore_index, pred, mask)
+            check_values(call, self.options.ignore_index, mask)
             if "out of bounds" in str(error):
                 message = "a class index is out of range in a target that is passed by name"
                 raise fault("LD506", message, f"labels are 0 to {call.tensors['pred'].shape[1] - 1}") from None

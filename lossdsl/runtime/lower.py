@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,7 +19,7 @@ from lossdsl.graph.nodes import AXES, Node, in_order
 from lossdsl.graph.rewrites import COMPARISONS
 from lossdsl.graph.stages import Part
 from lossdsl.registry.model import Kernel
-from lossdsl.runtime import ops
+from lossdsl.runtime import ops, windows
 from lossdsl.runtime.slopes import SLOPES
 
 # Operations that are one torch function of their arguments. Constants arrive as Python numbers.
@@ -26,7 +27,7 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "add": operator.add,
     "subtract": operator.sub,
     "multiply": operator.mul,
-    "divide": ops.divide,
+    "divide": ops.quotient,
     "power": ops.power,
     "negative": operator.neg,
     "exp": torch.exp,
@@ -47,6 +48,8 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "log_one_minus_softmax": ops.log_one_minus_softmax,
     "cast": ops.cast,
     "cast_like": ops.cast_like,
+    "classes": ops.classes,
+    "ones": ops.ones,
     "one_hot": ops.one_hot,
     "foreground": ops.foreground,
     "keep": ops.keep,
@@ -62,13 +65,14 @@ class Plan:
     """A compiled call: the module, the names of its inputs in order, and the names of the terms that it returns.
 
     The module returns the total, then value, weight and contribution of each term. lists: inputs whose classes a list
-    of the formula counts, with its length.
+    of the formula counts, with its length. classes: inputs of which the formula names a class, with its number.
     """
 
     module: fx.GraphModule
     inputs: tuple[str, ...]
     terms: tuple[str, ...]
     lists: tuple[tuple[str, int], ...]
+    classes: tuple[tuple[str, int], ...]
     outputs: tuple[Node, ...]
 
 
@@ -83,7 +87,7 @@ def lower(loss: BuiltLoss) -> Plan:
     inputs = tuple(str(node.attributes[0]) for node in nodes if node.operation == "input")
     for node in nodes:
         if node.operation == "input":
-            made[node] = graph.placeholder(str(node.attributes[0]).replace(":", "_"))
+            made[node] = graph.placeholder(f"{re.sub(r'[^0-9A-Za-z_]', '_', str(node.attributes[0]))}_{len(made)}")
     for node in nodes:
         if node.operation != "input":
             made[node] = call(root, graph, node, [made[argument] for argument in node.arguments])
@@ -93,7 +97,14 @@ def lower(loss: BuiltLoss) -> Plan:
         for node in nodes
         if node.operation == "per_class"
     )
-    return Plan(fx.GraphModule(root, graph), inputs, tuple(term.name for term in loss.terms), tuple(lists), tuple(outputs))
+    classes = dict.fromkeys(
+        (str(node.arguments[0].attributes[0]), int(str(number)))
+        for node in nodes
+        if node.operation == "class_is_one_of"
+        for number in node.attributes
+    )
+    terms = tuple(term.name for term in loss.terms)
+    return Plan(fx.GraphModule(root, graph), inputs, terms, tuple(lists), tuple(classes), tuple(outputs))
 
 
 def lower_part(part: Part) -> Callable[..., tuple[Any, ...]]:
@@ -123,7 +134,8 @@ def call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> 
             return graph.call_function(ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes))
         case "topk":
             share = Fraction(str(node.attributes[1])).limit_denominator(10**9).as_integer_ratio()
-            return graph.call_function(ops.topk_mean, (*_with_valid(arguments), _dims(node), share, not node.axes))
+            how = (_dims(node), share, str(node.attributes[2]), not node.axes)
+            return graph.call_function(ops.topk_mean, (*_with_valid(arguments), *how))
         case "any":
             return graph.call_function(ops.any_along, (arguments[0], _dims(node)))
         case "size":
@@ -138,9 +150,12 @@ def call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> 
         case "per_class":
             return graph.call_function(ops.per_class, tuple(arguments))
         case "local_mean" | "local_min" | "local_max":
-            window: Any = node.attributes[0]
+            window: Any = node.attributes
             valid = arguments[2] if len(arguments) > 2 else None
-            return graph.call_function(ops.neighbourhood, (node.operation, *arguments[:2], valid, window))
+            return graph.call_function(windows.neighbourhood, (node.operation, *arguments[:2], valid, *window))
+        case "filled_image":
+            fill: Any = node.attributes
+            return graph.call_function(windows.filled_image, (*arguments, *fill))
         case "differs":
             ignored: Any = node.attributes[0]
             return graph.call_function(ops.differs, (arguments[0], ignored))

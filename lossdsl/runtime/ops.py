@@ -128,6 +128,13 @@ def undefined(numerator: Tensor, denominator: Tensor) -> Tensor:
     return (denominator.abs() < edge) & (numerator.abs() < edge)
 
 
+def quotient(numerator: Tensor | float, denominator: Tensor | float) -> Tensor | float:
+    """As divide, also of two numbers such as 1/classes."""
+    if isinstance(numerator, Tensor) or isinstance(denominator, Tensor):
+        return divide(numerator, denominator)
+    return numerator / denominator
+
+
 def minimum(left: Tensor | float, right: Tensor | float) -> Tensor:
     """The smaller of two values, at least one of which is a tensor."""
     if isinstance(left, Tensor) and isinstance(right, Tensor):
@@ -194,6 +201,16 @@ def one_hot(index: Tensor, prediction: Tensor) -> Tensor:
     return cast_like(index == classes, prediction)
 
 
+def classes(prediction: Tensor) -> Tensor:
+    """The number of classes as a 0-d tensor: every function takes it."""
+    return cast(prediction).new_full((), prediction.shape[1])
+
+
+def ones(prediction: Tensor) -> Tensor:
+    """1 for each element of the prediction."""
+    return torch.ones_like(cast(prediction))
+
+
 def foreground(prediction: Tensor) -> Tensor:
     """0 for the first class, 1 for all others: (1, C, 1)."""
     classes = torch.arange(prediction.shape[1], device=prediction.device).view(1, -1, 1)
@@ -214,35 +231,6 @@ def per_class(prediction: Tensor, *numbers: float | Tensor) -> Tensor:
     dtype = torch.promote_types(prediction.dtype, torch.float32)
     parts = [torch.as_tensor(number, dtype=dtype, device=prediction.device) for number in numbers]
     return torch.stack(parts).view(1, -1, 1)
-
-
-def neighbourhood(kind: str, x: Tensor, layout: Tensor, valid: Tensor | None, size: int) -> Tensor:
-    """Mean, smallest or largest value in a window around each pixel. What lies outside of the image does not count."""
-    spatial = layout.shape[2:]
-    if not spatial:
-        return x
-    image = x.reshape(*x.shape[:2], *spatial)
-    counts = (
-        None if valid is None else valid.expand(-1, valid.shape[1], x.shape[2]).reshape(-1, valid.shape[1], *spatial)
-    )
-    if kind == "local_mean":
-        return _local_mean(image, counts, size).reshape(x.shape)
-    sign = 1.0 if kind == "local_max" else -1.0
-    image = sign * image
-    if counts is not None:
-        image = torch.where(counts, image, torch.finfo(image.dtype).min)
-    pool = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[len(spatial) - 1]
-    return sign * pool(image, size, stride=1, padding=size // 2).reshape(x.shape)
-
-
-def _local_mean(image: Tensor, counts: Tensor | None, size: int) -> Tensor:
-    """Sums over zero-padded windows, divided by how many elements in them count."""
-    pool = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[image.ndim - 3]
-    weights = torch.ones_like(image[:1, :1]) if counts is None else counts.to(image.dtype)
-    kept = image if counts is None else torch.where(counts, image, 0.0)
-    margin = [size // 2] * (2 * (image.ndim - 2))
-    total, number = (pool(functional.pad(x, margin), size, stride=1) for x in (kept, weights))
-    return divide(total, number)
 
 
 def differs(labels: Tensor, ignored: int) -> Tensor:
@@ -287,10 +275,13 @@ def extreme(kind: str, x: Tensor, valid: Tensor | None, dims: tuple[int, ...], s
     return result.reshape(()) if scalar else result
 
 
-def topk_mean(x: Tensor, valid: Tensor | None, dims: tuple[int, ...], share: tuple[int, int], scalar: bool) -> Tensor:
-    """Mean over the largest ceil(share * n) of the n elements that count along `dims`; 0 where none does.
+def topk_mean(
+    x: Tensor, valid: Tensor | None, dims: tuple[int, ...], share: tuple[int, int], rounding: str, scalar: bool
+) -> Tensor:
+    """Mean over the largest share * n of the n elements that count along `dims`; 0 where none does.
 
-    share: numerator and denominator, because 0.6 * 25 is more than 15 in floating point.
+    share: numerator and denominator, because 0.6 * 25 is more than 15 in floating point. rounding: "up" or "down" to a
+    whole number of elements, at least 1.
     """
     kept = [dim for dim in range(3) if dim not in dims]
     shape = [x.shape[dim] if dim in kept else 1 for dim in range(3)]
@@ -298,7 +289,8 @@ def topk_mean(x: Tensor, valid: Tensor | None, dims: tuple[int, ...], share: tup
     counts = torch.ones_like(rows, dtype=torch.bool) if valid is None else _rows(valid.expand_as(x), kept, dims)
     ordered, order = torch.where(counts, rows, -math.inf).sort(dim=-1, descending=True)
     numerator, denominator = share
-    wanted = (-(-numerator * counts.sum(-1, keepdim=True) // denominator)).clamp_min(1)
+    sign = -1 if rounding == "up" else 1
+    wanted = (sign * (sign * numerator * counts.sum(-1, keepdim=True) // denominator)).clamp_min(1)
     chosen = (torch.arange(rows.shape[-1], device=x.device) < wanted) & counts.gather(-1, order)
     result = keep(ordered, chosen).sum(-1) / chosen.sum(-1).clamp_min(1)
     return result.reshape(()) if scalar else result.reshape(shape)

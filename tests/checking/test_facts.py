@@ -33,6 +33,9 @@ NEEDS: dict[str, tuple[str, str, str, dict[str, float], bool]] = {
     "l1 + mean(abs(pred - target))": ("", "", "", {}, True),
     "l1 + bce": ("", "", "", {}, False),
     "mse(p, y)": ("", "", "", {}, False),
+    "giou + 0.1*nt_xent": ("", "", "", {}, True),
+    "total_variation": ("", "", "", {}, True),
+    "total_variation(p)": ("", "", "", {}, False),
     "mean(w*bce(reduction=none))": ("w", "", "", {}, False),
     "mean(w*l1(reduction=none))": ("w", "", "", {}, True),
     "bce(aux, seg) + dice(aux)": ("aux seg", "aux seg", "", {}, False),
@@ -60,6 +63,40 @@ def test_needs(formula: str, objective_of: Any) -> None:
     assert facts.scalars == set(scalars.split())
     assert facts.learned == learned
     assert facts.raw_only is raw
+
+
+# formula: its pairs as prediction, target, tasks, raw or not, map or not; the tensors beside them; whether it is raw
+PAIRS: dict[str, tuple[list[tuple[str, str, str, bool, bool]], str, bool]] = {
+    "bce": ([], "", False),
+    "ce + l1(boxes, truth)": ([("boxes", "truth", "binary multilabel multiclass regression", True, False)], "", False),
+    "l1 + bce(empty, there)": ([("empty", "there", "binary multilabel", False, False)], "", True),
+    "bce(empty, there)": ([("empty", "there", "binary multilabel", False, False)], "", False),
+    "l1 + mean(w*bce(a, b, reduction=none))": ([("a", "b", "binary multilabel", False, True)], "w", False),
+    "ce(a, b) + dice(a, b) + mean(b)": ([("a", "b", "multiclass", False, False)], "b", False),
+    "bce(a, b) + ce(a, b)": ([("a", "b", "", False, False)], "", False),
+    "bce(a) + bce(a, y) + mse(a, target)": ([], "a", False),
+    "lovasz(a, b)": ([("a", "b", "binary multilabel multiclass", False, False)], "", False),
+    "lovasz_extension(a, b)": ([], "a b", True),
+}
+
+
+@pytest.mark.parametrize("formula", PAIRS)
+def test_heads_of_their_own(formula: str, objective_of: Any) -> None:
+    pairs, beside, raw = PAIRS[formula]
+    facts = facts_of(objective_of(formula))
+    found = [(p.prediction, p.target, " ".join(p.tasks), p.raw_only, p.mapped) for p in facts.pairs]
+    assert found == pairs
+    assert facts.beside == set(beside.split())
+    assert facts.raw_only is raw
+
+
+def test_lists_of_outputs(objective_of: Any) -> None:
+    facts = facts_of(
+        objective_of("d = multiscale(dice)\nd + multiscale(mean(w*bce(reduction=none)), weights=[1, epoch])")
+    )
+    assert [len(scale.weights) for scale in facts.scales] == [0, 2]
+    assert (facts.tensors, facts.scalars, facts.raw_only) == ({"w"}, {"epoch"}, False)
+    assert facts_of(objective_of("multiscale(l1)")).raw_only
 
 
 def test_losses_by_first_use(objective_of: Any) -> None:

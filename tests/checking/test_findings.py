@@ -10,7 +10,7 @@ import lossdsl
 FINDINGS: dict[str, tuple[str, str, str]] = {
     # names
     "«diec»": ("LD201", "unknown loss `diec`", "did you mean `dice`?"),
-    "bce + «Dice»": ("LD201", "unknown loss `Dice`", "did you mean `dice`?"),
+    "bce + «Dize»": ("LD201", "unknown loss `Dize`", "did you mean `dice`?"),
     "0.5*«BCE»": ("LD201", "`BCE`", "did you mean `bce`?"),
     "«x»": ("LD201", "unknown loss `x`", "inside mean(...) or sum(...)"),
     "«weight_map»*bce": ("LD201", "`weight_map`", "a tensor of the call stands inside mean"),
@@ -47,7 +47,23 @@ FINDINGS: dict[str, tuple[str, str, str]] = {
     "mean([«[1]», 2]*p)": ("LD208", "a list of lists is no value", "one number for each class"),
     "mean([1, «p»]*p)": ("LD303", "a list holds one number for each class, this has one for each batch", ""),
     "focal(gamma=«[2, -1]»)": ("LD204", "`gamma` of `focal` is -1, outside [0, inf)", "the default is 2"),
-    "«multiscale(dice, weights=[1])»": ("LD209", "`multiscale` is not available yet", ""),
+    "«multiscale()»": ("LD202", "multiscale takes one formula", "multiscale("),
+    "«multiscale(dice, [1])»": ("LD202", "multiscale takes one formula", "multiscale("),
+    "multiscale(dice, «weight=[1]»)": ("LD203", "`multiscale` has no parameter `weight`", "did you mean `weights`?"),
+    "multiscale(dice, «per=batch»)": ("LD203", "`multiscale` has no parameter `per`", "parameters: weights"),
+    "multiscale(dice, weights=«2»)": ("LD205", "`weights` is a list with one number for each output", "multiscale("),
+    "multiscale(dice, weights=«[]»)": ("LD205", "`weights` is a list with one number for each output", "multiscale("),
+    "multiscale(dice, weights=[1, «none»])": ("LD201", "unknown loss `none`", ""),
+    "multiscale(dice, weights=[1, «bce(reduction=none)»])": ("LD303", "a weight is one number", "reduce it"),
+    "multiscale(«bce(reduction=none)»)": ("LD303", "the value of multiscale is one number", "reduce it"),
+    "multiscale(«multiscale(dice)»)": ("LD307", "a multiscale inside of a multiscale", "one of them"),
+    "m = «multiscale(dice)»\nmultiscale(m)": ("LD307", "a multiscale inside of a multiscale", "one of them"),
+    "multiscale(dice, weights=[1]) + «multiscale(bce, weights=[1, 2])»": (
+        "LD307",
+        "2 weights for 1 output",
+        "one weight",
+    ),
+    "«multiscale»": ("LD202", "`multiscale` is a function", "write multiscale(...)"),
     # parameters
     "dice(«smoth=1»)": (
         "LD203",
@@ -59,6 +75,8 @@ FINDINGS: dict[str, tuple[str, str, str]] = {
     "log(bce, «base=2»)": ("LD203", "`log` has no parameter `base`", ""),
     "mean(p, «ovr=pixel»)": ("LD203", "`mean` has no parameter `ovr`", "did you mean `over`?"),
     "sum(p, «count=y»)": ("LD203", "`sum` has no parameter `count`", "parameters: over, per"),
+    "topk(p, share=0.1, rounding=«nearest»)": ("LD205", "`rounding` takes one of: up, down", "the default is up"),
+    "mean(p, «rounding=up»)": ("LD203", "`mean` has no parameter `rounding`", "count, over, per"),
     "mean(p, «share=1»)": ("LD203", "`mean` has no parameter `share`", "count, over, per"),
     "mean(p, over=pixel, «per=image»)": ("LD203", "over and per exclude each other", ""),
     "tversky(«alpha=0.7»)": ("LD203", "`tversky` does not take `alpha`", "write fp_weight (weight of false positives)"),

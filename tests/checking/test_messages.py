@@ -102,11 +102,12 @@ MESSAGES: list[tuple[str, str]] = [
         """,
     ),
     (
-        "multiscale(dice, weights=[1, 3])",
+        "d = dice + multiscale(bce)\nmultiscale(d, weights=[1, 3])",
         """
-        <formula>:1:1: error LD209: `multiscale` is not available yet
-            multiscale(dice, weights=[1, 3])
-            ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+        <formula>:1:12: error LD307: a multiscale inside of a multiscale
+            d = dice + multiscale(bce)
+                       ^~~~~~~~~~~~~~~
+            one of them is enough
         """,
     ),
     (
@@ -185,9 +186,9 @@ OF_TASKS: list[tuple[str, str, str]] = [
         "mean(pred - target)",
         "multiclass",
         """
-        <formula>:1:6: error LD301: `pred` cannot be compared element by element: the target holds class indices
+        <formula>:1:13: error LD301: `target` cannot be compared element by element: it holds class indices
             mean(pred - target)
-                 ^~~~
+                        ^~~~~~
             for multiclass use p and y: mean((p - y)**2)
         """,
     ),

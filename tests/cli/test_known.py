@@ -34,6 +34,8 @@ loss lost() -> [0, 1]
 
 loss torn( -> [0, 1]
     = dice
+
+# Absent: third_dice -- a third is no share -- write half_dice
 """
 KERNELS = """\
 from lossdsl import loss
@@ -157,6 +159,7 @@ def test_plugins_in_the_list(start, plugins):
         ("plain", "error LD602: `shelf.kernels:plain` of acme 2.1 is not decorated with @lossdsl.loss"),
         ("lost", "error LD201: unknown loss `dcie`"),
         ("torn", "error LD101: unexpected `->`"),
+        ("shelf.third_dice", "error LD201: there is no `shelf.third_dice`: a third is no share\n    write half_dice"),
         ("half_dice", "error LD601: `half_dice` comes from acme 2.1\n    write shelf.half_dice or twin.half_dice"),
     ],
 )

@@ -22,7 +22,8 @@ def test_recipe(path: Path) -> None:
     assert "# Source: " in path.read_text(encoding="utf-8")
     assert str(lossdsl.check(path)) == "ok"
     loss = lossdsl.load(path)
-    pred, target = batch(yaml.safe_load(path.read_text(encoding="utf-8"))["loss"]["task"])
+    side = 176 if "ms_ssim" in path.read_text(encoding="utf-8") else 8
+    pred, target = batch(yaml.safe_load(path.read_text(encoding="utf-8"))["loss"]["task"], side)
     breakdown = loss.breakdown(pred, target, epoch=3, **tensors(path, pred))
     assert breakdown.total.isfinite()
     assert torch.allclose(sum(term.contribution for term in breakdown.terms.values()), breakdown.total)
@@ -32,11 +33,13 @@ def test_recipe(path: Path) -> None:
     assert pred.grad.abs().sum() > 0
 
 
-def batch(task: str) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(task: str, side: int) -> tuple[torch.Tensor, torch.Tensor]:
     classes = 1 if task == "binary" else 3
-    pred = torch.randn(2, classes, 8, 8, dtype=torch.float64, requires_grad=True)
+    pred = torch.randn(2, classes, side, side, dtype=torch.float64, requires_grad=True)
     if task == "multiclass":
-        return pred, torch.randint(0, classes, (2, 8, 8))
+        return pred, torch.randint(0, classes, (2, side, side))
+    if task == "regression":
+        return pred, pred.detach() + torch.randn_like(pred)
     return pred, (torch.rand_like(pred) > 0.5).double()
 
 

@@ -57,7 +57,7 @@ def dice(
         s = Seen(s.p[:, 1:], s.y[:, 1:], s.w[1:], s.exclusive)
     parts = [total(x, per) for x in (s.p * s.y, s.p**power + s.y**power)]
     if average == "micro":
-        both, size = (x.sum(-1) for x in parts)
+        both, size = ((s.w * x).sum(-1) for x in parts)
         return (1 - ratio(2 * both + smooth, size + smooth, 1.0)).mean()
     loss = 1 - ratio(2 * parts[0] + smooth, parts[1] + smooth, 1.0)
     return s.mean(loss, times=(total(s.y, per) > 0).double() if empty == "skip" else 1.0)
@@ -65,12 +65,12 @@ def dice(
 
 def generalized_dice(s: Seen, weight="square", smooth=0.0, per="image", include_background="true") -> Tensor:
     """Sudre et al. 2017, section 2; infinite weights become the largest finite one, as in MONAI."""
-    p, y = (s.p, s.y) if include_background == "true" else (s.p[:, 1:], s.y[:, 1:])
+    p, y, w = (s.p, s.y, s.w) if include_background == "true" else (s.p[:, 1:], s.y[:, 1:], s.w[1:])
     size = total(y, per)
     weights = size ** -{"square": 2.0, "simple": 1.0, "uniform": 0.0}[weight]
     infinite = size == 0
     largest = weights.masked_fill(infinite, 0.0).amax(-1, keepdim=True)
-    weights = torch.where(infinite, largest, weights)
+    weights = w * torch.where(infinite, largest, weights)
     top, bottom = ((weights * total(x, per)).sum(-1) for x in (y * p, y + p))
     return (1 - ratio(2 * top + smooth, bottom + smooth, 1.0)).mean()
 
@@ -132,13 +132,14 @@ def balanced_bce(s: Seen, beta: Any = "auto") -> Tensor:
 def frequency_ce(s: Seen, power=1.0) -> Tensor:
     """losses.md row 8: w = 1/frequency, and divided by the sum of the weights used."""
     frequency = s.y.sum((0, 2)) / s.y.sum()
-    w = torch.where(frequency > 0, frequency, math.inf).pow(-power).view(1, -1, 1)
+    w = (s.w * torch.where(frequency > 0, frequency, math.inf).pow(-power)).view(1, -1, 1)
     return -(w * s.y * s.p.log()).sum() / (w * s.y).sum()
 
 
 def topk_ce(s: Seen, share: float = 0.1) -> Tensor:
-    """nnU-Net's TopKLoss; of n pixels the next whole number above share*n."""
-    each = (-(s.y * s.p.log()).sum(1) if s.exclusive else outcomes(s)).flatten()
+    """nnU-Net's TopKLoss, with its weight; of n pixels the next whole number above share*n."""
+    w = s.w.view(1, -1, 1) if s.p.shape[1] > 1 else 1.0
+    each = (-(w * s.y * s.p.log()).sum(1) if s.exclusive else w * outcomes(s)).flatten()
     return each.sort(descending=True).values[: math.ceil(round(share * each.numel(), 9))].mean()
 
 
@@ -239,8 +240,6 @@ LOSSES: dict[str, tuple[Callable[..., Tensor], tuple[str, ...], dict[str, list[A
     "kl": (kl, LABELS, {}),
     "js": (js, LABELS, {}),
 }  # fmt: skip
-# Losses in which topk or a sum takes the place of a mean over classes; a class weight means nothing to them.
-UNWEIGHTED = ("topk_ce",)
 ROWS = [(name, task) for name, (_, tasks, _) in LOSSES.items() for task in tasks]
 
 
@@ -257,7 +256,7 @@ def test_definition(name: str, task: str, draw: Any, value_and_gradient: Any) ->
         parameters = {key: rng.choice(options) for key, options in choices.items()}
         call = draw(f"{name} {task} {seed}", task, given)
         classes = 1 if task == "binary" else call.pred.shape[1]
-        weighted = name not in UNWEIGHTED and rng.random() < 0.4
+        weighted = rng.random() < 0.4
         weights = tuple(rng.choice([0.5, 1.0, 3.0]) for _ in range(classes)) if weighted else (1.0,) * classes
         leaf = call.pred.clone().requires_grad_()
         probability = leaf if given == "probs" else leaf.softmax(1) if kind == "multiclass" else leaf.sigmoid()

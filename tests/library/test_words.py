@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+import lossdsl
 
 SPACES = [(), (7,), (4, 5), (3, 4, 2)]
 
@@ -97,6 +100,25 @@ def test_for_class_inside_for_class_and_beside_another(value: Any) -> None:
     )
 
 
+NUMBERS = {
+    "classes": lambda count: count,
+    "1/classes": lambda count: 1 / count,
+    "2**-classes": lambda count: 2.0**-count,
+    "log(classes)": math.log,
+    "max(1/classes, 0.3)": lambda count: max(1 / count, 0.3),
+    "where(classes > 2, 1, 2)": lambda count: 1 if count > 2 else 2,
+    "where(classes > 3, log(classes), classes**0.5)": lambda count: math.log(count) if count > 3 else math.sqrt(count),
+}
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_the_number_of_classes_is_a_number(text: str, value: Any) -> None:
+    for count in (2, 4):
+        z, index = logits(count, (6,)), torch.randint(0, count, (2, 6))
+        expected = NUMBERS[text](count) * functional.cross_entropy(z, index)
+        torch.testing.assert_close(value(f"({text})*ce", z, index), expected)
+
+
 def window(image: np.ndarray, counts: np.ndarray, size: int, function: Any) -> np.ndarray:
     """What `function` makes of the pixels that count in the window around each pixel."""
     result = np.zeros_like(image)
@@ -130,8 +152,78 @@ def test_neighbourhood(word: str, size: int, space: tuple[int, ...], masked: boo
     assert result.item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("outside", ["", ", outside=0", ", outside=-2.5"])
+def test_gaussian_neighbourhood(size: int, outside: str, space: tuple[int, ...], value: Any) -> None:
+    """Weights exp(-d**2/(2*sigma**2)) of what counts, or of all, where the rest holds a number."""
+    z, sigma = logits(1, space), 0.8
+    y, mask = (z > 0).double(), torch.rand(2, *space) < 0.6
+    mask.view(-1)[0] = True
+    held = float(outside.partition("=")[2] or "nan")
+    expected = 0.0
+    for n in range(2):
+        image = np.where(mask[n].numpy(), z[n, 0].numpy(), held)
+        image = np.pad(image, size // 2, constant_values=held) if space else image
+        offsets = sum(o**2 for o in np.meshgrid(*[np.arange(size) - size // 2] * len(space), indexing="ij"))
+        for place in np.ndindex(*space):
+            around = image[tuple(slice(i, i + size) for i in place)]
+            weights = np.exp(-np.asarray(offsets) / (2 * sigma**2)) * ~np.isnan(around)
+            if mask[n][place]:
+                expected += float((weights * np.nan_to_num(around)).sum() / weights.sum())
+    text = f"sum(local_mean(z, size={size}, sigma={sigma}{outside}))"
+    result = value(text, z, y, task="binary", call={"mask": mask})
+    assert result.item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("word", list(NEIGHBOURS))
+@pytest.mark.parametrize("number", [0, 0.7, -3])
+def test_what_lies_outside(number: float, word: str, masked: bool, value: Any) -> None:
+    """As if the image had a margin that holds the number, and the masked pixels held it too."""
+    z, mask = logits(2, (5, 6)), torch.rand(2, 5, 6) < (0.6 if masked else 2)
+    y = (z > 0).double()
+    filled = z.masked_fill(~mask.unsqueeze(1), number)
+    wide = functional.pad(filled, (2, 2, 2, 2), value=number)
+    windows = wide.unfold(2, 5, 1).unfold(3, 5, 1).flatten(4)
+    local = {"local_mean": windows.mean(-1), "local_max": windows.amax(-1), "local_min": windows.amin(-1)}[word]
+    text = f"sum(y*{word}(z, size=5, outside={number}))"
+    result = value(text, z, y, task="multilabel", call={"mask": mask})
+    assert result.item() == pytest.approx((local * y * mask.unsqueeze(1)).sum().item(), rel=1e-9)
+
+
+def test_windows_that_lie_inside(value: Any) -> None:
+    """A number with outside= is an image of that number: its least value marks the windows that are whole."""
+    z, mask = logits(2, (6, 7)), torch.ones(2, 6, 7, dtype=torch.bool)
+    y = (z > 0).double()
+    text = "sum(y*local_min(1, size=3, outside=0))"
+    assert value(text, z, y, task="multilabel").item() == y[..., 1:-1, 1:-1].sum()
+    mask[1, 1, 1] = False
+    inside = torch.ones(2, 1, 6, 7)
+    inside[:, :, [0, -1]] = inside[..., [0, -1]] = 0
+    inside[1, :, 1:3, 1:3] = 0
+    assert value(text, z, y, task="multilabel", call={"mask": mask}).item() == (inside * y).sum()
+
+
+@pytest.mark.parametrize(("text", "code", "told"), [
+    ("mean(local_max(p, size=3, sigma=1))", "LD203", "`local_max` has no parameter `sigma`"),
+    ("mean(local_mean(p, size=3, sigm=1))", "LD203", "`local_mean` has no parameter `sigm`"),
+    ("mean(local_mean(p, sigma=1))", "LD202", "`local_mean` takes one value and size="),
+    ("mean(local_mean(p, size=3, sigma=0))", "LD204", "`sigma` of `local_mean` is a number of pixels above 0"),
+    ("mean(local_mean(p, size=3, sigma=epoch))", "LD204", "`sigma` of `local_mean` is a number of pixels above 0"),
+    ("mean(local_mean(p, size=3, outside=epoch))", "LD204", "`outside` of `local_mean` is a number"),
+    ("mean(local_mean(p, size=3, outside=inf))", "LD204", "`outside` of `local_mean` is a number"),
+    ("mean(local_mean(2, size=3))", "LD302", "`local_mean` of a value without pixels"),
+])  # fmt: skip
+def test_words_of_a_neighbourhood_are_checked(text: str, code: str, told: str) -> None:
+    (found,) = lossdsl.check(text, task="binary").diagnostics
+    assert found.code == code
+    assert told in found.message
+
+
 UNDER_A_MASK = ["{}(p, size=3)", "abs({}(y, size=3) - y)*p", "exp({}(z, size=3))", "{}(z, size=3)**3",
-                "log({}(p, size=3))", "{}(local_max(p, size=3), size=3)*z", "1/{}(p, size=5)"]  # fmt: skip
+                "log({}(p, size=3))", "log({}(p, size=3, outside=0))",
+                "{}(local_max(p, size=3), size=3)*z", "1/{}(p, size=5)"]  # fmt: skip
 
 
 @pytest.mark.parametrize("formula", UNDER_A_MASK)
@@ -171,6 +263,11 @@ def test_foreground(value: Any) -> None:
     result = value("mean(bce(reduction=none), count=foreground)", z, (p > 0.4).double(), task="multilabel")
     each = functional.binary_cross_entropy_with_logits(z, (p > 0.4).double(), reduction="none")
     assert result.item() == pytest.approx(each.sum().item() / each[:, 1:].numel())
+
+
+def test_numbers_divided_by_the_number_of_classes(value: Any) -> None:
+    z, index = logits(4, (5,)), torch.randint(0, 4, (2, 5))
+    assert value("(0.5/classes)*ce", z, index, task="multiclass") == value("0.125*ce", z, index, task="multiclass")
 
 
 def test_softmax(value_and_gradient: Any) -> None:

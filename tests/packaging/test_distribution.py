@@ -19,6 +19,11 @@ ROOT = Path(__file__).parents[2]
 GRAMMAR = ROOT / "grammar" / "loss.lark"
 LIBRARY = sorted((ROOT / "lossdsl" / "library").glob("*.loss"))
 
+KERNELS = (
+    "barlow_twins", "class_distance", "giou", "lovasz_extension", "ms_ssim", "nt_xent", "soft_skeleton",
+    "tempered_sigmoid", "tempered_softmax", "total_variation",
+)  # fmt: skip
+
 PARSE = """
 import sys
 from pathlib import Path
@@ -118,7 +123,7 @@ def test_an_installed_wheel_parses_in_an_empty_folder(installed: Path, tmp_path:
 def test_an_installed_wheel_offers_its_entry_points(installed: Path, tmp_path: Path) -> None:
     assert run_with(installed, ENTRY_POINTS, tmp_path).splitlines() == [
         "lossdsl.libraries lossdsl",
-        "lossdsl.losses lovasz_extension",
+        *(f"lossdsl.losses {name}" for name in KERNELS),
         "console_scripts lossdsl",
     ]
 

@@ -34,6 +34,19 @@ loss moded(mode: task) -> [0, inf)
 loss maybe(mode: task | none = none) -> [0, inf)
     = where(mode == none, mean(p), mean(2*p))
 
+# A map that is constant for some parameters.
+loss powered(gamma: [0, inf) = 1, factor: [0, inf) = 1) -> [0, inf)
+    = mean(sum(factor*p**gamma, per=image)) + sum(factor*p**gamma)
+
+# Some classes or all.
+loss some(classes: [[0, inf)] | none = none) -> [0, inf)
+    = for_class(mean(p), classes)
+
+# The outputs of a list.
+loss deep(factor: [0, inf) = 1) -> [0, inf)
+    weighted = factor*p
+    = multiscale(mean(weighted), weights=[1, 0.5])
+
 # A list where a number belongs.
 loss wrong(spacing: [(0, inf)] = 1) -> [0, inf)
     = mean(p)*spacing
@@ -128,6 +141,16 @@ def test_a_list_that_does_not_fit_the_classes(formula: str, classes: int) -> Non
             run(z, target)
 
 
+@pytest.mark.parametrize(("gamma", "factor"), [(2, 3), (0, 1), (0, 3), (1, 0)])
+def test_a_map_that_comes_out_constant(gamma: float, factor: float, batch: tuple[Tensor, Tensor]) -> None:
+    """A sum of ones is how many elements count, as the sum of any other map of ones would be."""
+    z, y = batch
+    mask = torch.rand(2, 4, 5) < 0.5
+    loss = lossdsl.compile(f"powered(gamma={gamma}, factor={factor})", task="multilabel")
+    kept = (factor * z.sigmoid() ** gamma) * mask[:, None]
+    torch.testing.assert_close(loss(z, y, mask=mask), kept.sum((2, 3)).mean() + kept.sum())
+
+
 # --- lists that a parameter takes ---
 
 
@@ -136,6 +159,17 @@ def test_a_list_parameter_reaches_the_kernel(batch: tuple[Tensor, Tensor]) -> No
     for formula in ("toy.measure(spacing=[1, 2, 2.5])", "spaced(spacing=[1, 2, 2.5])", "spaced(spacing=5)"):
         torch.testing.assert_close(lossdsl.compile(formula)(z, y), y.sum((2, 3)).mean() * 5)
     torch.testing.assert_close(lossdsl.compile("spaced")(z, y), y.sum((2, 3)).mean())
+
+
+def test_a_list_of_classes(batch: tuple[Tensor, Tensor]) -> None:
+    z, y = batch
+    p = z.sigmoid()
+    for formula, expected in {"some": p, "some(classes=[2, 0])": p[:, ::2], "some(classes=1)": p[:, 1]}.items():
+        loss = lossdsl.compile(formula, task="multilabel")
+        torch.testing.assert_close(loss(z, y), expected.mean())
+    loss = lossdsl.compile("some(classes=[1, 3])", task="multilabel")
+    with pytest.raises(lossdsl.LossError, match="LD502: the formula names the class 3, `pred` has 3 classes"):
+        loss(z, y)
 
 
 def test_a_list_of_lists() -> None:
@@ -155,6 +189,8 @@ def test_a_list_of_lists() -> None:
         ("spaced(spacing=[])", "LD205", "`spacing` takes [(0, inf)], not `[]`"),
         ("spaced(spacing=epoch + 1)", "LD205", "`spacing` takes [(0, inf)], not `epoch + 1`"),
         ("spaced(spacing=none)", "LD205", "`spacing` takes [(0, inf)], not `none`"),
+        ("some(classes=[1, 1.5])", "LD205", "in `some`: classes are whole numbers from 0"),
+        ("some(classes=[-1])", "LD204", "`classes` of `some` is -1, outside [[0, inf)] or none"),
         ("expected_cost", "LD202", "`expected_cost` needs `costs`"),
         ("expected_cost(costs=[1, 2])", "LD205", "`costs` takes [[[0, inf)]], not `[1, 2]`"),
         ("expected_cost(costs=1)", "LD205", "`costs` takes [[[0, inf)]], not `1`"),
@@ -176,6 +212,14 @@ def test_a_required_parameter(batch: tuple[Tensor, Tensor]) -> None:
     assert found("scaled") == [("LD202", "`scaled` needs `factor`", "`factor` takes [0, 10]")]
     assert found("scaled(factor=11)") == [("LD204", "`factor` of `scaled` is 11, outside [0, 10]", None)]
     torch.testing.assert_close(lossdsl.compile("scaled(factor=2)")(z, y), 2 * z.sigmoid().mean())
+
+
+def test_a_default_may_be_written_where_it_has_no_effect() -> None:
+    """alpha is not for multiclass: none says so, a number is refused."""
+    assert found("focal(alpha=none)", task="multiclass") == []
+    assert found("powered(gamma=1, factor=1)", task="binary") == []
+    ((code, message, _),) = found("focal(alpha=0.25)", task="multiclass")
+    assert (code, message) == ("LD305", "`alpha` of `focal` has no effect for multiclass")
 
 
 # --- words ---
@@ -219,3 +263,24 @@ def test_a_word_decides_the_task(batch: tuple[Tensor, Tensor]) -> None:
 def test_what_a_task_word_refuses(formula: str, options: dict[str, Any], code: str, message: str) -> None:
     ((found_code, found_message, _),) = found(formula, **options)
     assert (found_code, found_message) == (code, message)
+
+
+# --- a definition that reads the outputs of a list ---
+
+
+def test_a_definition_with_multiscale() -> None:
+    z = [torch.randn(2, 3, 4), torch.randn(2, 3, 2)]
+    loss = lossdsl.compile("deep(factor=2) + 0*deep(factor=[1, 2, 3])", task="multilabel")
+    expected = 2 * (z[0].sigmoid().mean() + 0.5 * z[1].sigmoid().mean())
+    torch.testing.assert_close(loss(z, torch.zeros(2, 3, 4)), expected)
+    assert found("deep(p, y)") == [
+        ("LD307", "in `deep`: multiscale reads the outputs of `pred`, here another head stands for it", None)
+    ]
+    message = "`factor` has one number for each pixel of the first output, multiscale reads them all"
+    assert found("w = y\ndeep(factor=w)") == [("LD307", f"in `deep`: {message}", None)]
+
+
+def test_a_head_whose_loss_says_the_task() -> None:
+    z, y, aux, seg = torch.randn(2, 3, 4), torch.zeros(2, 4).long(), torch.randn(2, 5), torch.ones(2, 5)
+    parts = lossdsl.compile("ce + moded(aux, seg, mode=multilabel)").breakdown(z, y, aux=aux, seg=seg)
+    torch.testing.assert_close(parts.terms["moded(aux, seg, mode=multilabel)"].value, 2 * aux.sigmoid().mean())

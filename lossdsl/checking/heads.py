@@ -1,0 +1,123 @@
+"""Heads of the model beside `pred`: losses that are called with tensors of the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lossdsl.checking.resolved import Objective, Resolved, TensorOf, Use, Word, every
+from lossdsl.checking.vocabulary import TENSORS
+from lossdsl.registry.model import Formula, Kernel, Loss, full_name
+from lossdsl.syntax.tree import TASKS, Name, Task
+
+_DERIVED = frozenset({"z", "p", "y"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prediction and its target, both passed by name, as in `bce(empty, has_mask)`.
+
+    tasks: those for which all losses of the pair are written. raw_only: they read it raw. mapped: one is a map.
+    """
+
+    prediction: str
+    target: str
+    tasks: tuple[str, ...]
+    raw_only: bool
+    mapped: bool
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.prediction, self.target
+
+
+def takes_head(loss: Loss) -> bool:
+    """Whether its tensors are a prediction and a target; a kernel may have arguments of its own."""
+    return isinstance(loss, Formula) or set(loss.inputs) <= {*_DERIVED, "pred", "target"}
+
+
+def is_named(tensor: Resolved) -> bool:
+    """Whether it is a tensor that the caller passes by name."""
+    return isinstance(tensor, TensorOf) and tensor.name not in TENSORS
+
+
+def pair_of(use: Use) -> tuple[str, str] | None:
+    """The names of prediction and target when a loss is called with two tensors of the caller."""
+    if len(use.tensors) != 2 or not takes_head(use.loss):
+        return None
+    first, second = use.tensors
+    if not (isinstance(first, TensorOf) and isinstance(second, TensorOf) and is_named(first) and is_named(second)):
+        return None
+    return first.name, second.name
+
+
+def said(use: Use) -> tuple[Task, ...]:
+    """The tasks that the words of a call decide, as `mode: task` does."""
+    given = {name: value.text for name, value in use.parameters if isinstance(value, Word)}
+    defaults = {p.name: p.default.text for p in use.loss.parameters if isinstance(p.default, Name)}
+    words = (defaults | given).items()
+    decisive = {p.name for p in use.loss.parameters if p.decides_task}
+    return tuple(task for name, word in words if name in decisive for task in TASKS if task == word)
+
+
+def pairs_of(objective: Objective, nodes: Iterable[Resolved]) -> tuple[Pair, ...]:
+    """Every pair that the expressions of an objective name, in reading order."""
+    uses: dict[tuple[str, str], list[Use]] = {}
+    for node in nodes:
+        pair = pair_of(node) if isinstance(node, Use) and node.tensors else None
+        if pair and isinstance(node, Use):
+            uses.setdefault(pair, []).append(node)
+    return tuple(
+        Pair(
+            *names,
+            tasks=tuple(task for task in TASKS if all(task in (said(use) or use.loss.tasks or TASKS) for use in found)),
+            raw_only=is_raw(set().union(*(_reads_of_loss(objective, use.loss) for use in found))),
+            mapped=any(isinstance(use.reduction, Word) and use.reduction.text == "none" for use in found),
+        )
+        for names, found in uses.items()
+    )
+
+
+def main_reads(objective: Objective, roots: Iterable[Resolved], pairs: Iterable[Pair]) -> set[str]:
+    """How pred and target are read beside the losses of pairs; one that gives a map is laid out as they are."""
+    apart = {pair.names for pair in pairs if not pair.mapped}
+    return _reads(objective, roots, apart) & {*_DERIVED, "pred", "target"}
+
+
+def head_inputs(kernel: Kernel) -> set[str]:
+    """What a kernel reads of the prediction and the target."""
+    return {*kernel.inputs} & {*_DERIVED, "pred", "target"}
+
+
+def is_raw(names: set[str]) -> bool:
+    """Whether only the raw prediction and target are read, no logits, probabilities or labels."""
+    return bool(names) and not names & _DERIVED
+
+
+def _texts(objective: Objective, loss: Formula) -> list[Resolved]:
+    body = objective.body(full_name(loss))
+    return [value for _, value in body.bindings] + [case.value for case in body.cases]
+
+
+def _reads_of_loss(objective: Objective, loss: Loss) -> set[str]:
+    return head_inputs(loss) if isinstance(loss, Kernel) else _reads(objective, _texts(objective, loss))
+
+
+def _reads(objective: Objective, roots: Iterable[Resolved], apart: Container[Any] = ()) -> set[str]:
+    """The names of all tensors in some expressions and in the losses that they name, but for those of some pairs."""
+    names: set[str] = set()
+    opened: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        for node in every([waiting.pop()]):
+            if isinstance(node, TensorOf):
+                names.add(node.name)
+            if not isinstance(node, Use) or pair_of(node) in apart or full_name(node.loss) in opened:
+                continue
+            opened.add(full_name(node.loss))
+            if isinstance(node.loss, Kernel):
+                names |= head_inputs(node.loss)
+            else:
+                waiting += _texts(objective, node.loss)
+    return names

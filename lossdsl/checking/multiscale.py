@@ -1,0 +1,28 @@
+"""Calls of `multiscale`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossdsl.checking.resolved import MultiScale, Origin, Resolved
+from lossdsl.errors import nearest
+from lossdsl.syntax import tree
+
+if TYPE_CHECKING:
+    from lossdsl.checking.scope import Scope
+
+_EXAMPLE = "multiscale(0.5*bce + dice, weights=[1, 0.5, 0.25])"
+
+
+def multiscale_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+    for keyword in node.keywords:
+        if keyword.name != "weights":
+            hint = nearest(keyword.name, ["weights"]) or "parameters: weights"
+            return scope.wrong(keyword, "LD203", f"`multiscale` has no parameter `{keyword.name}`", hint)
+    if len(node.arguments) != 1:
+        return scope.wrong(node, "LD202", "multiscale takes one formula", _EXAMPLE)
+    written = node.keywords[0].value if node.keywords else None
+    if written is not None and not (isinstance(written, tree.Listing) and written.items):
+        return scope.wrong(written, "LD205", "`weights` is a list with one number for each output", _EXAMPLE)
+    items = written.items if isinstance(written, tree.Listing) else ()
+    return MultiScale(scope.expression(node.arguments[0]), tuple(scope.expression(item) for item in items), origin)

@@ -1,0 +1,75 @@
+"""Entering another space and leaving it: the outputs of a list, and heads with a layout of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lossdsl.checking.resolved import MultiScale, PerClass, Use
+from lossdsl.graph.frames import Fault, Frame, Value, listed
+from lossdsl.graph.heads import zero_without_elements
+from lossdsl.graph.nodes import Node
+
+if TYPE_CHECKING:
+    from lossdsl.graph.evaluate import Evaluator
+
+
+def multiscale(evaluator: Evaluator, expression: MultiScale, frame: Frame) -> Node:
+    """sum_k weights[k] * value at output k. The value is read anew for each, names bound outside are too."""
+    _check_place(evaluator, expression, frame)
+    graph, scales = evaluator.graph, max(evaluator.context.scales, 1)
+    weights = [evaluator.scalar(weight, frame, "a weight") for weight in expression.weights]
+    if weights and len(weights) != scales:
+        message = f"{len(weights)} weight{'s' * (len(weights) != 1)} for {scales} output{'s' * (scales != 1)}"
+        raise Fault(expression.origin.says("LD307", message, "one weight for each tensor of pred"))
+    total = graph.constant(0.0)
+    for scale, weight in enumerate(weights or [graph.constant(1.0)] * scales):
+        inner = evaluator.anew(frame, expression.value, head=evaluator.scale(scale), scaled=True)
+        value = evaluator.scalar(expression.value, inner, "the value of multiscale")
+        value = zero_without_elements(value, [head for head in evaluator.heads if head.space is inner.space])
+        total = graph.make("add", total, graph.make("multiply", weight, value))
+    return total
+
+
+def _check_place(evaluator: Evaluator, expression: MultiScale, frame: Frame) -> None:
+    if frame.scaled:
+        raise Fault(expression.origin.says("LD307", "a multiscale inside of a multiscale", "one of them is enough"))
+    if frame.head is not evaluator.main:
+        message = "multiscale reads the outputs of `pred`, here another head stands for it"
+        raise Fault(expression.origin.says("LD307", message))
+    for name, value in frame.parameters.items():
+        if isinstance(value, Node) and "pixel" in value.axes:
+            message = f"`{name}` has one number for each pixel of the first output, multiscale reads them all"
+            raise Fault(expression.origin.says("LD307", message))
+
+
+def check_entry(use: Use, given: Mapping[str, Value], outer: Frame, inner: Frame) -> None:
+    """A head with a layout of its own shares neither pixels nor classes with what stands around it."""
+    if inner.space is outer.space:
+        return
+    shown = use_text(use)
+    if outer.scaled:
+        message = f"`{shown}` has a layout of its own and one scale only"
+        raise Fault(use.origin.says("LD307", message, "write it outside of multiscale(...)"))
+    if outer.classes is not None:
+        message = f"`{shown}` has a layout of its own; for_class chooses among the classes of `pred`"
+        raise Fault(use.origin.says("LD307", message, "write it outside of for_class(...)"))
+    for name, written in use.parameters:
+        value = given[name]
+        if isinstance(value, Node) and value.axes and not isinstance(written, PerClass):
+            message = f"`{name}` has one number for each {listed(value.axes)} of `pred`; `{shown}` has another layout"
+            raise Fault(written.origin.says("LD307", message))
+
+
+def check_exit(use: Use, value: Node, outer: Frame, inner: Frame) -> None:
+    """Out of a space come only numbers without axes."""
+    if value.axes and inner.space is not outer.space:
+        message = (
+            f"`{use_text(use)}` has a layout of its own; a map of it, one for each {listed(value.axes)}, fits nothing"
+        )
+        raise Fault(use.origin.says("LD307", message, "without reduction=none it is one number"))
+
+
+def use_text(use: Use) -> str:
+    """The text of a loss with its tensors, without its parameters."""
+    return f"{use.loss.name}({', '.join(getattr(tensor, 'name', '...') for tensor in use.tensors)})"

@@ -1,0 +1,49 @@
+"""`local_mean`, `local_min`, `local_max`: a window around each pixel, the same at every call."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from lossdsl.checking.resolved import Neighbourhood, Resolved
+from lossdsl.graph.frames import Fault, Frame
+from lossdsl.graph.nodes import Node
+from lossdsl.graph.spaces import Space
+
+if TYPE_CHECKING:
+    from lossdsl.graph.evaluate import Evaluator
+
+
+def neighbourhood(evaluator: Evaluator, expression: Neighbourhood, frame: Frame) -> Node:
+    """The node of a window function. A number with `outside=` is an image of that number."""
+    kind, value = expression.kind, evaluator.number(expression.value, frame)
+    size = _fixed(evaluator, expression.size, frame)
+    if size is None or size % 2 != 1 or size < 0:
+        raise Fault(expression.size.origin.says("LD204", f"`size` of `{kind}` is an odd number of pixels"))
+    sigma = _fixed(evaluator, expression.sigma, frame)
+    if expression.sigma and not (sigma and 0 < sigma < math.inf):
+        raise Fault(expression.sigma.origin.says("LD204", f"`sigma` of `{kind}` is a number of pixels above 0"))
+    outside = _fixed(evaluator, expression.outside, frame)
+    if expression.outside and (outside is None or not math.isfinite(outside)):
+        raise Fault(expression.outside.origin.says("LD204", f"`outside` of `{kind}` is a number"))
+    if value.is_constant and outside is not None:
+        value = _filled(frame.space, value.value, int(size))
+    if "pixel" not in value.axes:
+        raise Fault(expression.origin.says("LD302", f"`{kind}` of a value without pixels"))
+    valid = [] if frame.head.valid is None else [frame.head.valid]
+    axes = value.axes.union(*(node.axes for node in valid))
+    attributes = (int(size), sigma, outside)
+    return evaluator.graph.make(kind, value, frame.space.layout(), *valid, attributes=attributes, axes=axes)
+
+
+def _filled(space: Space, number: float, size: int) -> Node:
+    arguments = (space.prediction, space.layout())
+    return space.graph.make("filled_image", *arguments, attributes=(number, size), axes=("pixel",))
+
+
+def _fixed(evaluator: Evaluator, expression: Resolved | None, frame: Frame) -> float | None:
+    """The number that an expression is at every call, None when there is none."""
+    if expression is None:
+        return None
+    node = evaluator.number(expression, frame)
+    return node.value if node.is_constant else None

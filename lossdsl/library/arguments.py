@@ -1,0 +1,33 @@
+"""What several kernels check of their arguments."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from lossdsl.errors import Diagnostic, InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def whole(name: str, number: float) -> int:
+    """A parameter that counts something, the same at every call."""
+    if not isinstance(number, int | float) or number != int(number):
+        raise InputError([Diagnostic("LD204", f"`{name}` is a whole number, the same at every call")])
+    return int(number)
+
+
+def images(name: str, values: Tensor, spatial: tuple[int, ...]) -> Tensor:
+    """(N, C, pixels) with the axes of the image apart; a call without any has one pixel."""
+    sizes = tuple(spatial) or (1,)
+    if values.shape[2] != prod(sizes):
+        raise InputError([Diagnostic("LD502", f"`{name}` of a value without one number for each pixel")])
+    return values.reshape(*values.shape[:2], *sizes)
+
+
+def embeddings(name: str, values: Tensor) -> Tensor:
+    """(N, D, 1) as (N, D)."""
+    if values.shape[2] != 1:
+        raise InputError([Diagnostic("LD502", f"`{name}` takes one embedding for each sample: tensors (N, D)")])
+    return values.squeeze(2)
