@@ -41,32 +41,74 @@ class Program:
     forward: tuple[Step, ...]
     backward: tuple[Step, ...]
     piece: int
+    distinct: bool
+    written: tuple[int, ...]
 
-    def values(self, given: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    @property
+    def all_moving(self) -> bool:
+        return all(self.moving)
+
+    def values(self, given: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """The outputs, and what is stored."""
-        known = dict(zip(self.inputs, given, strict=True))
+        known = self._given(given)
         sweeps.run(self.forward, known, {}, self.piece)
+        stored = tuple([known[node] for node in self.stored])
+        if self.distinct:
+            return tuple([known[node] for node in self.outputs]), stored
         outputs: list[Any] = []
         for node in self.outputs:
             value = known[node]
             outputs.append(value.clone() if any(value is other for other in (*outputs, *given)) else value)
-        return outputs, [known[node] for node in self.stored]
+        return tuple(outputs), stored
 
-    def slopes(self, given: Sequence[Tensor], stored: Sequence[Tensor], seeds: Sequence[Tensor]) -> list[Tensor | None]:
-        """The gradient of each input, None for one that needs none."""
-        known = dict(zip((*self.inputs, *self.stored, *self.seeds), (*given, *stored, *seeds), strict=True))
-        swept = {node for step in self.backward if step.sweep for node in step.outputs if is_wide(node)}
-        pairs = zip(self.gradients, given, strict=True)
-        destinations = {node: torch.empty_like(value) for node, value in pairs if node in swept}
+    def slopes(
+        self,
+        given: Sequence[Tensor],
+        shapes: Sequence[tuple[int, ...] | None] | None,
+        stored: Sequence[Tensor],
+        seeds: Sequence[Tensor],
+    ) -> list[Tensor | None]:
+        """The gradient of each input in its own shape, None for one that needs none."""
+        known = self._given(arranged(given, shapes))
+        known.update(zip(self.stored, stored, strict=True))
+        known.update(zip(self.seeds, seeds, strict=True))
+        destinations = {self.gradients[index]: _memory(given[index], shapes, index) for index in self.written}
         sweeps.run(self.backward, known, destinations, self.piece)
-        return [
-            None if node is None else _fitted(destinations[node] if node in swept else known[node], value)
-            for node, value in zip(self.gradients, given, strict=True)
-        ]
+        found: list[Tensor | None] = []
+        for index, node in enumerate(self.gradients):
+            if node is None:
+                found.append(None)
+                continue
+            result = destinations[node] if node in destinations else known[node]
+            value = given[index]
+            if result.dtype != value.dtype:
+                result = result.to(value.dtype)
+            found.append(result if result.shape == value.shape else _expanded(result, value, shapes, index))
+        return found
+
+    def _given(self, given: Sequence[Any]) -> dict[Node, Any]:
+        return {node: value for node, value in zip(self.inputs, given, strict=True) if node is not None}
 
 
-def _fitted(gradient: Tensor, value: Tensor) -> Tensor:
-    return gradient.to(value.dtype).expand(value.shape)
+def arranged(
+    given: Sequence[Tensor], shapes: Sequence[tuple[int, ...] | None] | None
+) -> Sequence[Tensor]:
+    """Tensors as the caller passed them in the layout of a plan; they are there already without shapes."""
+    if shapes is None:
+        return given
+    return [tensor if shape is None else tensor.reshape(shape) for tensor, shape in zip(given, shapes, strict=True)]
+
+
+def _expanded(result: Tensor, value: Tensor, shapes: Sequence[tuple[int, ...] | None] | None, index: int) -> Tensor:
+    """A gradient in the layout in the shape of its input; one that is the same for all elements is repeated."""
+    shape = None if shapes is None else shapes[index]
+    return result.expand(value.shape if shape is None else shape).reshape(value.shape)
+
+
+def _memory(value: Tensor, shapes: Sequence[tuple[int, ...] | None] | None, index: int) -> Tensor:
+    """Memory for the gradient of an input, in the layout and with the strides that the input has there."""
+    shape = None if shapes is None else shapes[index]
+    return torch.empty_like(value if shape is None else value.reshape(shape))
 
 
 def program_of(
@@ -93,6 +135,8 @@ def program_of(
     else:
         forward, backward = sweeps.whole(part(values, ())), sweeps.whole(part(slopes, stored))
     leaves = {str(n.attributes[0]): n for n in in_order([*values, *slopes]) if n.operation == "input"}
+    swept = {node for step in backward if step.sweep for node in step.outputs if is_wide(node)}
+    gradients = tuple(both.gradients.get(name) for name in names)
     return Program(
         wanted=wanted,
         order={node: index for index, node in enumerate(unique)},
@@ -100,12 +144,14 @@ def program_of(
         outputs=both.outputs,
         moving=both.moving,
         stored=stored,
-        gradients=tuple(both.gradients.get(name) for name in names),
+        gradients=gradients,
         inputs=tuple(leaves.get(name) for name in names),
         seeds=tuple(leaves.get(f"{SEED}{index}") for index in range(len(unique))),
         forward=forward,
         backward=backward,
         piece=piece,
+        distinct=len(set(both.outputs)) == len(both.outputs) and not set(both.outputs) & set(leaves.values()),
+        written=tuple(index for index, node in enumerate(gradients) if node in swept),
     )
 
 

@@ -8,37 +8,55 @@ from typing import Any
 
 from torch import Tensor
 
-from lossdsl.runtime.compiled import Runner
+from lossdsl.graph.context import Context
 from lossdsl.runtime.layout import Call
 from lossdsl.runtime.lower import Plan
+from lossdsl.runtime.staged import Staged
+
+_KINDS = 64  # images of ever new sizes must not fill the memory
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A kind of call that was checked. inputs: for each input of the plan its name and its shape in the layout.
+    """A kind of call that was checked.
 
-    The shape is None for what is made anew for each call, such as a mask or a number of the run.
+    sources: for each input of the plan its name, and the argument of the call that it is; None for a number, which is
+    looked up. shapes: the layout of each, None where it is taken as it is.
     """
 
     plan: Plan
-    runner: Runner
-    inputs: tuple[tuple[str, tuple[int, ...] | None], ...]
+    runner: Staged
+    sources: tuple[tuple[str, str | None], ...]
+    shapes: tuple[tuple[int, ...] | None, ...]
 
 
-def signature(pred: Tensor, target: Tensor, mask: Tensor | None, tensors: Mapping[str, Tensor]) -> Any:
-    """All that the checks of a call look at, beside values; None for what is not a tensor, which they refuse."""
-    named = (pred, target, *tensors.values()) if mask is None else (pred, target, mask, *tensors.values())
-    for tensor in named:
+def signature(pred: Any, target: Any, mask: Any, tensors: Mapping[str, Any]) -> Any:
+    """All that the checks of a call look at beside values; None for a call that is always checked anew."""
+    if mask is not None:
+        return None
+    key: list[Any] = [*tensors]
+    for tensor in (pred, target, *tensors.values()):
         if not isinstance(tensor, Tensor):
             return None
-    return (mask is None, *tensors, *[(tensor.shape, tensor.dtype, tensor.device) for tensor in named])
+        key += (tensor.shape, tensor.dtype, tensor.device)
+    return tuple(key)
 
 
-def ready(plan: Plan, runner: Runner, call: Call) -> Ready:
-    return Ready(plan, runner, tuple((name, _shape(name, call)) for name in plan.inputs))
+def remember(known: dict[Any, Ready], kind: Any, plan: Plan, runner: Any, call: Call) -> None:
+    """Keep what a call was found to be, where its tensors are only reshaped."""
+    context = Context(*call.key)
+    special = context.weighted or context.mask or context.scales or context.heads or plan.outputs[0].is_constant
+    if special or not isinstance(runner, Staged):
+        return
+    if len(known) >= _KINDS:
+        known.clear()
+    sources = tuple((name, _argument(name)) for name in plan.inputs)
+    shapes = tuple(tuple(call.tensors[name].shape) if source else None for name, source in sources)
+    known[kind] = Ready(plan, runner, sources, shapes)
 
 
-def _shape(name: str, call: Call) -> tuple[int, ...] | None:
-    if name in ("pred", "target", "layout") or name.startswith("tensor:"):
-        return tuple(call.tensors[name].shape)
-    return None
+def _argument(name: str) -> str | None:
+    kind, _, short = name.partition(":")
+    if kind == "tensor":
+        return short
+    return {"pred": "pred", "layout": "pred", "target": "target"}.get(kind)

@@ -6,8 +6,9 @@ computed again, which costs less than storing and reading them.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,35 +16,38 @@ from torch.autograd import forward_ad
 
 from lossdsl.runtime import sweeps
 from lossdsl.runtime.lower import Plan
-from lossdsl.runtime.program import Mode, Program, program_of
+from lossdsl.runtime.program import Mode, Program, arranged, program_of
 
 _PLAIN = (Tensor, nn.Parameter)
+Shapes: TypeAlias = tuple[tuple[int, ...] | None, ...] | None
 
 
 class _Function(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, program: Program, plan: Plan, *given: Tensor) -> Any:
-        outputs, stored = program.values(given)
-        ctx.program, ctx.plan, ctx.given = program, plan, len(given)
+    def forward(ctx: Any, program: Program, plan: Plan, shapes: Shapes, *given: Tensor) -> Any:
+        outputs, stored = program.values(arranged(given, shapes))
+        ctx.program, ctx.plan, ctx.shapes = program, plan, shapes
         ctx.save_for_backward(*given, *stored)
-        fixed = [output for output, moves in zip(outputs, program.moving, strict=True) if not moves]
-        ctx.mark_non_differentiable(*fixed)
-        return tuple(outputs)
+        if not program.all_moving:
+            fixed = [output for output, moves in zip(outputs, program.moving, strict=True) if not moves]
+            ctx.mark_non_differentiable(*fixed)
+        return outputs
 
     @staticmethod
     def backward(ctx: Any, *seeds: Tensor) -> Any:
-        given, stored = ctx.saved_tensors[: ctx.given], ctx.saved_tensors[ctx.given :]
+        count = len(ctx.plan.inputs)
+        saved = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return None, None, *_by_autograd(ctx, given, seeds)
-        return None, None, *ctx.program.slopes(given, stored, seeds)
+            return None, None, None, *_by_autograd(ctx, saved[:count], seeds)
+        return None, None, None, *ctx.program.slopes(saved[:count], ctx.shapes, saved[count:], seeds)
 
 
 def _by_autograd(ctx: Any, given: Sequence[Tensor], seeds: Sequence[Tensor]) -> list[Tensor | None]:
     """The gradient in a form that can be differentiated again: computed anew the way torch does it."""
-    outputs = ctx.plan.module.forward(*given)
+    outputs = ctx.plan.module.forward(*arranged(given, ctx.shapes))
     moving = [index for index, moves in zip(ctx.program.places, ctx.program.moving, strict=True) if moves]
     derivatives = [seed for seed, moves in zip(seeds, ctx.program.moving, strict=True) if moves]
-    needed = ctx.needs_input_grad[2:]
+    needed = ctx.needs_input_grad[3:]
     wanted = [tensor for tensor, need in zip(given, needed, strict=True) if need]
     found = iter(
         torch.autograd.grad([outputs[i] for i in moving], wanted, derivatives, create_graph=True, allow_unused=True)
@@ -59,33 +63,34 @@ class Staged:
         self.piece = piece
         self.programs: dict[tuple[Any, ...], Program | None] = {}
 
-    def __call__(self, *inputs: Any, terms: bool = True) -> tuple[Any, ...]:
-        """The total; with `terms` also value, weight and contribution of each term."""
-        program = self._program(inputs, terms)
+    def __call__(self, *inputs: Any, terms: bool = True, shapes: Shapes = None) -> tuple[Any, ...]:
+        """The total; with `terms` also value, weight and contribution of each term. shapes: of inputs not laid out."""
+        program = self._program(inputs, terms, shapes)
         if program is None:
-            result: tuple[Any, ...] = self.plan.module.forward(*inputs)
+            result: tuple[Any, ...] = self.plan.module.forward(*arranged(inputs, shapes))
             return result
         if program.wanted:
-            found = _Function.apply(program, self.plan, *inputs)  # type: ignore[no-untyped-call]
+            found: tuple[Any, ...] = _Function.apply(program, self.plan, shapes, *inputs)  # type: ignore[no-untyped-call]
         else:
-            found = program.values(inputs)[0]
+            found = program.values(arranged(inputs, shapes))[0]
         if not terms:
-            return tuple(found)
+            return found
         return tuple(node.value if node.is_constant else found[program.order[node]] for node in self.plan.outputs)
 
-    def _program(self, inputs: Sequence[Any], terms: bool) -> Program | None:
-        mode = self._mode(inputs)
+    def _program(self, inputs: Sequence[Any], terms: bool, shapes: Shapes) -> Program | None:
+        mode = self._mode(inputs, shapes)
         if mode is None:
             return None
         learns = torch.is_grad_enabled()
-        wanted = tuple([name for name, value in zip(self.plan.inputs, inputs, strict=True) if learns and value.requires_grad])
+        wanted = tuple([learns and value.requires_grad for value in inputs])
         key = (mode, terms, wanted)
         if key not in self.programs:
             outputs = self.plan.outputs if terms else self.plan.outputs[:1]
-            self.programs[key] = program_of(outputs, self.plan.inputs, wanted, mode, self.piece)
+            names = tuple(itertools.compress(self.plan.inputs, wanted))
+            self.programs[key] = program_of(outputs, self.plan.inputs, names, mode, self.piece)
         return self.programs[key]
 
-    def _mode(self, inputs: Sequence[Any]) -> Mode | None:
+    def _mode(self, inputs: Sequence[Any], shapes: Shapes) -> Mode | None:
         """How to run; None where only torch's own autograd will do."""
         if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing() or forward_ad._current_level >= 0:
             return None
@@ -96,7 +101,18 @@ class Staged:
             size = value.numel()
             if size == 0:
                 return None
-            largest = max(largest, size)
+            if size > largest:
+                largest = size
         if not inputs or inputs[0].device.type != "cpu":
             return "device" if inputs else None
-        return "small" if largest <= self.piece else "pieces"
+        if largest <= self.piece:
+            return "small"
+        return "pieces" if _alike(self.plan.inputs, arranged(inputs, shapes)) else "device"
+
+
+def _alike(names: Sequence[str], inputs: Sequence[Tensor]) -> bool:
+    """Whether all inputs can be cut into the same pieces, and what is computed from them has one dtype."""
+    wide = [(name, value) for name, value in zip(names, inputs, strict=True) if value.ndim == 3]
+    predictions = {value.dtype for name, value in wide if name.startswith(("pred", "tensor:"))}
+    sizes = [{value.shape[axis] for _, value in wide} - {1} for axis in (0, 2)]
+    return len(predictions) == 1 and all(len(found) <= 1 for found in sizes)
