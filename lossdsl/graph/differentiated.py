@@ -15,20 +15,29 @@ from lossdsl.graph.selection import selected
 class Differentiated:
     """outputs: in the order of the originals. moving: whether each depends on the inputs of the gradient.
 
+    trusted: denominators that have to be above the border for all of it to be right.
     gradients: by the names of inputs, made from the outputs' own derivatives, the inputs `seed:0`, `seed:1`, ...
     """
 
     outputs: tuple[Node, ...]
     moving: tuple[bool, ...]
     gradients: dict[str, Node]
+    trusted: tuple[Node, ...]
 
 
-def differentiated(outputs: Sequence[Node], names: Sequence[str], large: bool = True) -> Differentiated:
-    """Raises Unsupported where an operation between the inputs and the outputs has no derivative rule."""
+def differentiated(outputs: Sequence[Node], names: Sequence[str], small: bool = False) -> Differentiated:
+    """small: few elements, so that the number of operations counts, and not what each costs.
+
+    Raises Unsupported where an operation between the inputs and the outputs has no derivative rule.
+    """
     graph = Graph(RULES)
-    plain = expanded(graph, outputs)
+    plain, trusted = expanded(graph, outputs, trusting=small)
     found = gradients(graph, plain, names)
-    chosen = selected(Graph(RULES), [*plain, *found.values()], large)
+    chosen = iter(selected(Graph(RULES), [*plain, *found.values(), *trusted], large=not small))
     depends = dependent(in_order(plain), names)
-    moving = tuple(output in depends for output in plain)
-    return Differentiated(tuple(chosen[: len(plain)]), moving, dict(zip(found, chosen[len(plain) :], strict=True)))
+    return Differentiated(
+        outputs=tuple([next(chosen) for _ in plain]),
+        moving=tuple(output in depends for output in plain),
+        gradients={name: next(chosen) for name in found},
+        trusted=tuple(dict.fromkeys(chosen)),
+    )

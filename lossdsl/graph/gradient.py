@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from lossdsl.graph.derivatives import CONTINUOUS, RULES
 from lossdsl.graph.nodes import Graph, Node, in_order
-from lossdsl.graph.products import Unsupported, add_up, collapse, is_number, product, quotient, size, total
+from lossdsl.graph.products import Unsupported, add_up, collapse, is_number, is_wide, product, quotient, size, total
 
 
 SEED = "seed:"
@@ -64,18 +64,20 @@ def dependent(nodes: Sequence[Node], names: Collection[str]) -> set[Node]:
     return found
 
 
-def expanded(graph: Graph, outputs: Sequence[Node]) -> list[Node]:
-    """The outputs made anew in a graph, of operations that have simple derivatives.
+def expanded(graph: Graph, outputs: Sequence[Node], trusting: bool = False) -> tuple[list[Node], list[Node]]:
+    """The outputs made anew in a graph, of operations that have simple derivatives; and the trusted denominators.
 
-    Means become sums, a safe division its parts, a negative power a division.
+    Means become sums, a safe division its parts, a negative power a division. trusting: denominators without pixels are
+    taken as they are, for a caller who looks that they are above the border.
     """
     made: dict[Node, Node] = {}
+    trusted: dict[Node, None] | None = {} if trusting else None
     for node in in_order(outputs):
-        made[node] = _expanded(graph, node, [made[argument] for argument in node.arguments])
-    return [made[output] for output in outputs]
+        made[node] = _expanded(graph, node, [made[argument] for argument in node.arguments], trusted)
+    return [made[output] for output in outputs], list(trusted or ())
 
 
-def _expanded(graph: Graph, node: Node, arguments: list[Node]) -> Node:
+def _expanded(graph: Graph, node: Node, arguments: list[Node], trusted: dict[Node, None] | None) -> Node:
     match node.operation:
         case "sum" | "mean":
             over = node.attributes[0]
@@ -88,22 +90,26 @@ def _expanded(graph: Graph, node: Node, arguments: list[Node]) -> Node:
                 count = graph.make("multiply", count, size(graph, arguments[0], axis))
             return quotient(graph, result, count)
         case "divide":
-            return _division(graph, *arguments)
+            return _division(graph, *arguments, trusted)
         case "power" if arguments[1].is_constant and arguments[1].value < 0:
             base, exponent = arguments
             if exponent.value > -1:
                 base = graph.make("bounded", base)
-            return _division(graph, graph.constant(1.0), graph.make("power", base, graph.constant(-exponent.value)))
+            power = graph.make("power", base, graph.constant(-exponent.value))
+            return _division(graph, graph.constant(1.0), power, trusted)
         case "multiply":
             return product(graph, *arguments)
         case operation:
             return graph.make(operation, *arguments, attributes=node.attributes, axes=node.axes)
 
 
-def _division(graph: Graph, numerator: Node, denominator: Node) -> Node:
+def _division(graph: Graph, numerator: Node, denominator: Node, trusted: dict[Node, None] | None) -> Node:
     if is_number(denominator):
         if denominator.is_constant and denominator.value == 0:
             return graph.make("divide", numerator, denominator)
+        return quotient(graph, numerator, denominator)
+    if trusted is not None and not is_wide(denominator):
+        trusted[denominator] = None
         return quotient(graph, numerator, denominator)
     if not is_number(numerator):
         undefined = graph.make("undefined", numerator, denominator)

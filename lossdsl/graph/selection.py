@@ -46,7 +46,12 @@ class _Selection:
         elif node.operation == "power":
             result = self._square(node)
         elif node.operation == "multiply":
-            result = self._scaled_difference(node)
+            result = self._scaled_difference(node) or self._scaled_twice(arguments)
+        elif node.operation == "quotient" and is_number(arguments[1]) and not is_number(arguments[0]):
+            share = self.graph.make("quotient", self.graph.constant(1.0), arguments[1])
+            result = self._scaled_twice([share, arguments[0]]) or self.graph.make("multiply", share, arguments[0])
+        elif node.operation == "negative" and not is_wide(node):
+            result = self._scaled_twice([self.graph.constant(-1.0), *arguments])
         if result is None:
             result = self.graph.make(node.operation, *arguments, attributes=node.attributes, axes=node.axes)
         self.made[node] = result
@@ -78,6 +83,16 @@ class _Selection:
             return None
         half = self.graph.make("multiply", self.graph.constant(0.5), self.made[factor])
         return self.graph.make("scaled_difference", half, *(self.made[argument] for argument in difference.arguments))
+
+    def _scaled_twice(self, arguments: list[Node]) -> Node | None:
+        """number*(number*x): numbers are multiplied before they meet a tensor."""
+        left, right = arguments if is_number(arguments[0]) else arguments[::-1]
+        if not is_number(left) or is_number(right) or right.operation != "multiply" or is_wide(right):
+            return None
+        inner, tensor = right.arguments if is_number(right.arguments[0]) else right.arguments[::-1]
+        if not is_number(inner):
+            return None
+        return self.graph.make("multiply", self.graph.make("multiply", left, inner), tensor)
 
     def _is_plain_difference(self, node: Node) -> bool:
         if node.operation != "subtract" or self.uses[node] > 1 or not is_wide(node):

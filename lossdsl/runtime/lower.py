@@ -128,7 +128,7 @@ def call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> 
             function = torch.sum if node.operation == "sum" else torch.mean
             if not node.axes:
                 return graph.call_function(function, (arguments[0],))
-            return graph.call_function(function, (arguments[0],), {"dim": _dims(node), "keepdim": True})
+            return graph.call_function(function, (arguments[0], _dims(node), True))
         case "reduce_max" | "reduce_min":
             kind = node.operation.removeprefix("reduce_")
             return graph.call_function(ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes))

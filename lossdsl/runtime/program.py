@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -15,6 +16,7 @@ from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.products import Unsupported, is_number, is_wide
 from lossdsl.graph.stages import frontier, part, stages
 from lossdsl.runtime import sweeps
+from lossdsl.runtime.ops import border
 from lossdsl.runtime.sweeps import Step
 
 # small: everything at once, and all that the gradient can use is stored. pieces: in sweeps. device: everything at once.
@@ -43,15 +45,22 @@ class Program:
     piece: int
     distinct: bool
     written: tuple[int, ...]
+    trusted: tuple[Node, ...]
+    careful: Callable[[], Program | None]
 
     @property
     def all_moving(self) -> bool:
         return all(self.moving)
 
-    def values(self, given: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """The outputs, and what is stored."""
+    def values(self, given: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
+        """The outputs, and what is stored; None where a denominator is not to be trusted."""
         known = self._given(given)
         sweeps.run(self.forward, known, {}, self.piece)
+        for node in self.trusted:
+            value = known[node]
+            # Not < : what is not a number is not trusted either.
+            if not float(value.amin()) >= border(value.dtype):
+                return None
         stored = tuple([known[node] for node in self.stored])
         if self.distinct:
             return tuple([known[node] for node in self.outputs]), stored
@@ -112,21 +121,21 @@ def _memory(value: Tensor, shapes: Sequence[tuple[int, ...] | None] | None, inde
 
 
 def program_of(
-    outputs: Sequence[Node], names: Sequence[str], wanted: tuple[str, ...], mode: Mode, piece: int
+    outputs: Sequence[Node], names: Sequence[str], wanted: tuple[str, ...], mode: Mode, piece: int, trusting: bool = True
 ) -> Program | None:
     """The program of a plan's outputs; None where torch's own autograd has to do it."""
     unique = tuple(dict.fromkeys(node for node in outputs if not node.is_constant))
     if outputs[0].is_constant:
         return None
     try:
-        both = differentiated(unique, wanted, large=mode != "small")
+        both = differentiated(unique, wanted, small=mode == "small" and trusting)
     except Unsupported:
         return None
     if any(is_number(node) for node in both.outputs) or set(both.gradients) != set(wanted):
         return None
     stored = _stored(both, mode)
     slopes = list(dict.fromkeys(both.gradients.values()))
-    values = [*both.outputs, *stored]
+    values = [*dict.fromkeys([*both.outputs, *stored, *both.trusted])]
     if mode == "pieces":
         staged, of_slopes = stages(values), stages(slopes, stored)
         if staged is None or of_slopes is None:
@@ -150,6 +159,8 @@ def program_of(
         forward=forward,
         backward=backward,
         piece=piece,
+        trusted=both.trusted,
+        careful=cache(lambda: program_of(outputs, names, wanted, mode, piece, trusting=False)),
         distinct=len(set(both.outputs)) == len(both.outputs) and not set(both.outputs) & set(leaves.values()),
         written=tuple(index for index, node in enumerate(gradients) if node in swept),
     )

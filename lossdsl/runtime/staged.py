@@ -25,7 +25,7 @@ Shapes: TypeAlias = tuple[tuple[int, ...] | None, ...] | None
 class _Function(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, program: Program, plan: Plan, shapes: Shapes, *given: Tensor) -> Any:
-        outputs, stored = program.values(arranged(given, shapes))
+        program, outputs, stored = _values(program, arranged(given, shapes))
         ctx.program, ctx.plan, ctx.shapes = program, plan, shapes
         ctx.save_for_backward(*given, *stored)
         if not program.all_moving:
@@ -40,6 +40,17 @@ class _Function(torch.autograd.Function):
         if torch.is_grad_enabled():
             return None, None, None, *_by_autograd(ctx, saved[:count], seeds)
         return None, None, None, *ctx.program.slopes(saved[:count], ctx.shapes, saved[count:], seeds)
+
+
+def _values(program: Program, given: Sequence[Tensor]) -> tuple[Program, tuple[Any, ...], tuple[Any, ...]]:
+    found = program.values(given)
+    if found is None:
+        careful = program.careful()
+        assert careful is not None
+        found = careful.values(given)
+        assert found is not None
+        return careful, *found
+    return program, *found
 
 
 def _by_autograd(ctx: Any, given: Sequence[Tensor], seeds: Sequence[Tensor]) -> list[Tensor | None]:
@@ -72,7 +83,7 @@ class Staged:
         if program.wanted:
             found: tuple[Any, ...] = _Function.apply(program, self.plan, shapes, *inputs)  # type: ignore[no-untyped-call]
         else:
-            found = program.values(arranged(inputs, shapes))[0]
+            found = _values(program, arranged(inputs, shapes))[1]
         if not terms:
             return found
         return tuple(node.value if node.is_constant else found[program.order[node]] for node in self.plan.outputs)
