@@ -25,15 +25,16 @@ class Differentiated:
     trusted: tuple[Node, ...]
 
 
-def differentiated(outputs: Sequence[Node], names: Sequence[str], small: bool = False) -> Differentiated:
-    """small: few elements, so that the number of operations counts, and not what each costs.
+def differentiated(outputs: Sequence[Node], names: Sequence[str], small: bool = False, apart: bool = False) -> Differentiated:
+    """small: few elements, so that the number of operations counts, and not what each costs. apart: sums over pixels
+    are apart from those over images and classes, so that a compiler finds all sums of one domain and makes one pass.
 
     Raises Unsupported where an operation between the inputs and the outputs has no derivative rule.
     """
     graph = Graph(RULES)
     plain, trusted = expanded(graph, outputs, trusting=small)
     found = gradients(graph, plain, names)
-    chosen = iter(selected(Graph(RULES), [*plain, *found.values(), *trusted], large=not small))
+    chosen = iter(selected(Graph(RULES), [*plain, *found.values(), *trusted], large=not small, apart=apart))
     depends = dependent(in_order(plain), names)
     return Differentiated(
         outputs=tuple([next(chosen) for _ in plain]),

@@ -13,11 +13,11 @@ from lossdsl.graph.nodes import Graph, Node, in_order
 from lossdsl.graph.products import is_number, is_wide
 
 
-def selected(graph: Graph, outputs: Sequence[Node], large: bool = True) -> list[Node]:
+def selected(graph: Graph, outputs: Sequence[Node], large: bool = True, apart: bool = False) -> list[Node]:
     """The outputs made anew in a graph, of fewer and cheaper operations; with `large` rather of cheaper ones."""
     nodes = in_order(outputs)
     uses = Counter(argument for node in nodes for argument in node.arguments) + Counter(outputs)
-    selection = _Selection(graph, uses, _two_sided(nodes) if large else frozenset())
+    selection = _Selection(graph, uses, _two_sided(nodes) if large else frozenset(), apart)
     for node in nodes:
         selection.add(node)
     return [selection.made[output] for output in outputs]
@@ -30,10 +30,11 @@ def _two_sided(nodes: Sequence[Node]) -> frozenset[Node]:
 
 
 class _Selection:
-    def __init__(self, graph: Graph, uses: Counter[Node], two_sided: frozenset[Node]):
+    def __init__(self, graph: Graph, uses: Counter[Node], two_sided: frozenset[Node], apart: bool):
         self.graph = graph
         self.uses = uses
         self.two_sided = two_sided
+        self.apart = apart
         self.made: dict[Node, Node] = {}
 
     def add(self, node: Node) -> None:
@@ -43,6 +44,8 @@ class _Selection:
             result = self._log_sigmoid(node)
         elif node.operation in ("add", "subtract"):
             result = self._mixture(node) or self._placed(node) or self._sum_with_product(node)
+        elif node.operation == "sum" and self.apart:
+            result = self._apart(node, arguments[0])
         elif node.operation == "power":
             result = self._square(node)
         elif node.operation == "multiply":
@@ -68,6 +71,16 @@ class _Selection:
         above = make("subtract", below, x)
         shared = make("log1p", make("negative", make("sigmoid", make("add", below, above))))
         return make("add", below if positive else above, shared)
+
+    def _apart(self, node: Node, value: Node) -> Node | None:
+        """A sum over pixels, then over what else."""
+        over = node.attributes[0]
+        assert isinstance(over, tuple)
+        if "pixel" not in over or len(over) == 1 or not is_wide(value):
+            return None
+        rest = tuple(axis for axis in over if axis != "pixel")
+        inner = self.graph.make("sum", value, attributes=(("pixel",),), axes=value.axes - {"pixel"})
+        return self.graph.make("sum", inner, attributes=(rest,), axes=inner.axes - set(rest))
 
     def _square(self, node: Node) -> Node | None:
         """(a - b)**2 in one operation, where the difference is not needed by itself."""

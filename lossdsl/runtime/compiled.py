@@ -19,9 +19,17 @@ def compiled(plan: Plan, backend: str) -> Runner:
     """The function that runs a plan with a backend, `eager` or `inductor`."""
     if backend == "eager":
         return Staged(plan)
-    fused = torch.compile(plan.module, fullgraph=True, backend=backend)
+    return Staged(plan, through=lambda module: _fused(module, backend))
 
-    def run_fused(*inputs: Tensor, terms: bool = True) -> tuple[Any, ...]:  # noqa: ARG001 - terms are there anyway
+
+def _fused(module: Any, backend: str) -> Runner:
+    """A module through torch.compile, for any number of images."""
+    fused = torch.compile(module, fullgraph=True, backend=backend)
+
+    def run(*inputs: Tensor) -> tuple[Any, ...]:
+        for value in inputs:
+            if value.ndim == 3 and value.shape[0] > 1:
+                torch._dynamo.maybe_mark_dynamic(value, 0)
         try:
             result: tuple[Any, ...] = fused(*inputs)
         except Exception as cause:
@@ -31,4 +39,4 @@ def compiled(plan: Plan, backend: str) -> Runner:
             raise LossError([Diagnostic("LD507", 'backend="inductor" needs a C++ compiler', hint=hint)]) from None
         return result
 
-    return run_fused
+    return run

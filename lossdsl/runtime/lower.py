@@ -107,16 +107,15 @@ def lower(loss: BuiltLoss) -> Plan:
     return Plan(fx.GraphModule(root, graph), inputs, terms, tuple(lists), tuple(classes), tuple(outputs))
 
 
-def lower_part(part: Part) -> Callable[..., tuple[Any, ...]]:
-    """A function from the values of a part's inputs to those of its outputs."""
+def lower_part(part: Part) -> fx.GraphModule:
+    """A module from the values of a part's inputs to those of its outputs."""
     graph, root = fx.Graph(), nn.Module()
     made: dict[Node, Any] = {node: graph.placeholder(f"value_{i}") for i, node in enumerate(part.inputs)}
     for node in in_order(part.outputs, known=made):
         if node not in made:
             made[node] = call(root, graph, node, [made[argument] for argument in node.arguments])
     graph.output(tuple(made[output] for output in part.outputs))
-    run: Callable[..., tuple[Any, ...]] = fx.GraphModule(root, graph).forward
-    return run
+    return fx.GraphModule(root, graph)
 
 
 def call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:

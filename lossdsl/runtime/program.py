@@ -121,14 +121,14 @@ def _memory(value: Tensor, shapes: Sequence[tuple[int, ...] | None] | None, inde
 
 
 def program_of(
-    outputs: Sequence[Node], names: Sequence[str], wanted: tuple[str, ...], mode: Mode, piece: int, trusting: bool = True
+    outputs: Sequence[Node], names: Sequence[str], wanted: tuple[str, ...], mode: Mode, piece: int, through: Any = None, trusting: bool = True
 ) -> Program | None:
     """The program of a plan's outputs; None where torch's own autograd has to do it."""
     unique = tuple(dict.fromkeys(node for node in outputs if not node.is_constant))
     if outputs[0].is_constant:
         return None
     try:
-        both = differentiated(unique, wanted, small=mode == "small" and trusting)
+        both = differentiated(unique, wanted, small=mode == "small" and trusting, apart=through is not None)
     except Unsupported:
         return None
     if any(is_number(node) for node in both.outputs) or set(both.gradients) != set(wanted):
@@ -142,7 +142,7 @@ def program_of(
             return None
         forward, backward = sweeps.steps(staged), sweeps.steps(of_slopes)
     else:
-        forward, backward = sweeps.whole(part(values, ())), sweeps.whole(part(slopes, stored))
+        forward, backward = (sweeps.whole(p, through) for p in (part(values, ()), part(slopes, stored)))
     leaves = {str(n.attributes[0]): n for n in in_order([*values, *slopes]) if n.operation == "input"}
     swept = {node for step in backward if step.sweep for node in step.outputs if is_wide(node)}
     gradients = tuple(both.gradients.get(name) for name in names)
@@ -160,7 +160,7 @@ def program_of(
         backward=backward,
         piece=piece,
         trusted=both.trusted,
-        careful=cache(lambda: program_of(outputs, names, wanted, mode, piece, trusting=False)),
+        careful=cache(lambda: program_of(outputs, names, wanted, mode, piece, through, trusting=False)),
         distinct=len(set(both.outputs)) == len(both.outputs) and not set(both.outputs) & set(leaves.values()),
         written=tuple(index for index, node in enumerate(gradients) if node in swept),
     )

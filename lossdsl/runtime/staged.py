@@ -69,16 +69,18 @@ def _by_autograd(ctx: Any, given: Sequence[Tensor], seeds: Sequence[Tensor]) -> 
 class Staged:
     """Runs a plan. What the stages cannot do, the plan's own module does with torch's autograd."""
 
-    def __init__(self, plan: Plan, piece: int = sweeps.PIECE):
+    def __init__(self, plan: Plan, through: Any = None):
         self.plan = plan
-        self.piece = piece
+        self.through = through
+        self.plain = through(plan.module) if through else plan.module.forward
+        self.piece = sweeps.PIECE
         self.programs: dict[tuple[Any, ...], Program | None] = {}
 
     def __call__(self, *inputs: Any, terms: bool = True, shapes: Shapes = None) -> tuple[Any, ...]:
         """The total; with `terms` also value, weight and contribution of each term. shapes: of inputs not laid out."""
         program = self._program(inputs, terms, shapes)
         if program is None:
-            result: tuple[Any, ...] = self.plan.module.forward(*arranged(inputs, shapes))
+            result: tuple[Any, ...] = self.plain(*arranged(inputs, shapes))
             return result
         if program.wanted:
             found: tuple[Any, ...] = _Function.apply(program, self.plan, shapes, *inputs)  # type: ignore[no-untyped-call]
@@ -98,7 +100,7 @@ class Staged:
         if key not in self.programs:
             outputs = self.plan.outputs if terms else self.plan.outputs[:1]
             names = tuple(itertools.compress(self.plan.inputs, wanted))
-            self.programs[key] = program_of(outputs, self.plan.inputs, names, mode, self.piece)
+            self.programs[key] = program_of(outputs, self.plan.inputs, names, mode, self.piece, self.through)
         return self.programs[key]
 
     def _mode(self, inputs: Sequence[Any], shapes: Shapes) -> Mode | None:
@@ -114,6 +116,8 @@ class Staged:
                 return None
             if size > largest:
                 largest = size
+        if self.through is not None:
+            return "device" if inputs else None
         if not inputs or inputs[0].device.type != "cpu":
             return "device" if inputs else None
         if largest <= self.piece:

@@ -42,9 +42,10 @@ def steps(stages: Iterable[Stage]) -> tuple[Step, ...]:
     return tuple(result)
 
 
-def whole(part: Part) -> tuple[Step, ...]:
-    """Everything at once."""
-    return (Step(part.inputs, part.outputs, lower_part(part)),)
+def whole(part: Part, through: Callable[[Any], Callable[..., tuple[Any, ...]]] | None = None) -> tuple[Step, ...]:
+    """Everything at once; `through`: a compiler of modules."""
+    module = lower_part(part)
+    return (Step(part.inputs, part.outputs, through(module) if through else module.forward),)
 
 
 def run(todo: Sequence[Step], values: dict[Node, Any], destinations: Mapping[Node, Tensor], piece: int) -> None:
