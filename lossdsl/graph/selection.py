@@ -40,7 +40,9 @@ class _Selection:
     def add(self, node: Node) -> None:
         arguments = [self.made[argument] for argument in node.arguments]
         result = None
-        if node.operation == "log_sigmoid":
+        if node.operation in ("sigmoid", "log_sigmoid") and self.apart:
+            result = self._from_one_exponential(node)
+        elif node.operation == "log_sigmoid":
             result = self._log_sigmoid(node)
         elif node.operation in ("add", "subtract"):
             result = self._mixture(node) or self._placed(node) or self._sum_with_product(node)
@@ -71,6 +73,21 @@ class _Selection:
         above = make("subtract", below, x)
         shared = make("log1p", make("negative", make("sigmoid", make("add", below, above))))
         return make("add", below if positive else above, shared)
+
+    def _from_one_exponential(self, node: Node) -> Node:
+        """sigmoid(x), sigmoid(-x) and their logarithms from e = exp(-|x|), for a compiler that makes one pass of all."""
+        make, one = self.graph.make, self.graph.constant(1.0)
+        (value,) = node.arguments
+        flipped = value.operation == "negative"
+        x = self.made[value.arguments[0] if flipped else value]
+        e = make("exp", make("negative", make("abs", x)))
+        if node.operation == "log_sigmoid":
+            below = make("minimum", x, self.graph.constant(0.0))
+            return make("subtract", make("subtract", below, x) if flipped else below, make("log1p", e))
+        larger = make("quotient", one, make("add", one, e))
+        smaller = make("multiply", e, larger)
+        positive = make("compare", x, self.graph.constant(0.0), attributes=(">=",))
+        return make("where", positive, *((smaller, larger) if flipped else (larger, smaller)))
 
     def _apart(self, node: Node, value: Node) -> Node | None:
         """A sum over pixels, then over what else."""

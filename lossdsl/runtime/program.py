@@ -46,6 +46,7 @@ class Program:
     distinct: bool
     written: tuple[int, ...]
     trusted: tuple[Node, ...]
+    prediction: int
     careful: Callable[[], Program | None]
 
     @property
@@ -55,7 +56,7 @@ class Program:
     def values(self, given: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
         """The outputs, and what is stored; None where a denominator is not to be trusted."""
         known = self._given(given)
-        sweeps.run(self.forward, known, {}, self.piece)
+        sweeps.run(self.forward, known, {}, self.piece, self._dtype(given))
         for node in self.trusted:
             value = known[node]
             # Not < : what is not a number is not trusted either.
@@ -82,7 +83,7 @@ class Program:
         known.update(zip(self.stored, stored, strict=True))
         known.update(zip(self.seeds, seeds, strict=True))
         destinations = {self.gradients[index]: _memory(given[index], shapes, index) for index in self.written}
-        sweeps.run(self.backward, known, destinations, self.piece)
+        sweeps.run(self.backward, known, destinations, self.piece, self._dtype(given))
         found: list[Tensor | None] = []
         for index, node in enumerate(self.gradients):
             if node is None:
@@ -94,6 +95,9 @@ class Program:
                 result = result.to(value.dtype)
             found.append(result if result.shape == value.shape else _expanded(result, value, shapes, index))
         return found
+
+    def _dtype(self, given: Sequence[Tensor]) -> torch.dtype:
+        return torch.promote_types(given[self.prediction].dtype, torch.float32)
 
     def _given(self, given: Sequence[Any]) -> dict[Node, Any]:
         return {node: value for node, value in zip(self.inputs, given, strict=True) if node is not None}
@@ -125,7 +129,8 @@ def program_of(
 ) -> Program | None:
     """The program of a plan's outputs; None where torch's own autograd has to do it."""
     unique = tuple(dict.fromkeys(node for node in outputs if not node.is_constant))
-    if outputs[0].is_constant:
+    prediction = _prediction(outputs, names)
+    if outputs[0].is_constant or prediction is None:
         return None
     try:
         both = differentiated(unique, wanted, small=mode == "small" and trusting, apart=through is not None)
@@ -160,10 +165,18 @@ def program_of(
         backward=backward,
         piece=piece,
         trusted=both.trusted,
+        prediction=prediction,
         careful=cache(lambda: program_of(outputs, names, wanted, mode, piece, through, trusting=False)),
         distinct=len(set(both.outputs)) == len(both.outputs) and not set(both.outputs) & set(leaves.values()),
         written=tuple(index for index, node in enumerate(gradients) if node in swept),
     )
+
+
+def _prediction(outputs: Sequence[Node], names: Sequence[str]) -> int | None:
+    """Which input has the precision that all is computed in."""
+    like = [node.arguments[-1] for node in in_order(outputs) if node.operation in ("cast", "cast_like", "one_hot")]
+    found = [node.attributes[0] for node in like if node.operation == "input"]
+    return names.index(str(found[0])) if found else None
 
 
 def _stored(both: Differentiated, mode: Mode) -> tuple[Node, ...]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from lossdsl.graph.nodes import in_order
 from lossdsl.runtime import sweeps
 from lossdsl.runtime.lower import Plan
 from lossdsl.runtime.program import Mode, Program, arranged, program_of
@@ -74,6 +75,9 @@ class Staged:
         self.through = through
         self.plain = through(plan.module) if through else plan.module.forward
         self.piece = sweeps.PIECE
+        cast = {node.arguments[0] for node in in_order(plan.outputs) if node.operation == "cast"}
+        read = {node.attributes[0] for node in cast if node.operation == "input"}
+        self.predictions = tuple(index for index, name in enumerate(plan.inputs) if name in read)
         self.programs: dict[tuple[Any, ...], Program | None] = {}
 
     def __call__(self, *inputs: Any, terms: bool = True, shapes: Shapes = None) -> tuple[Any, ...]:
@@ -116,18 +120,18 @@ class Staged:
                 return None
             if size > largest:
                 largest = size
+        if len(self.predictions) > 1 and len({inputs[index].dtype for index in self.predictions}) > 1:
+            return None  # each is computed in its own precision
         if self.through is not None:
             return "device" if inputs else None
         if not inputs or inputs[0].device.type != "cpu":
             return "device" if inputs else None
         if largest <= self.piece:
             return "small"
-        return "pieces" if _alike(self.plan.inputs, arranged(inputs, shapes)) else "device"
+        return "pieces" if _alike(arranged(inputs, shapes)) else "device"
 
 
-def _alike(names: Sequence[str], inputs: Sequence[Tensor]) -> bool:
-    """Whether all inputs can be cut into the same pieces, and what is computed from them has one dtype."""
-    wide = [(name, value) for name, value in zip(names, inputs, strict=True) if value.ndim == 3]
-    predictions = {value.dtype for name, value in wide if name.startswith(("pred", "tensor:"))}
-    sizes = [{value.shape[axis] for _, value in wide} - {1} for axis in (0, 2)]
-    return len(predictions) == 1 and all(len(found) <= 1 for found in sizes)
+def _alike(inputs: Sequence[Tensor]) -> bool:
+    """Whether all inputs can be cut into the same pieces."""
+    wide = [value.shape for value in inputs if value.ndim == 3]
+    return all(len({shape[axis] for shape in wide} - {1}) <= 1 for axis in (0, 2))

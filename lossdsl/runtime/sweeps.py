@@ -48,23 +48,28 @@ def whole(part: Part, through: Callable[[Any], Callable[..., tuple[Any, ...]]] |
     return (Step(part.inputs, part.outputs, through(module) if through else module.forward),)
 
 
-def run(todo: Sequence[Step], values: dict[Node, Any], destinations: Mapping[Node, Tensor], piece: int) -> None:
-    """Add the outputs of the steps to the values. A wide output of a sweep is written to its destination instead."""
+def run(
+    todo: Sequence[Step], values: dict[Node, Any], destinations: Mapping[Node, Tensor], piece: int, dtype: torch.dtype
+) -> None:
+    """Add the outputs of the steps to the values. A wide output of a sweep is written to its destination instead.
+
+    piece: elements of a piece. dtype: of what is computed.
+    """
     for step in todo:
         given = [values[node] for node in step.inputs]
         if step.sweep is None:
             values.update(zip(step.outputs, step.run(*given), strict=True))
         else:
-            values.update(_swept(step, step.sweep, given, destinations, piece))
+            values.update(_swept(step, step.sweep, given, destinations, piece, dtype))
 
 
 def _swept(
-    step: Step, sweep: Sweep, given: list[Any], destinations: Mapping[Node, Tensor], piece: int
+    step: Step, sweep: Sweep, given: list[Any], destinations: Mapping[Node, Tensor], piece: int, dtype: torch.dtype
 ) -> Iterable[tuple[Node, Any]]:
     pieces = _Pieces.of(step.inputs, given, piece)
     arguments = [pieces.cut(node, value) for node, value in zip(step.inputs, given, strict=True)]
     arguments += [pieces.split(destinations[node], wide=True) for node in step.outputs if is_wide(node)]
-    arguments += pieces.buffers(sweep.buffers, given)
+    arguments += pieces.buffers(sweep.buffers, given, dtype)
     parts = list(itertools.starmap(step.run, zip(*arguments, strict=True)))
     summed = [node for node in step.outputs if not is_wide(node)]
     return [(node, pieces.merged(node, list(found))) for node, found in zip(summed, zip(*parts, strict=True))]
@@ -79,7 +84,6 @@ class _Pieces:
     width: int
     images: int
     pixels: int
-    dtype: torch.dtype
 
     @property
     def rows(self) -> int:
@@ -100,8 +104,7 @@ class _Pieces:
         classes = max(value.shape[1] for value in tensors)
         images = max(1, min(batch, piece // (classes * width)))
         pixels = width if images > 1 else max(1, min(width, piece // classes))
-        computed = [torch.promote_types(value.dtype, torch.float32) for value in tensors if value.is_floating_point()]
-        return _Pieces(batch, classes, width, images, pixels, computed[0] if computed else torch.float32)
+        return _Pieces(batch, classes, width, images, pixels)
 
     def cut(self, node: Node, value: Any) -> Iterable[Any]:
         if "batch" not in node.axes:
@@ -116,10 +119,11 @@ class _Pieces:
             return [row for row in rows for _ in range(self.columns)]
         return [block for row in rows for block in row.split(self.pixels, 2)]
 
-    def buffers(self, classes: Sequence[bool], given: Sequence[Any]) -> list[list[Tensor]]:
+    def buffers(self, classes: Sequence[bool], given: Sequence[Any], dtype: torch.dtype) -> list[list[Tensor]]:
         """Memory for one piece, seen in the shape of each piece."""
         like = next(value for value in given if isinstance(value, Tensor) and value.ndim == 3)
-        memory = [like.new_empty(self.images * (self.classes if has else 1) * self.pixels, dtype=self.dtype) for has in classes]
+        sizes = [self.images * (self.classes if has else 1) * self.pixels for has in classes]
+        memory = [like.new_empty(size, dtype=dtype) for size in sizes]
         shapes = [
             (min(self.images, self.batch - row), min(self.pixels, self.width - column))
             for row in range(0, self.batch, self.images)

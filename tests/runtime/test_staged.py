@@ -41,10 +41,9 @@ PIECES = (6, 60)
 @contextmanager
 def plain() -> Iterator[None]:
     """Every loss under torch's own autograd."""
-    patched = pytest.MonkeyPatch()
-    patched.setattr(Staged, "_mode", lambda *_: None)
-    yield
-    patched.undo()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Staged, "_mode", lambda *_: None)
+        yield
 
 
 def a_batch(task: str, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
