@@ -82,6 +82,7 @@ class Staged:
 
     def __call__(self, *inputs: Any, terms: bool = True, shapes: Shapes = None) -> tuple[Any, ...]:
         """The total; with `terms` also value, weight and contribution of each term. shapes: of inputs not laid out."""
+        terms = terms or self.through is not None  # one compilation serves both
         program = self._program(inputs, terms, shapes)
         if program is None:
             result: tuple[Any, ...] = self.plain(*arranged(inputs, shapes))

@@ -108,7 +108,7 @@ def test_as_autograd(text: str, task: str, special: bool, monkeypatch: pytest.Mo
 
 
 # What sorts, looks at neighbours, or has no derivative rule; and what is a kernel, which no rule can know.
-LEFT_TO_TORCH = {"lovasz", "lovasz_extension", "topk_ce"}
+LEFT_TO_TORCH = {"bi_tempered", "cldice", "context_attention", "lovasz", "topk_ce", "total_variation"}
 
 
 def test_which_losses_are_run_in_stages() -> None:
