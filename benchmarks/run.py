@@ -114,8 +114,8 @@ def main() -> None:
     where = f"torch {torch.__version__}, {platform.machine()}, {options.threads} threads, {options.rounds} rounds"
     text = "\n".join([
         "# Benchmarks", "",
-        "Forward and backward in float32. Every contestant runs once in each round; a ratio is the median over the rounds",
-        "with its quartiles, then the ratio of the fastest rounds. Written by `make bench`.", "",
+        "Forward and backward in float32. Every contestant runs once in each round; a ratio is the median over",
+        "the rounds with its quartiles, then the ratio of the fastest rounds. Written by `make bench`.", "",
         f"{where}. " + ("GPU: " + torch.cuda.get_device_name() if torch.cuda.is_available() else "No GPU: CPU only."),
         "", *table, "",
     ])  # fmt: skip

@@ -1,7 +1,7 @@
 """The derivative of each operation, as nodes: a formula's gradient is again a formula.
 
 A rule takes a node and the derivative of the loss with respect to it, and returns that with respect to each argument,
-None where nothing is passed on. The slopes at the edge of a domain are those of the operation's safe form in runtime/ops.
+None where nothing is passed on. The slopes at the edge of a domain are those of the operation's safe form.
 An operation without a rule is `Unsupported`.
 """
 

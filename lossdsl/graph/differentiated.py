@@ -25,7 +25,9 @@ class Differentiated:
     trusted: tuple[Node, ...]
 
 
-def differentiated(outputs: Sequence[Node], names: Sequence[str], small: bool = False, apart: bool = False) -> Differentiated:
+def differentiated(
+    outputs: Sequence[Node], names: Sequence[str], small: bool = False, apart: bool = False
+) -> Differentiated:
     """small: few elements, so that the number of operations counts, and not what each costs. apart: sums over pixels
     are apart from those over images and classes, so that a compiler finds all sums of one domain and makes one pass.
 

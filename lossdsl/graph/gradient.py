@@ -8,7 +8,6 @@ from lossdsl.graph.derivatives import CONTINUOUS, RULES
 from lossdsl.graph.nodes import Graph, Node, in_order
 from lossdsl.graph.products import Unsupported, add_up, collapse, is_number, is_wide, product, quotient, size, total
 
-
 SEED = "seed:"
 
 
@@ -90,7 +89,7 @@ def _expanded(graph: Graph, node: Node, arguments: list[Node], trusted: dict[Nod
                 count = graph.make("multiply", count, size(graph, arguments[0], axis))
             return quotient(graph, result, count)
         case "divide":
-            return _division(graph, *arguments, trusted)
+            return _division(graph, arguments[0], arguments[1], trusted)
         case "power" if arguments[1].is_constant and arguments[1].value < 0:
             base, exponent = arguments
             if exponent.value > -1:

@@ -99,7 +99,7 @@ def _axes_of(operation: str, arguments: tuple[Node, ...]) -> frozenset[str]:
 
 
 def in_order(outputs: Iterable[Node], known: Container[Node] = ()) -> tuple[Node, ...]:
-    """Every node that the outputs need, arguments first, without recursion; of those known not what they are made of."""
+    """Every node that the outputs need, arguments first, without recursion; not what those `known` are made of."""
     done: dict[Node, None] = {}
     stack = [(node, False) for node in reversed(list(outputs))]
     while stack:

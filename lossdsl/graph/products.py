@@ -154,7 +154,7 @@ def _sum(graph: Graph, node: Node, over: frozenset[str]) -> Node:
 
 
 def collapse(graph: Graph, node: Node, origin: Node, axes: frozenset[str]) -> Node:
-    """What stands for each element of `origin`, added up to fewer axes. An axis that it does not have is a repetition."""
+    """What stands for each element of `origin`, added up to fewer axes; along an axis that it lacks it is repeated."""
     gone = origin.axes - axes
     result = add_up(graph, node, gone & node.axes) if gone & node.axes else node
     for axis in AXES:

@@ -75,7 +75,7 @@ class _Selection:
         return make("add", below if positive else above, shared)
 
     def _from_one_exponential(self, node: Node) -> Node:
-        """sigmoid(x), sigmoid(-x) and their logarithms from e = exp(-|x|), for a compiler that makes one pass of all."""
+        """sigmoid(x), sigmoid(-x) and their logarithms from e = exp(-|x|), for a compiler that fuses all."""
         make, one = self.graph.make, self.graph.constant(1.0)
         (value,) = node.arguments
         flipped = value.operation == "negative"

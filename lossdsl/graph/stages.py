@@ -110,4 +110,3 @@ def frontier(outputs: Sequence[Node], computed: Collection[Node]) -> tuple[Node,
     """What of the values already computed the outputs are made from; numbers and inputs are not stored."""
     wanted = {node for node in computed if node.operation not in ("input", "constant") and not is_number(node)}
     return tuple(node for node in in_order(outputs, wanted) if node in wanted)
-

@@ -1,7 +1,7 @@
 """A sweep lowered so that its pieces are computed in a few buffers that are used again and again.
 
-Fresh memory for each result costs more than the arithmetic: the system hands it out page by page. So each operation that
-can write into given memory does, and memory is given back as soon as the last reader of its value is done.
+Fresh memory for each result costs more than the arithmetic: the system hands it out page by page. So each operation
+that can write into given memory does, and memory is given back as soon as the last reader of its value is done.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def _relu(x: Tensor, *, out: Tensor) -> Tensor:
 
 def _softplus(x: Tensor, *, out: Tensor) -> Tensor:
     """log(1 + exp(x)); beyond 50 it is x to the last digit of float64."""
-    return torch._C._nn.softplus(x, 1, 50, out=out)
+    result: Tensor = torch.ops.aten.softplus.out(x, 1, 50, out=out)
+    return result
 
 
 def _softmax(x: Tensor, *, out: Tensor) -> Tensor:

@@ -14,6 +14,9 @@ from lossdsl.runtime.staged import Staged
 
 Runner: TypeAlias = Callable[..., tuple[Any, ...]]
 
+# Inductor stores a value that is long to compute or read often. Here nothing that has a value per pixel is worth that.
+_ONE_PASS: dict[str, Any] = {"realize_opcount_threshold": 100_000, "realize_reads_threshold": 100_000}
+
 
 def compiled(plan: Plan, backend: str) -> Runner:
     """The function that runs a plan with a backend, `eager` or `inductor`."""
@@ -24,12 +27,12 @@ def compiled(plan: Plan, backend: str) -> Runner:
 
 def _fused(module: Any, backend: str) -> Runner:
     """A module through torch.compile, for any number of images."""
-    fused = torch.compile(module, fullgraph=True, backend=backend)
+    fused = torch.compile(module, fullgraph=True, backend=backend, options=_ONE_PASS)
 
     def run(*inputs: Tensor) -> tuple[Any, ...]:
         for value in inputs:
             if value.ndim == 3 and value.shape[0] > 1:
-                torch._dynamo.maybe_mark_dynamic(value, 0)
+                torch._dynamo.maybe_mark_dynamic(value, 0)  # type: ignore[no-untyped-call]
         try:
             result: tuple[Any, ...] = fused(*inputs)
         except Exception as cause:

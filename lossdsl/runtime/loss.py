@@ -163,8 +163,8 @@ class Loss(nn.Module):
     def _repeated(
         self,
         kind: Any,
-        pred: Tensor,
-        target: Tensor,
+        pred: Any,
+        target: Any,
         epoch: float | Tensor | None,
         step: float | Tensor | None,
         tensors: Mapping[str, Tensor],

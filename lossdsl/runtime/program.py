@@ -44,7 +44,7 @@ class Program:
     backward: tuple[Step, ...]
     piece: int
     distinct: bool
-    written: tuple[int, ...]
+    written: tuple[tuple[int, Node], ...]
     trusted: tuple[Node, ...]
     prediction: int
     careful: Callable[[], Program | None]
@@ -81,8 +81,8 @@ class Program:
         """The gradient of each input in its own shape, None for one that needs none."""
         known = self._given(arranged(given, shapes))
         known.update(zip(self.stored, stored, strict=True))
-        known.update(zip(self.seeds, seeds, strict=True))
-        destinations = {self.gradients[index]: _memory(given[index], shapes, index) for index in self.written}
+        known.update((node, seed) for node, seed in zip(self.seeds, seeds, strict=True) if node is not None)
+        destinations = {node: _memory(given[index], shapes, index) for index, node in self.written}
         sweeps.run(self.backward, known, destinations, self.piece, self._dtype(given))
         found: list[Tensor | None] = []
         for index, node in enumerate(self.gradients):
@@ -103,9 +103,7 @@ class Program:
         return {node: value for node, value in zip(self.inputs, given, strict=True) if node is not None}
 
 
-def arranged(
-    given: Sequence[Tensor], shapes: Sequence[tuple[int, ...] | None] | None
-) -> Sequence[Tensor]:
+def arranged(given: Sequence[Tensor], shapes: Sequence[tuple[int, ...] | None] | None) -> Sequence[Tensor]:
     """Tensors as the caller passed them in the layout of a plan; they are there already without shapes."""
     if shapes is None:
         return given
@@ -125,7 +123,13 @@ def _memory(value: Tensor, shapes: Sequence[tuple[int, ...] | None] | None, inde
 
 
 def program_of(
-    outputs: Sequence[Node], names: Sequence[str], wanted: tuple[str, ...], mode: Mode, piece: int, through: Any = None, trusting: bool = True
+    outputs: Sequence[Node],
+    names: Sequence[str],
+    wanted: tuple[str, ...],
+    mode: Mode,
+    piece: int,
+    through: Any = None,
+    trusting: bool = True,
 ) -> Program | None:
     """The program of a plan's outputs; None where torch's own autograd has to do it."""
     unique = tuple(dict.fromkeys(node for node in outputs if not node.is_constant))
@@ -168,7 +172,7 @@ def program_of(
         prediction=prediction,
         careful=cache(lambda: program_of(outputs, names, wanted, mode, piece, through, trusting=False)),
         distinct=len(set(both.outputs)) == len(both.outputs) and not set(both.outputs) & set(leaves.values()),
-        written=tuple(index for index, node in enumerate(gradients) if node in swept),
+        written=tuple((index, node) for index, node in enumerate(gradients) if node is not None and node in swept),
     )
 
 

@@ -110,7 +110,8 @@ class Staged:
 
     def _mode(self, inputs: Sequence[Any], shapes: Shapes) -> Mode | None:
         """How to run; None where only torch's own autograd will do."""
-        if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing() or forward_ad._current_level >= 0:
+        transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+        if transformed or torch._C._get_tracing_state() is not None:
             return None
         largest = 0
         for value in inputs:

@@ -32,7 +32,7 @@ class Step:
 
 
 def steps(stages: Iterable[Stage]) -> tuple[Step, ...]:
-    result = []
+    result: list[Step] = []
     for stage in stages:
         if stage.narrow.outputs:
             result += whole(stage.narrow)
@@ -72,7 +72,7 @@ def _swept(
     arguments += pieces.buffers(sweep.buffers, given, dtype)
     parts = list(itertools.starmap(step.run, zip(*arguments, strict=True)))
     summed = [node for node in step.outputs if not is_wide(node)]
-    return [(node, pieces.merged(node, list(found))) for node, found in zip(summed, zip(*parts, strict=True))]
+    return [(node, pieces.merged(node, [part[index] for part in parts])) for index, node in enumerate(summed)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +112,12 @@ class _Pieces:
         return self.split(value, is_wide(node))
 
     def split(self, value: Tensor, wide: bool) -> list[Tensor]:
-        rows = value.split(self.images, 0) if self.rows > 1 else (value,)
+        rows = torch.split(value, self.images, 0) if self.rows > 1 else (value,)
         if self.columns == 1:
             return list(rows)
         if not wide:
             return [row for row in rows for _ in range(self.columns)]
-        return [block for row in rows for block in row.split(self.pixels, 2)]
+        return [block for row in rows for block in torch.split(row, self.pixels, 2)]
 
     def buffers(self, classes: Sequence[bool], given: Sequence[Any], dtype: torch.dtype) -> list[list[Tensor]]:
         """Memory for one piece, seen in the shape of each piece."""

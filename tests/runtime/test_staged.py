@@ -282,7 +282,9 @@ def test_threads() -> None:
         assert_close(result, wanted)
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda loss: pickle.loads(pickle.dumps(loss))], ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda loss: pickle.loads(pickle.dumps(loss))], ids=["copy", "pickle"]
+)
 def test_copies(again: Any) -> None:
     z, target = a_batch("binary")
     loss = lossdsl.compile(TEXT, task="binary")
