@@ -93,14 +93,18 @@ def check(source_or_path: str | os.PathLike[str] | Mapping[str, Any], key: str =
         return Report(error.diagnostics)
 
 
-def explain(source: str | os.PathLike[str] | Mapping[str, Any], key: str = "loss", **options: Any) -> str:
+def explain(
+    source: str | os.PathLike[str] | Mapping[str, Any], key: str = "loss", *, cost: bool = False, **options: Any
+) -> str:
     """A loss told in full: terms, weights, the text, ranges and sources of each loss, the rewrites applied.
+
+    cost: also how often the loss goes over memory.
 
     Raises FormulaError or ConfigError when it cannot be compiled.
     """
     study = _study(_read(source, key), options)
     spec, objective, facts = study.outcome()
-    return explain_spec(spec, terms_of(spec), objective, facts)
+    return explain_spec(spec, terms_of(spec), objective, facts, cost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,16 @@ from lossdsl.errors import LossError
 
 @click.command(short_help="Tell one loss in full: terms, formulas, ranges, rewrites.")
 @input_options
+@click.option("--cost", is_flag=True, help="Also tell how often the loss goes over memory.")
 @click.pass_context
 def explain(
-    ctx: click.Context, files: tuple[str, ...], formulas: tuple[str, ...], key: str, task: str | None, input: str | None
+    ctx: click.Context,
+    files: tuple[str, ...],
+    formulas: tuple[str, ...],
+    key: str,
+    task: str | None,
+    input: str | None,
+    cost: bool,
 ) -> None:
     """Tell one loss in full: its terms and weights, the formula of each loss that it names, the rewrites applied.
 
@@ -24,6 +31,7 @@ def explain(
     \b
     lossdsl explain -e "0.5*bce + 0.5*(-log(1 - dice))"
     lossdsl explain experiment.yaml --key train.loss --task multiclass
+    lossdsl explain -e "bce + dice + focal + tversky" --cost
 
     What is wrong with the loss goes to stderr, as `lossdsl check` shows it, with exit status 1.
     """
@@ -32,7 +40,7 @@ def explain(
         raise click.UsageError("explain takes one loss: one FILE or one -e EXPR")
     (given,) = inputs
     try:
-        click.echo(explain_loss(given.source, key, task=task, input=input))
+        click.echo(explain_loss(given.source, key, cost=cost, task=task, input=input))
     except LossError as error:
         found = [given.named(diagnostic) for diagnostic in error.diagnostics]
         click.echo("\n".join(map(as_text, found)), err=True)
