@@ -29,10 +29,12 @@ def _fused(module: Any, backend: str) -> Runner:
     """A module through torch.compile, for any number of images."""
     fused = torch.compile(module, fullgraph=True, backend=backend, options=_ONE_PASS)
 
+    mark: Callable[[Tensor, int], None] = torch._dynamo.maybe_mark_dynamic
+
     def run(*inputs: Tensor) -> tuple[Any, ...]:
         for value in inputs:
             if value.ndim == 3 and value.shape[0] > 1:
-                torch._dynamo.maybe_mark_dynamic(value, 0)  # type: ignore[no-untyped-call]
+                mark(value, 0)
         try:
             result: tuple[Any, ...] = fused(*inputs)
         except Exception as cause:
