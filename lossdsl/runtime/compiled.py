@@ -27,7 +27,7 @@ def compiled(plan: Plan, backend: str) -> Runner:
 
 def _fused(module: Any, backend: str) -> Runner:
     """A module through torch.compile, for any number of images."""
-    fused = torch.compile(module, fullgraph=True, backend=backend, options=_ONE_PASS)
+    fused: Runner = torch.compile(module, fullgraph=True, backend=backend, options=_ONE_PASS)
 
     mark: Callable[[Tensor, int], None] = torch._dynamo.maybe_mark_dynamic
 
