@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from lossdsl.api.opening import Opening
 from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
@@ -11,15 +12,22 @@ from lossdsl.graph.build import build
 from lossdsl.graph.context import Context
 from lossdsl.graph.cost import cost
 from lossdsl.graph.printing import node_text
-from lossdsl.graph.tasks import working_contexts
+from lossdsl.graph.tasks import first_working, working_contexts
+from lossdsl.proving.analysis import prove
+from lossdsl.proving.describing import described
 from lossdsl.registry.model import Kernel, Loss, Parameter, full_name
 from lossdsl.spec.model import Options, Spec, Task, TermSpec
 from lossdsl.syntax.printing import text
-from lossdsl.syntax.tree import Name, Part, Product, Sum
+from lossdsl.syntax.tree import Expression, Name, Node, Part, Product, Sum
 
 
 def explain_spec(
-    spec: Spec, terms: tuple[TermSpec, ...], objective: Objective, facts: Facts, with_cost: bool = False
+    spec: Spec,
+    terms: tuple[TermSpec, ...],
+    objective: Objective,
+    facts: Facts,
+    opened: Sequence[Opening] = (),
+    with_cost: bool = False,
 ) -> str:
     """The explanation of a loss that has no faults."""
     calls = working_contexts(objective, facts, spec.options)
@@ -27,7 +35,9 @@ def explain_spec(
         formula_text(spec),
         _terms(terms),
         _needs(facts, calls),
+        _ranges(objective, facts, spec.options),
         *(show_loss(loss) for loss in facts.losses),
+        _opened(opened),
         *_rewrites(objective, spec.options, calls),
         *(_costs(objective, spec.options, calls) if with_cost else ()),
     ]
@@ -46,6 +56,8 @@ def show_loss(loss: Loss) -> str:
         lines.append(f"    tasks: {', '.join(loss.tasks)}")
     if loss.documentation.source:
         lines.append(f"    source: {loss.documentation.source}")
+    if loss.documentation.better != "lower":
+        lines.append(f"    better: {loss.documentation.better}")
     lines += [f"    note: {note}" for note in loss.documentation.notes]
     lines += [f"    refused: {word}; {instead}" for word, instead in loss.documentation.refused]
     lines.append(f"    from: {loss.provider}, {full_name(loss)}")
@@ -65,10 +77,31 @@ def _text(loss: Loss) -> str:
 def formula_text(spec: Spec) -> str:
     """The loss as a formula: as it was written, or the weighted sum of its terms."""
     lines = [f"{definition.name} = {definition.value.expression}" for definition in spec.definitions]
+    return "\n".join([*lines, text(total_of(spec))])
+
+
+def total_of(spec: Spec) -> Expression:
+    """The expression that a loss is: as it was written, or the weighted sum of its terms."""
     if spec.total:
-        return "\n".join([*lines, str(spec.total.expression)])
+        return spec.total.expression
     summands = (Part("+", Product((Part("*", t.weight.expression), Part("*", Name(t.name))))) for t in spec.terms)
-    return "\n".join([*lines, text(Sum(tuple(summands)))])
+    return Sum(tuple(summands))
+
+
+def expressions_of(spec: Spec) -> tuple[Expression, ...]:
+    """All that is written in a loss."""
+    terms = (part.expression for term in spec.terms for part in (term.value, term.weight))
+    return (total_of(spec), *terms, *(definition.value.expression for definition in spec.definitions))
+
+
+def _opened(opened: Sequence[Opening]) -> str:
+    """Each opened loss as in a .loss file, with its parameters filled in."""
+    lines = []
+    for opening in opened:
+        lines.append(f"    {text(opening.call).removesuffix('()')}")
+        parts: tuple[Node, ...] = (*opening.bindings, *opening.cases)
+        lines += [f"        {text(part)}" for part in parts]
+    return "\n".join(["opened:", *lines]) if lines else ""
 
 
 def _terms(terms: tuple[TermSpec, ...]) -> str:
@@ -95,6 +128,11 @@ def _needs(facts: Facts, calls: Mapping[Task, Context]) -> str:
     if facts.learned:
         lines.append(f"learned: {', '.join(f'{name} from {start:g}' for name, start in facts.learned.items())}")
     return "\n".join(lines)
+
+
+def _ranges(objective: Objective, facts: Facts, options: Options) -> str:
+    working = first_working(objective, facts, options)
+    return described(prove(objective, *working, facts)) if working else ""
 
 
 def _rewrites(objective: Objective, options: Options, calls: Mapping[Task, Context]) -> Iterator[str]:

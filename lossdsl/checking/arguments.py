@@ -18,7 +18,7 @@ from lossdsl.checking.resolved import (
     Word,
 )
 from lossdsl.checking.vocabulary import REDUCTION_WORDS, WORDS
-from lossdsl.errors import Diagnostic, Source, nearest
+from lossdsl.errors import Diagnostic, Source, Span, nearest, respelt
 from lossdsl.registry.model import Loss, Parameter
 from lossdsl.syntax import tree
 from lossdsl.syntax.printing import numbers_allowed
@@ -100,7 +100,13 @@ def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin)
     names = ", ".join((*known, "reduction"))
     hint = nearest(name, (*known, "reduction"))
     suggestion = f"{hint} parameters: {names}" if hint else f"parameters: {names}"
-    return origin.says("LD203", f"`{loss.name}` has no parameter `{name}`", suggestion)
+    edit = respelt(origin.source, name_of_keyword(origin.span, name), name, (*known, "reduction"))
+    return origin.says("LD203", f"`{loss.name}` has no parameter `{name}`", suggestion, edit)
+
+
+def name_of_keyword(span: Span, name: str) -> Span:
+    """Where the name stands in a keyword's `name=value`."""
+    return Span(span.start, span.start + len(name))
 
 
 def _value_faults(loss: Loss, parameter: Parameter, value: Resolved, origin: Origin) -> list[Diagnostic]:
@@ -136,7 +142,8 @@ def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[
         return []
     hint = nearest(value.text, parameter.words) if isinstance(value, Word) else None
     message = f"`{parameter.name}` takes {allowed_values(parameter)}"
-    return [origin.says("LD205", message, hint or default_hint(parameter))]
+    edit = respelt(origin.source, origin.span, value.text, parameter.words) if isinstance(value, Word) else None
+    return [origin.says("LD205", message, hint or default_hint(parameter), edit)]
 
 
 def allowed_values(parameter: Parameter) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lossdsl.checking.arguments import name_of_keyword
 from lossdsl.checking.resolved import (
     Apply,
     ForClass,
@@ -19,7 +20,7 @@ from lossdsl.checking.resolved import (
     Word,
 )
 from lossdsl.checking.vocabulary import AXES, FUNCTIONS
-from lossdsl.errors import nearest
+from lossdsl.errors import nearest, respelt
 from lossdsl.syntax import tree
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     for keyword in node.keywords:
         if keyword.name not in allowed:
             hint = nearest(keyword.name, allowed) or f"parameters: {', '.join(sorted(allowed))}"
-            return scope.wrong(keyword, "LD203", f"`{kind}` has no parameter `{keyword.name}`", hint)
+            edit = respelt(scope.source, name_of_keyword(keyword.span, keyword.name), keyword.name, allowed)
+            return scope.wrong(keyword, "LD203", f"`{kind}` has no parameter `{keyword.name}`", hint, edit)
     if len(node.arguments) != 1:
         return scope.wrong(node, "LD202", f"`{kind}` takes one value", f"{kind}(value, over=pixel)")
     if kind == "topk" and "share" not in given:

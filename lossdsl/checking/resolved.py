@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, Union
 
-from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.errors import Diagnostic, Edit, Source, Span
 from lossdsl.registry.model import Loss
 
 NumberList: TypeAlias = tuple[Union[float, "NumberList"], ...]
@@ -19,8 +19,8 @@ class Origin:
     source: Source
     span: Span
 
-    def says(self, code: str, message: str, hint: str | None = None) -> Diagnostic:
-        return Diagnostic(code, message, self.source, self.span, hint)
+    def says(self, code: str, message: str, hint: str | None = None, edit: Edit | None = None) -> Diagnostic:
+        return Diagnostic(code, message, self.source, self.span, hint, edit=edit)
 
 
 @dataclass(frozen=True, slots=True)

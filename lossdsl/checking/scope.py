@@ -42,10 +42,11 @@ from lossdsl.checking.vocabulary import (
     SCALARS,
     TENSORS,
 )
-from lossdsl.errors import Diagnostic, LossError, Source, nearest
-from lossdsl.registry.discover import BUILT_IN, Candidate, Registry
-from lossdsl.registry.kernels import LOCAL
-from lossdsl.registry.model import Formula, Loss, full_name
+from lossdsl.errors import Diagnostic, Edit, LossError, Source, nearest, respelt
+from lossdsl.registry.candidates import Candidate
+from lossdsl.registry.contract import BUILT_IN
+from lossdsl.registry.discover import Registry, clash
+from lossdsl.registry.model import LOCAL, Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.syntax import tree
 
@@ -152,7 +153,7 @@ class Scope:
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
         hint = hint or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
-        return self._no_loss(node, "loss", hint)
+        return self._no_loss(node, "loss", hint, known)
 
     def _call(self, node: tree.Call, origin: Origin) -> Resolved:
         name = node.function.text
@@ -177,17 +178,23 @@ class Scope:
         if self.is_loss(name):
             return self._use(node, origin)
         known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
-        return self._no_loss(node.function, "loss or function", nearest(name, known) or "lossdsl list shows all losses")
+        hint = nearest(name, known) or "lossdsl list shows all losses"
+        return self._no_loss(node.function, "loss or function", hint, known)
 
-    def _no_loss(self, node: tree.Name, kind: str, hint: str) -> Resolved:
-        """A name that no library brings; one of them may say why."""
-        absence = self.memory.registry.absence(node.text)
+    def _no_loss(self, node: tree.Name, kind: str, hint: str, known: set[str]) -> Resolved:
+        """A name that no library brings; one of them may say why, or another plugin may bring it."""
+        registry = self.memory.registry
+        absence = registry.absence(node.text)
         if absence:
             return self.wrong(node, "LD201", f"there is no `{node.text}`: {absence.reason}", absence.instead)
-        namesakes = self.memory.registry.namesakes(node.text)
-        if namesakes:
+        advice = registry.advice(node.text)
+        if advice:
+            return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", advice)
+        edit = respelt(self.source, node.span, node.text, known)
+        namesakes = registry.namesakes(node.text)
+        if namesakes and edit is None:
             return self._clash(node, namesakes)
-        return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint)
+        return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint, edit)
 
     def _use(self, node: tree.Call, origin: Origin) -> Resolved:
         loss = self._loss(node.function)
@@ -229,6 +236,10 @@ class Scope:
             source=loss.source,
         )
         inside = replace(scope, tensors=True)
+        for binding in declaration.bindings:
+            if binding.name in RESERVED or binding.name in scope.words | scope.parameters:
+                message = f"`{binding.name}` has a meaning already"
+                scope.report(binding, "LD206", message, "choose another name")
         bindings = {binding.name: inside.expression(binding.value) for binding in declaration.bindings}
         report_cycle(memory, bindings)
         cases = tuple(CaseBody(case.tasks, scope.expression(case.expression)) for case in declaration.cases)
@@ -261,16 +272,27 @@ class Scope:
             return None
 
     def _clash(self, node: tree.Name, found: tuple[Candidate, ...]) -> Resolved:
-        owners = " and ".join(f"`{c.namespace}.{c.name}` of {c.provider}" for c in found)
-        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", "write the full name")
+        owners, way_out = clash(found)
+        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", way_out)
 
-    def report(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> None:
-        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint))
+    def report(
+        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
+    ) -> None:
+        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint, edit=edit))
 
-    def wrong(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> Resolved:
+    def wrong(
+        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
+    ) -> Resolved:
         """Report, and stand in for the value so that the rest is still checked."""
-        self.report(node, code, message, hint)
+        self.report(node, code, message, hint, edit)
         return Constant(1.0, Origin(self.source, node.span))
+
+
+def definition_faults(loss: Formula, registry: Registry) -> tuple[Diagnostic, ...]:
+    """What is wrong in the text of a definition itself, whoever uses it."""
+    memory = Memory(registry)
+    Scope(memory)._read_body(loss)
+    return tuple(dict.fromkeys(memory.diagnostics))
 
 
 def report_cycle(memory: Memory, bindings: Mapping[str, Resolved]) -> None:

@@ -9,8 +9,9 @@ from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.context import Context
 from lossdsl.graph.evaluate import Evaluator
 from lossdsl.graph.frames import Fault, Frame
-from lossdsl.graph.heads import zero_without_elements
+from lossdsl.graph.heads import Head, zero_without_elements
 from lossdsl.graph.nodes import Node, Rewrite
+from lossdsl.graph.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,13 @@ class BuiltTerm:
 
 @dataclass(frozen=True, slots=True)
 class BuiltLoss:
-    """A whole loss as nodes, and the rewrites that led there."""
+    """A whole loss as nodes, the rewrites that led there, what was read, and each prediction with its target."""
 
     terms: tuple[BuiltTerm, ...]
     total: Node
     rewrites: tuple[Rewrite, ...]
+    trace: Trace
+    heads: tuple[Head, ...]
 
 
 def build(objective: Objective, context: Context, ignore_index: int | None = None) -> BuiltLoss:
@@ -56,7 +59,8 @@ class _Builder:
         total = self._total(terms, frame)
         if self.faults:
             raise FormulaError(dict.fromkeys(self.faults))
-        return BuiltLoss(tuple(terms), total, tuple(self.evaluator.graph.rewrites))
+        evaluator = self.evaluator
+        return BuiltLoss(tuple(terms), total, tuple(evaluator.graph.rewrites), evaluator.trace, tuple(evaluator.heads))
 
     def _bind(self, frame: Frame) -> None:
         """Evaluate the bindings in their order, so that a long chain of them is not a deep recursion."""

@@ -19,6 +19,7 @@ from lossdsl.checking.resolved import (
     Neighbourhood,
     Numbers,
     Objective,
+    Origin,
     ParameterOf,
     PerClass,
     Reduction,
@@ -37,6 +38,7 @@ from lossdsl.graph.reductions import Reducer
 from lossdsl.graph.rewrites import COMPARISONS, RULES
 from lossdsl.graph.scales import multiscale
 from lossdsl.graph.spaces import Space, make_space, of_pair, of_scale
+from lossdsl.graph.trace import Applied, Trace
 from lossdsl.graph.uses import use_loss
 from lossdsl.graph.windows import neighbourhood
 
@@ -52,6 +54,7 @@ class Evaluator:
         self.tensor_axes = dict(context.tensors)
         self.own = {(prediction, target): fields for prediction, target, fields in context.heads}
         self.heads: list[Head] = []
+        self.trace = Trace()
         self._main: dict[str, Head] = {}
         self.main = self.scale(0)
 
@@ -95,6 +98,12 @@ class Evaluator:
         return node
 
     def value(self, expression: Resolved, frame: Frame) -> Value:
+        value = self._value(expression, frame)
+        if frame.place is None and isinstance(value, Node):
+            self.trace.read.append((expression, value))
+        return value
+
+    def _value(self, expression: Resolved, frame: Frame) -> Value:
         match expression:
             case Constant():
                 return self.graph.constant(expression.value)
@@ -179,10 +188,6 @@ class Evaluator:
         if name not in self.tensor_axes and any(name in pair for pair in self.own):
             message = f"`{name}` has a layout of its own, other than `pred`"
             raise Fault(origin.says("LD307", message, "it stands only with its partner: loss(prediction, target)"))
-        if name not in self.tensor_axes:
-            raise Fault(
-                origin.says("LD304", f"the tensor `{name}` is not passed", f"call loss(pred, target, {name}=...)")
-            )
         axes = self.tensor_axes[name]
         if axes and space.context is not self.context:
             message = f"`{name}` is laid out as `pred`; it cannot be read for a head with a layout of its own"
@@ -191,18 +196,29 @@ class Evaluator:
 
     def _apply(self, expression: Apply, frame: Frame) -> Node:
         arguments = [self.number(argument, frame) for argument in expression.arguments]
-        return self._applied(expression.function, arguments, expression)
+        origins = tuple(argument.origin for argument in expression.arguments)
+        return self._applied(expression.function, arguments, expression, origins, frame)
 
     def _chain(self, expression: Chain, frame: Frame) -> Node:
         node = self.number(expression.first, frame)
         for function, operand in expression.rest:
-            node = self._applied(function, [node, self.number(operand, frame)], expression)
+            origins = (expression.origin, operand.origin)
+            node = self._applied(function, [node, self.number(operand, frame)], expression, origins, frame)
         return node
 
-    def _applied(self, function: str, arguments: list[Node], expression: Apply | Chain) -> Node:
+    def _applied(
+        self,
+        function: str,
+        arguments: list[Node],
+        expression: Apply | Chain,
+        origins: tuple[Origin, ...],
+        frame: Frame,
+    ) -> Node:
         node = self.graph.make(function, *arguments)
         if node.arguments and all(argument.is_constant for argument in node.arguments):
             raise Fault(expression.origin.says("LD302", f"`{function}` of these numbers is not a number"))
+        if frame.place is None:
+            self.trace.applied.append(Applied(function, tuple(arguments), node, origins, self.trace.guards))
         return node
 
     def _where(self, expression: Where, frame: Frame) -> Value:
@@ -211,7 +227,12 @@ class Evaluator:
             return self.value(branch, frame)
         left, right = self.number(expression.left, frame), self.number(expression.right, frame)
         condition = self.graph.make("compare", left, right, attributes=(expression.comparison,))
-        chosen, otherwise = self.number(expression.chosen, frame), self.number(expression.otherwise, frame)
+        self.trace.inside(expression, left, right, holds=True)
+        chosen = self.number(expression.chosen, frame)
+        self.trace.outside()
+        self.trace.inside(expression, left, right, holds=False)
+        otherwise = self.number(expression.otherwise, frame)
+        self.trace.outside()
         node = self.graph.make("where", condition, chosen, otherwise)
         if chosen.is_constant and otherwise.is_constant:
             return self.graph.make("cast_like", node, frame.space.prediction)

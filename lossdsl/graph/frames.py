@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from lossdsl.checking.resolved import NumberList, Resolved
+from lossdsl.checking.resolved import NumberList, Origin, Resolved
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import AXES, Node
@@ -32,6 +32,7 @@ class Frame:
 
     A definition is written for every choice of its parameters: with per=batch a mean over the images has nothing left
     to average. In a user's own formula the mean of one number is a slip. `classes`: which classes count, None for all.
+    `place`: the loss in the user's text that led here, None in that text itself.
     `scaled`: the text stands in a multiscale.
     """
 
@@ -42,6 +43,7 @@ class Frame:
     locals: dict[str, Value] = field(default_factory=dict)
     is_definition: bool = False
     classes: Node | None = None
+    place: Origin | None = None
     scaled: bool = False
 
     @property

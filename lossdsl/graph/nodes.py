@@ -37,6 +37,11 @@ class Node:
     def is_constant(self) -> bool:
         return self.operation == "constant"
 
+    @property
+    def input_name(self) -> str:
+        """The name of an `input` without that of its space: `pred`, `mask`, `tensor:w`, `scalar:epoch`; else empty."""
+        return str(self.attributes[0]).partition("@")[0] if self.operation == "input" else ""
+
 
 Rule: TypeAlias = Callable[["Graph", tuple[Node, ...], tuple[Hashable, ...]], "Node | None"]
 

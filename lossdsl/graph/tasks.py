@@ -9,7 +9,7 @@ from lossdsl.checking.facts import Facts
 from lossdsl.checking.heads import Pair
 from lossdsl.checking.resolved import Objective
 from lossdsl.errors import Diagnostic, FormulaError
-from lossdsl.graph.build import build
+from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import AXES
 from lossdsl.spec.model import TASKS, Options, Task
@@ -61,8 +61,23 @@ def candidate_tasks(facts: Facts, options: Options) -> tuple[Task, ...]:
 
 def task_faults(objective: Objective, facts: Facts, options: Options) -> tuple[Diagnostic, ...]:
     """What is wrong with a formula for every task that it may have; nothing when one task works."""
+    return _best(objective, _calls(facts, options), options)[0]
+
+
+def _calls(facts: Facts, options: Options) -> Iterator[Context]:
+    """The calls that a formula may get, the plainest of each task first."""
     calls = zip(*(likely_contexts(task, facts, options) for task in candidate_tasks(facts, options)), strict=True)
-    return _best(objective, chain.from_iterable(calls), options)[0]
+    return chain.from_iterable(calls)
+
+
+def first_working(objective: Objective, facts: Facts, options: Options) -> tuple[BuiltLoss, Context] | None:
+    """The graph for the first task that works, with what it was built for."""
+    for context in _calls(facts, options):
+        try:
+            return build(objective, context, options.ignore_index), context
+        except FormulaError:
+            continue
+    return None
 
 
 def working_contexts(objective: Objective, facts: Facts, options: Options) -> dict[Task, Context]:

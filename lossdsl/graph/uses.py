@@ -14,6 +14,7 @@ from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.scales import check_entry, check_exit
+from lossdsl.graph.trace import Used
 from lossdsl.registry.model import Formula, Kernel, Parameter, full_name
 from lossdsl.syntax import tree
 from lossdsl.syntax.tree import TASKS
@@ -38,6 +39,9 @@ def use_loss(evaluator: Evaluator, use: Use, frame: Frame) -> Node:
     else:
         value = _formula(evaluator, use, use.loss, parameters, reduction, called)
     check_exit(use, value, frame, called)
+    written = tuple((name, number) for name, number in given.items() if isinstance(number, Node))
+    by_user, place = frame.place is None, frame.place or use.origin
+    evaluator.trace.used.append(Used(use, value, reduction, called.head, place, by_user, written if by_user else ()))
     return value
 
 
@@ -109,6 +113,7 @@ def _formula(
         parameters,
         is_definition=True,
         classes=frame.classes,
+        place=frame.place or use.origin,
         scaled=frame.scaled,
     )
     try:
@@ -200,15 +205,13 @@ def _kernel(
     evaluator: Evaluator, use: Use, kernel: Kernel, parameters: dict[str, Value], reduction: str, frame: Frame
 ) -> Node:
     valid = frame.head.valid
-    if valid is not None and not kernel.takes_mask:
-        message = f"`{kernel.name}` cannot leave elements out: it takes no mask"
-        raise Fault(use.origin.says("LD306", message, "use it without mask and ignore_index"))
+    _refuse_what_it_cannot(evaluator, use, kernel, reduction, frame)
     tensors = _kernel_tensors(evaluator, use, kernel, frame)
     numbers = [(name, value) for name, value in parameters.items() if isinstance(value, Node)]
     settings = tuple((name, value) for name, value in parameters.items() if not isinstance(value, Node))
     _refuse_maps(use, numbers)
     provided = dict(numbers)
-    if valid is not None:
+    if valid is not None and kernel.takes_mask:
         provided["mask"] = valid
     if kernel.takes_spatial:
         provided["spatial"] = frame.space.layout()
@@ -220,6 +223,25 @@ def _kernel(
         return value
     reducer = evaluator.reducer(frame)
     return reducer.sum(value, value.axes) if reduction == "sum" else reducer.mean(value, value.axes)
+
+
+def _refuse_what_it_cannot(evaluator: Evaluator, use: Use, kernel: Kernel, reduction: str, frame: Frame) -> None:
+    """What a kernel does not declare is an error where it would be wanted, never ignored."""
+    task = evaluator.context.task
+    if kernel.tasks and task not in kernel.tasks:
+        message = f"`{kernel.name}` is for {', '.join(kernel.tasks)}; the task is {task}"
+        raise Fault(use.origin.says("LD301", message, dict(kernel.documentation.otherwise)[task]))
+    if frame.head.valid is not None and not (kernel.takes_mask or kernel.elementwise):
+        message = f"`{kernel.name}` cannot leave elements out: it takes no mask"
+        raise Fault(use.origin.says("LD306", message, "use it without mask and ignore_index"))
+    weighed = evaluator.context.weighted and task != "binary"
+    weighed = weighed and reduction != "none" and not frame.is_definition  # there the text says what weighs
+    if (weighed or frame.classes is not None) and not kernel.keeps & {"class"} and "class_weight" not in kernel.inputs:
+        message = f"`{kernel.name}` cannot weigh or choose classes: its result has no class axis"
+        raise Fault(use.origin.says("LD306", message, "use it without class_weight and outside of for_class"))
+    if reduction != "mean" and not kernel.keeps:
+        message = f"`{kernel.name}` has no map: it returns one number"
+        raise Fault(use.origin.says("LD302", message, f"write {kernel.name} without reduction"))
 
 
 def _refuse_maps(use: Use, numbers: list[tuple[str, Node]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from lossdsl.errors import PluginError
+from lossdsl.errors import Diagnostic, LossError, PluginError
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import AXES, Node, in_order
 from lossdsl.graph.rewrites import COMPARISONS
@@ -198,17 +198,37 @@ class KernelCall(nn.Module):
         self.kept = tuple(axis in node.axes for axis in AXES)
 
     def forward(self, *arguments: Tensor) -> Tensor:
-        tensors: tuple[Tensor, ...] = torch.broadcast_tensors(*arguments[: self.count])  # type: ignore[no-untyped-call]
+        tensors = arguments[: self.count]
+        if self.kernel.full_size:
+            tensors = torch.broadcast_tensors(*tensors)  # type: ignore[no-untyped-call]
+        full = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]
         keywords: dict[str, Any] = dict(self.settings) | dict(zip(self.names, arguments[self.count :], strict=True))
         if "mask" in keywords:
-            keywords["mask"] = keywords["mask"].expand_as(tensors[0])
+            keywords["mask"] = keywords["mask"].expand(full)
         if "spatial" in keywords:
             keywords["spatial"] = tuple(keywords["spatial"].shape[2:])
-        result: Tensor = self.function(*tensors, **keywords)
-        wanted = tuple(size if kept else 1 for kept, size in zip(self.kept, tensors[0].shape, strict=True))
-        if result.numel() == 1 and not any(self.kept):
-            return result.reshape(())
-        if tuple(result.shape) != wanted:
-            given = tuple(result.shape)
-            raise PluginError(f"`{self.kernel.name}` of {self.kernel.provider} returned {given}; it declares {wanted}")
-        return result
+        result = self._called(tensors, keywords)
+        wanted = tuple(size if kept else 1 for kept, size in zip(self.kept, full, strict=True))
+        one = isinstance(result, Tensor) and result.numel() == 1 and not any(self.kept)
+        if not one and (not isinstance(result, Tensor) or tuple(result.shape) != wanted):
+            given = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+            raise self._broken(f"returned {given}; it declares {wanted}")
+        if (result.dtype, result.device) != (tensors[0].dtype, tensors[0].device):
+            given, wanted_too = (f"{x.dtype} on {x.device}" for x in (result, tensors[0]))
+            raise self._broken(f"returned {given} for {wanted_too}")
+        checked: Tensor = result.reshape(()) if one else result
+        return checked
+
+    def _called(self, tensors: Sequence[Tensor], keywords: Mapping[str, Any]) -> Any:
+        if torch.compiler.is_compiling():
+            return self.function(*tensors, **keywords)
+        try:
+            return self.function(*tensors, **keywords)
+        except LossError:
+            raise
+        except Exception as cause:
+            raise self._broken(f"raised {cause!r}") from cause
+
+    def _broken(self, what: str) -> PluginError:
+        who = f"`{self.kernel.name}` of {self.kernel.provider.exactly}"
+        return PluginError([Diagnostic("LD602", f"{who} {what}")])

@@ -220,3 +220,8 @@ def test_names_that_no_call_can_pass(formula: str) -> None:
 def test_words_where_numbers_belong(formula: str) -> None:
     (finding,) = lossdsl.check(formula).diagnostics
     assert "loss" not in finding.message
+
+
+@pytest.mark.parametrize("terms", [60, 200, 800])
+def test_a_long_line_is_no_name_of_a_file(terms: int) -> None:
+    assert lossdsl.check(" + ".join(["bce"] * terms)).ok

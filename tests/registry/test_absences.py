@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lossdsl.checking.resolve import resolve
-from lossdsl.cli.showing import _find
+from lossdsl.cli.known import find
 from lossdsl.errors import Diagnostic, LossError
 from lossdsl.registry.discover import LIBRARIES, Registry
 from lossdsl.registry.library import Absence, read_absences, read_entries
@@ -91,7 +91,7 @@ def test_a_tensor_may_have_the_name(registry: Registry) -> None:
 
 def test_show(registry: Registry) -> None:
     with pytest.raises(LossError) as error:
-        _find("shelf.Unsaid", registry)
+        find("shelf.Unsaid", registry)
     (found,) = error.value.diagnostics
     assert (found.code, found.message) == ("LD201", "there is no `shelf.Unsaid`: nobody asked")
 

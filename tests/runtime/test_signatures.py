@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import lossdsl
-from lossdsl.registry.discover import Registry, default_registry
+import lossdsl.testing
 
 LIBRARY = """
 # The sum of y over a box of pixels.
@@ -47,6 +47,12 @@ loss deep(factor: [0, inf) = 1) -> [0, inf)
     weighted = factor*p
     = multiscale(mean(weighted), weights=[1, 0.5])
 
+# Parts named like words of the language.
+loss shadowing(per: image | batch = image) -> [0, inf)
+    batch = mean(p)
+    true = 2*batch
+    = true
+
 # A list where a number belongs.
 loss wrong(spacing: [(0, inf)] = 1) -> [0, inf)
     = mean(p)*spacing
@@ -72,21 +78,20 @@ KERNELS = {measure: ("batch", "class"), expected_cost: ("batch", "pixel"), weigh
 
 
 @pytest.fixture(autouse=True)
-def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The definitions above as an installed library `toy`, the kernels in it."""
     (tmp_path / "toy_losses").mkdir()
     (tmp_path / "toy_losses" / "toy.loss").write_text(LIBRARY)
     (tmp_path / "toy_kernels.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("lossdsl.registry.kernels._LOCAL", {})
     points = [EntryPoint("toy", "toy_losses", "lossdsl.libraries")]
-    for kernel, keeps in KERNELS.items():
-        name = kernel.__name__
-        monkeypatch.setattr(f"toy_kernels.{name}", lossdsl.loss(keeps=keeps)(kernel), raising=False)
-        points.append(EntryPoint(f"toy.{name}", f"toy_kernels:{name}", "lossdsl.losses"))
-    registry = Registry([*default_registry()._points, *points])
-    monkeypatch.setattr("lossdsl.registry.discover.local_kernels", dict)
-    monkeypatch.setattr("lossdsl.api.default_registry", lambda: registry)
+    with lossdsl.testing.registry():
+        for kernel, keeps in KERNELS.items():
+            name = kernel.__name__
+            monkeypatch.setattr(f"toy_kernels.{name}", lossdsl.loss(keeps=keeps)(kernel), raising=False)
+            points.append(EntryPoint(f"toy.{name}", f"toy_kernels:{name}", "lossdsl.losses"))
+    with lossdsl.testing.registry(points):
+        yield
 
 
 @pytest.fixture
@@ -202,6 +207,12 @@ def test_a_list_of_lists() -> None:
 def test_what_a_list_parameter_refuses(formula: str, code: str, message: str) -> None:
     ((found_code, found_message, _),) = found(formula)
     assert (found_code, found_message[: len(message)]) == (code, message)
+
+
+def test_a_part_of_a_definition_takes_no_word_of_the_language() -> None:
+    assert found("shadowing") == [
+        ("LD206", f"`{name}` has a meaning already", "choose another name") for name in ("batch", "true")
+    ]
 
 
 # --- parameters that must be given ---

@@ -1,0 +1,142 @@
+"""The interval of every node of a loss, from the ranges of its inputs to its total."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lossdsl.checking.facts import Facts
+from lossdsl.checking.resolved import Objective
+from lossdsl.graph.build import BuiltLoss
+from lossdsl.graph.context import Context
+from lossdsl.graph.heads import Head
+from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.trace import Used
+from lossdsl.proving import interval as of
+from lossdsl.proving.forms import Forms
+from lossdsl.proving.interval import ALL, NON_NEGATIVE, UNIT, Interval, interval
+from lossdsl.proving.refining import branch
+from lossdsl.proving.relations import form_interval, ratio_interval
+from lossdsl.proving.transfer import transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was proved of a loss in one context.
+
+    forms: for what its parts have in common. trained: the inputs through which a gradient may reach the model.
+    """
+
+    objective: Objective
+    facts: Facts
+    built: BuiltLoss
+    context: Context
+    intervals: dict[Node, Interval]
+    forms: Forms
+    trained: frozenset[Node]
+
+
+def prove(
+    objective: Objective,
+    built: BuiltLoss,
+    context: Context,
+    facts: Facts,
+    related: bool = True,
+    nodes: Sequence[Node] | None = None,
+) -> Proof:
+    """Intervals of all nodes that were read, also of those that the total does not need, or only of some nodes.
+
+    related: use what parts have in common, too, which takes more time and is only asked for where it matters.
+    """
+    order = in_order(_roots(built) if nodes is None else nodes)
+    intervals = dict(_inputs(built, order, facts))
+    forms = Forms(intervals)
+    declared: dict[Node, list[Used]] = {}
+    for used in built.trace.used:
+        if used.reduction == "mean":
+            declared.setdefault(used.node, []).append(used)
+    trained = set()
+    for node in order:
+        if node.operation == "input" and _is_trained(node.input_name, facts):
+            trained.add(node)
+        if node in intervals:
+            continue
+        result = _interval(node, intervals, forms if related else None)
+        for used in declared.get(node, ()):
+            if takes_what_it_needs(used, intervals):
+                declaration = used.use.loss.range
+                promised = interval(declaration.low, declaration.high, declaration.low_open, declaration.high_open)
+                result = of.meet(result, promised)
+        intervals[node] = result
+    return Proof(objective, facts, built, context, intervals, forms, frozenset(trained))
+
+
+def _is_trained(name: str, facts: Facts) -> bool:
+    """Predictions and learned scalars; and what a caller passes by name, unless it stands as a target."""
+    kind, _, passed = name.partition(":")
+    return name == "pred" or kind == "learned" or (kind == "tensor" and passed not in facts.targets)
+
+
+def _roots(built: BuiltLoss) -> list[Node]:
+    terms = [part for term in built.terms for part in (term.value, term.weight, term.contribution)]
+    heads = [part for head in built.heads for part in (head.prediction, head.truth)]
+    used = [part for used in built.trace.used for part in (used.node, *(value for _, value in used.parameters))]
+    applied = [part for applied in built.trace.applied for part in (*applied.arguments, applied.result)]
+    guards = [part for applied in built.trace.applied for guard in applied.guards for part in (guard.left, guard.right)]
+    return [*heads, *used, *applied, *guards, *(node for _, node in built.trace.read), *terms, built.total]
+
+
+def _inputs(built: BuiltLoss, order: Sequence[Node], facts: Facts) -> list[tuple[Node, Interval]]:
+    """Predictions and targets as the caller passes them."""
+    known = []
+    for head in built.heads:
+        if not head.prepared:
+            known += [(head.prediction, _predictions(head)), (head.truth, _labels(head))]
+    for node in order:
+        name = node.input_name.removeprefix("tensor:")
+        if name in facts.targets:
+            known.append((node, _labels(built.heads[0])))
+        elif name in facts.predictions:
+            known.append((node, _predictions(built.heads[0])))
+    return known
+
+
+def _predictions(head: Head) -> Interval:
+    return UNIT if head.space.context.input == "probs" and head.space.task != "regression" else ALL
+
+
+def _labels(head: Head) -> Interval:
+    if head.space.task == "regression":
+        return ALL
+    return NON_NEGATIVE if head.indexed else UNIT
+
+
+def takes_what_it_needs(used: Used, intervals: dict[Node, Interval]) -> bool:
+    """Whether the tensors of a loss are what its declared range is for: labels and probabilities in [0, 1]."""
+    head = used.head
+    if head.space.task == "regression" or not head.prepared:
+        return True
+    return intervals[head.prediction].within(_predictions(head)) and intervals[head.truth].within(UNIT)
+
+
+def _interval(node: Node, intervals: dict[Node, Interval], forms: Forms | None) -> Interval:
+    arguments = [intervals[argument] for argument in node.arguments]
+    result = intervals[node] = transfer(node, arguments)  # a form that grows too large asks for it
+    match node.operation:
+        case "where":
+            condition, chosen, otherwise = node.arguments
+            branches = branch(condition, chosen, True, intervals), branch(condition, otherwise, False, intervals)
+            return of.hull(*branches)
+        case _ if forms is None:
+            return result
+        case "subtract" | "add" if not _settled(result):
+            return of.meet(result, form_interval(forms, forms.of(node)))
+        case "divide" if not node.arguments[1].is_constant:
+            related = ratio_interval(forms, *(forms.of(argument) for argument in node.arguments))
+            return result if related is None else of.meet(result, related)
+    return result
+
+
+def _settled(result: Interval) -> bool:
+    """Whether the sign is known, which is what relations are asked for."""
+    return result.at_least_0 or result.at_most_0

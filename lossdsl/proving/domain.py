@@ -1,0 +1,133 @@
+"""Operations in the user's text whose argument can leave their domain or touch its edge, and those that overflow.
+
+At run time all of them stay finite (see runtime/ops.py), but a formula that gets there is most likely a slip. Inside a
+definition nothing is looked at: what it does at its edges is documented, and its range is tested.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from lossdsl.errors import Diagnostic
+from lossdsl.graph.nodes import Node
+from lossdsl.graph.trace import Applied
+from lossdsl.proving import interval as of
+from lossdsl.proving.analysis import Proof
+from lossdsl.proving.interval import Interval
+from lossdsl.proving.magnitude import LARGEST, magnitudes
+from lossdsl.proving.refining import refined
+from lossdsl.proving.saying import says, written
+from lossdsl.proving.slopes import moves
+from lossdsl.proving.vanishing import Users, vanishes_with
+
+_GROWING = frozenset({"exp", "cosh", "power", "divide", "multiply"})
+
+
+def domain_findings(proof: Proof) -> Iterator[Diagnostic]:
+    """Logarithms, roots, divisions and powers at or beyond their edge."""
+    users = Users(proof.built)
+    for applied in proof.built.trace.applied:
+        rule = _RULES.get(applied.function)
+        if rule and applied.result.operation in (applied.function, "negative"):
+            yield from rule(_Case(proof, applied, users))
+
+
+class _Case:
+    """One operation, with what is known of its operands where it stands."""
+
+    def __init__(self, proof: Proof, applied: Applied, users: Users):
+        self.proof, self.applied, self.users = proof, applied, users
+        self.intervals = [refined(argument, applied.guards, proof.intervals) for argument in applied.arguments]
+
+    def tells(self, code: str, message: str, hint: str, at: int = 0) -> Diagnostic:
+        origin = self.applied.origins[at]
+        message = f"{message}; `{written(origin)}` is in {self.intervals[at]}"
+        return says(origin, code, message, hint)
+
+    def moves(self, at: int = 0) -> bool:
+        """Whether a gradient flows through an operand. That of a plain sigmoid or softmax dies out at its ends."""
+        node = self.applied.arguments[at]
+        return not _dies_out(node) and moves(node, self.proof.trained)
+
+
+def _dies_out(node: Node) -> bool:
+    if node.operation == "subtract" and node.arguments[0].is_constant:
+        node = node.arguments[1]
+    return node.operation in ("sigmoid", "softmax")
+
+
+def _log(case: _Case) -> Iterator[Diagnostic]:
+    (a,) = case.intervals
+    node = case.applied.arguments[0]
+    if a.positive or (a.at_least_0 and vanishes_with(case.applied.result, node, case.users)):
+        return
+    if a.at_most_0:
+        yield case.tells("LD701", "the logarithm of a number that is never above 0", "log needs numbers above 0")
+    elif a.at_least_0:
+        hint = "keep it above 0: add a small number, or smooth=1 where the loss has one"
+        yield case.tells("LD701", "the logarithm of a number that can be 0", hint)
+    else:
+        yield case.tells("LD701", "the logarithm of a number that can be below 0", "log needs numbers above 0")
+
+
+def _sqrt(case: _Case) -> Iterator[Diagnostic]:
+    (a,) = case.intervals
+    if a.negative:
+        message = "the root of a number that is always below 0"
+        yield case.tells("LD702", message, "sqrt needs numbers from 0 on")
+    elif not a.at_least_0:
+        yield case.tells("LD702", "the root of a number that can be below 0", "it counts as 0 there")
+    elif not a.positive and case.moves():
+        hint = "add a small number under the root: sqrt(x + 1e-6)"
+        yield case.tells("LD705", "the root of a number that can be 0 has an infinite slope there", hint)
+
+
+def _divide(case: _Case) -> Iterator[Diagnostic]:
+    b = case.intervals[1]
+    if b.positive or b.negative:
+        return
+    hint = "add a positive number to it, as smooth does; a mean weighted by w is mean(x, count=w)"
+    if b == of.ZERO:
+        yield case.tells("LD703", "a division by a number that is always 0", hint, at=1)
+    elif b.at_least_0 or b.at_most_0:
+        yield case.tells("LD703", "a division by a number that can be 0", hint, at=1)
+    else:
+        yield case.tells("LD703", "a division by a number that can be 0 and changes its sign there", hint, at=1)
+
+
+def _power(case: _Case) -> Iterator[Diagnostic]:
+    base, exponent = case.intervals
+    if case.applied.arguments[0].is_constant:
+        return
+    whole = case.applied.arguments[1].is_constant and exponent.low == math.floor(exponent.low)
+    if exponent.low < 0 and not (base.positive or (base.negative and whole)):
+        yield case.tells("LD704", f"a number that can be 0 to the power {exponent}", "keep it above 0")
+    elif not whole and not base.at_least_0:
+        message = f"a number that can be below 0 to the power {exponent} counts as 0 there"
+        yield case.tells("LD704", message, "abs(x), or a whole number as the power")
+    elif _steep(base, exponent) and case.moves():
+        message = f"a number that can be 0 to the power {exponent} has an infinite slope there"
+        yield case.tells("LD705", message, "a power of at least 1, or a small number added: (x + 1e-6)**0.5")
+
+
+def _steep(base: Interval, exponent: Interval) -> bool:
+    return not base.positive and exponent.low < 1 and exponent.high > 0
+
+
+_RULES = {"log": _log, "sqrt": _sqrt, "divide": _divide, "power": _power}
+
+
+def overflow_findings(proof: Proof) -> Iterator[Diagnostic]:
+    """Operations in the user's text whose result does not fit into float32 for inputs of a usual size."""
+    written_by_user = [applied for applied in proof.built.trace.applied if not applied.result.is_constant]
+    if not any(applied.function in _GROWING for applied in written_by_user):
+        return
+    sizes = magnitudes([applied.result for applied in written_by_user], proof.intervals)
+    for applied in written_by_user:
+        if sizes[applied.result] <= LARGEST or any(sizes[a] > LARGEST for a in applied.arguments if a in sizes):
+            continue
+        if applied.function in _GROWING:
+            hint = "bound it: min(x, 50), or a form that grows less"
+            message = f"`{applied.function}` overflows float32 for large logits, late epochs or many elements"
+            yield says(applied.origins[0], "LD706", message, hint)

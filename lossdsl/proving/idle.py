@@ -1,0 +1,96 @@
+"""Parts of a loss that do nothing: constants, weights of 0, terms that are there twice, names that nobody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+
+from lossdsl.checking.resolved import ForClass, Origin, Term, Use
+from lossdsl.errors import Diagnostic
+from lossdsl.graph.build import BuiltTerm
+from lossdsl.proving import interval as of
+from lossdsl.proving.analysis import Proof
+from lossdsl.proving.sameness import same_up_to_a_factor
+from lossdsl.proving.saying import says
+from lossdsl.proving.slopes import moves
+from lossdsl.registry.discover import Registry
+from lossdsl.spec.model import Options, Spec
+from lossdsl.syntax.printing import number
+
+
+def idle_findings(proof: Proof) -> Iterator[Diagnostic]:
+    """Terms without an effect on the training."""
+    terms = list(zip(proof.built.terms, proof.objective.terms, strict=True))
+    falling = any(proof.intervals[built.weight].negative for built, _ in terms)
+    seen: dict[Hashable, tuple[str, float]] = {}
+    for built, term in terms:
+        if built.value.is_constant and built.value.value and falling:
+            continue  # 1 - a score
+        finding = _without_effect(proof, built, term)
+        if finding:
+            yield finding
+            continue
+        core, factor = same_up_to_a_factor(proof.forms, built.value)
+        if core in seen:
+            yield _repeated(built, term, *seen[core], factor)
+        else:
+            seen[core] = (built.name, factor)
+
+
+def _without_effect(proof: Proof, built: BuiltTerm, term: Term) -> Diagnostic | None:
+    if proof.intervals[built.weight] == of.ZERO:
+        return says(weight_place(term), "LD732", f"the weight of `{built.name}` is always 0", "leave the term out")
+    if proof.intervals[built.value] == of.ZERO:
+        return says(term.value.origin, "LD732", f"`{built.name}` is always 0", "leave the term out")
+    if not moves(built.contribution, proof.trained):
+        message = f"`{built.name}` does not depend on the prediction: it trains nothing"
+        return says(term.value.origin, "LD731", message, "leave the term out, or make it the weight of another")
+    return None
+
+
+def _repeated(built: BuiltTerm, term: Term, other: str, before: float, factor: float) -> Diagnostic:
+    ratio = factor / before
+    same = "the same as" if ratio == 1 else f"{number(float(f'{ratio:.6g}'))} times"
+    message = f"`{built.name}` is {same} `{other}`: one term with the weights added does it"
+    return says(term.value.origin, "LD733", message, "leave one of them out")
+
+
+def weight_place(term: Term) -> Origin:
+    """Where a weight is written; a weight of 1 that is not written has the place of its term."""
+    weight = term.weight.origin
+    return weight if weight.span.end > weight.span.start else term.value.origin
+
+
+def name_findings(spec: Spec, proof: Proof, registry: Registry) -> Iterator[Diagnostic]:
+    """Definitions that nothing reads, and terms under the name of another loss."""
+    used = {name for name, _ in proof.objective.bindings}
+    for definition in spec.definitions:
+        if definition.name not in used:
+            place = Origin(definition.value.source, definition.value.expression.span)
+            yield says(place, "LD734", f"`{definition.name}` is defined and never used", "leave it out")
+    for term in proof.objective.terms if spec.terms else ():
+        if not _is_named(term) and registry.candidates(term.name):
+            message = f"the term `{term.name}` has the name of a loss that it is not"
+            yield says(term.value.origin, "LD735", message, "give the term a name of its own")
+
+
+def _is_named(term: Term) -> bool:
+    return isinstance(term.value, Use) and term.value.loss.name == term.name
+
+
+def class_findings(proof: Proof, options: Options) -> Iterator[Diagnostic]:
+    """Classes that there are not, as far as the number of class weights tells."""
+    if options.class_weight is None:
+        return
+    count = len(tuple(options.class_weight))
+    first = proof.objective.terms[0].value.origin
+    if proof.context.task == "multiclass" and count == 1:
+        message = "one class weight means one class, and a softmax over one class is constantly 1"
+        yield says(first, "LD730", message, "for one channel the task is binary", "error")
+    for expression, _ in proof.built.trace.read:
+        if (
+            isinstance(expression, ForClass)
+            and isinstance(expression.classes, tuple)
+            and max(expression.classes) >= count
+        ):
+            message = f"there is no class {max(expression.classes)}: the class weights are for {count} classes"
+            yield says(expression.origin, "LD723", message, "classes are counted from 0", "error")

@@ -1,0 +1,139 @@
+"""What a number means: a probability is no logit, a label lies in [0, 1], a parameter in its range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lossdsl.checking.arguments import allowed_values
+from lossdsl.checking.resolved import TensorOf, Use, every
+from lossdsl.errors import Diagnostic
+from lossdsl.graph.build import BuiltLoss
+from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.trace import Used
+from lossdsl.proving import interval as of
+from lossdsl.proving.analysis import Proof
+from lossdsl.proving.interval import UNIT, interval
+from lossdsl.proving.saying import says, written
+from lossdsl.proving.schedules import first_time_outside
+from lossdsl.registry.model import Kernel, full_name
+
+_ACTIVATIONS = frozenset({"sigmoid", "softmax", "log_sigmoid", "log_softmax", "log_one_minus_softmax"})
+_SAME_KIND = frozenset(
+    {"cast", "cast_like", "keep", "stop_gradient", "pick", "negative", "local_mean", "minimum", "maximum"}
+)
+
+
+def activation_findings(proof: Proof) -> Iterator[Diagnostic]:
+    """Second sigmoids and softmaxes. Asks for no intervals."""
+    probabilities = _activated_twice(proof)
+    for applied in proof.built.trace.applied if probabilities else ():
+        if applied.function in ("sigmoid", "softmax") and applied.arguments[0] in probabilities:
+            text = written(applied.origins[0])
+            message = f"`{applied.function}` of `{text}`, which is a probability already"
+            yield says(applied.origins[0], "LD720", message, "z is the prediction before it", "error", _logits(text))
+    for used in proof.built.trace.used if probabilities else ():
+        if used.by_user:
+            yield from _second_activation(used, probabilities)
+
+
+def label_findings(proof: Proof) -> Iterator[Diagnostic]:
+    """Targets that are no labels."""
+    for used in proof.built.trace.used:
+        if used.by_user:
+            yield from _labels(proof, used)
+
+
+def parameter_findings(proof: Proof) -> Iterator[Diagnostic]:
+    """Parameters that leave their range, as far as the intervals of `scheduled` tell."""
+    for used in proof.built.trace.used:
+        if used.parameters:
+            yield from _parameters(proof, used)
+
+
+def scheduled(built: BuiltLoss) -> list[Node]:
+    """The parameters that are not just a number."""
+    return [node for used in built.trace.used for _, node in used.parameters if not node.is_constant]
+
+
+def is_probability(node: Node, proof: Proof) -> bool:
+    """A sigmoid or softmax, the prediction where the model returns probabilities, or one minus such."""
+    while True:
+        if node.operation in ("sigmoid", "softmax"):
+            return True
+        if node.operation == "input":
+            return node.input_name == "pred" and proof.context.input == "probs"
+        if node.operation == "subtract" and node.arguments[0].is_constant:
+            node = node.arguments[1]
+        elif node.operation in _SAME_KIND:
+            node = node.arguments[0]
+        else:
+            return False
+
+
+def _activated_twice(proof: Proof) -> frozenset[Node]:
+    """The probabilities that go through a sigmoid or softmax."""
+    outputs = [proof.built.total, *(used.node for used in proof.built.trace.used)]
+    outputs += [applied.result for applied in proof.built.trace.applied]
+    activated = {
+        argument
+        for node in in_order(outputs)
+        if node.operation in _ACTIVATIONS
+        for argument in (node.arguments[0], *node.arguments[0].arguments)
+    }
+    return frozenset(node for node in activated if is_probability(node, proof))
+
+
+def _second_activation(used: Used, activated: frozenset[Node]) -> Iterator[Diagnostic]:
+    if used.head.prepared and used.head.prediction in activated and used.use.tensors:
+        place = used.use.tensors[0].origin
+        name, text = used.use.loss.name, written(place)
+        message = f"`{name}` takes logits, `{text}` is a probability already: it would get a second sigmoid or softmax"
+        hint = f"{name}(z, ...) or {name} alone; input=probs where the model itself returns probabilities"
+        yield says(place, "LD720", message, hint, "error", _logits(text))
+
+
+def _logits(text: str) -> str | None:
+    return {"p": "z", "1 - p": "-z"}.get(text)
+
+
+def _labels(proof: Proof, used: Used) -> Iterator[Diagnostic]:
+    """A target that is an expression must lie where labels do."""
+    head = used.head
+    if head.space.task == "regression" or not head.prepared or len(used.use.tensors) < 2:
+        return
+    labels = proof.intervals[head.truth]
+    if not labels.within(UNIT) and _reads_labels(proof, used):
+        place = used.use.tensors[1].origin
+        message = f"the labels of `{used.use.loss.name}` are in [0, 1], `{written(place)}` is in {labels}"
+        yield says(place, "LD721", message, "y is 0 or 1")
+
+
+def _reads_labels(proof: Proof, used: Used) -> bool:
+    """Whether a loss takes its target for labels; `mse` takes it as it is."""
+    loss = used.use.loss
+    if isinstance(loss, Kernel):
+        return "y" in loss.inputs
+    body = proof.objective.body(full_name(loss))
+    parts = every([*(value for _, value in body.bindings), *(case.value for case in body.cases)])
+    return any(isinstance(part, Use) or (isinstance(part, TensorOf) and part.name in ("y", "p")) for part in parts)
+
+
+def _parameters(proof: Proof, used: Used) -> Iterator[Diagnostic]:
+    """Parameters that come from a schedule or are learned."""
+    known = {parameter.name: parameter for parameter in used.use.loss.parameters}
+    places = dict(used.use.parameters)
+    for name, node in used.parameters:
+        declared = known[name].interval
+        if declared is None or node.is_constant:
+            continue
+        allowed = interval(declared.low, declared.high, declared.low_open, declared.high_open)
+        value = proof.intervals[node]
+        if value.within(allowed):
+            continue
+        origin = places[name].origin
+        certain = not of.overlap(value, allowed)
+        verb = "is always" if certain else "can be"
+        message = f"`{name}` of `{used.use.loss.name}` {verb} outside {allowed_values(known[name])}: it is in {value}"
+        when = first_time_outside(node, allowed, proof.intervals)
+        hint = when or f"clamp({written(origin)}, min=..., max=...)"
+        yield says(origin, "LD722", message, hint, "error" if certain else "warning")

@@ -1,0 +1,219 @@
+"""What holds between the parts of a form: the least value of a sum whose negative parts are held up by positive ones.
+
+Two facts are used. If m = b*e, with b at least 0 and e in [low, high], then m lies in [low, high]*b; also under a sum
+or a mean, element by element. And 2*a*b is at most a*a + b*b.
+"""
+
+from __future__ import annotations
+
+import math
+
+from lossdsl.proving import interval as of
+from lossdsl.proving.forms import Form, Forms, Monomial, added, interval_of
+from lossdsl.proving.interval import ONE, Interval, interval
+
+_MOST = 12
+_NOTHING = 1e-12
+
+
+def form_interval(forms: Forms, form: Form) -> Interval:
+    """Where the value of a form lies."""
+    plain = interval_of(forms, form)
+    if len(form) < 2 or len(form) > _MOST:
+        return plain
+    low = _held_up(forms, form)
+    high = of.negative(_held_up(forms, {m: -c for m, c in form.items()}))
+    return of.meet(of.meet(plain, interval(low.low, math.inf, low.low_open)), _up_to(high))
+
+
+def _up_to(bound: Interval) -> Interval:
+    return interval(-math.inf, bound.high, high_open=bound.high_open)
+
+
+def _held_up(forms: Forms, form: Form) -> Interval:
+    """An interval whose low end no value of the form is below: what can be negative is charged to what is positive."""
+    left = dict(form)
+    for monomial in sorted(form, key=lambda m: (-degree(forms, m), m)):
+        if monomial not in left or not _may_be_negative(forms, monomial, left[monomial]):
+            continue
+        _charge(forms, left, monomial)
+    return interval_of(forms, left)
+
+
+def degree(forms: Forms, monomial: Monomial) -> int:
+    """How many factors a monomial has, those under sums counted."""
+    totals = (forms.atoms[atom].total for atom in monomial)
+    return sum(1 if total is None else max(1, degree(forms, total.monomial)) for total in totals)
+
+
+def _may_be_negative(forms: Forms, monomial: Monomial, coefficient: float) -> bool:
+    bounds = forms.bounds(monomial)
+    return bounds.low < 0 if coefficient > 0 else bounds.high > 0
+
+
+def _charge(forms: Forms, left: Form, monomial: Monomial) -> None:
+    """Replace a monomial that may be negative, as far as others hold it up, by the share of them that it may take.
+
+    The nearest go first: p*y*w should use up p*w, and leave p to hold up p*y.
+    """
+    for base in sorted(left, key=lambda m: -degree(forms, m)):
+        coefficient = left.get(monomial, 0.0)
+        if not coefficient:
+            return
+        if base == monomial or left[base] <= 0:
+            continue
+        share = quotient(forms, monomial, base)
+        worst = None if share is None else of.scale(share, coefficient).low
+        if worst is not None and math.isfinite(worst):
+            _take(left, monomial, base, -worst)
+    for pair in _square_pairs(forms, monomial):
+        coefficient = left.get(monomial, 0.0)
+        if coefficient and all(left.get(square, 0.0) > 0 for square in pair):
+            _take_pair(left, monomial, pair, coefficient)
+
+
+def _take(left: Form, monomial: Monomial, base: Monomial, price: float) -> None:
+    """The whole monomial costs `price` times the base; as much of it goes as the base can pay."""
+    paid = 1.0 if price <= 0 else min(1.0, left[base] / price)
+    _reduce(left, base, max(price, 0.0) * paid)
+    left[monomial] *= 1 - paid
+    if paid >= 1 - _NOTHING:
+        del left[monomial]
+
+
+def _take_pair(left: Form, monomial: Monomial, pair: tuple[Monomial, Monomial], coefficient: float) -> None:
+    paid = min(1.0, *(2 * left[square] / abs(coefficient) for square in pair))
+    for square in pair:
+        _reduce(left, square, 0.5 * abs(coefficient) * paid)
+    left[monomial] *= 1 - paid
+    if paid >= 1 - _NOTHING:
+        del left[monomial]
+
+
+def _reduce(left: Form, base: Monomial, amount: float) -> None:
+    rest = left[base] - amount
+    if abs(rest) <= _NOTHING * abs(amount):
+        del left[base]
+    else:
+        left[base] = rest
+
+
+def quotient(forms: Forms, monomial: Monomial, base: Monomial) -> Interval | None:
+    """Where e lies if monomial = base*e element by element, and the base is at least 0; else None."""
+    if base and not forms.bounds(base).at_least_0:
+        return None
+    rest, wanted = _without_common(monomial, base)
+    if not wanted:
+        return forms.bounds(rest)
+    sizes = [total.over for atom in wanted if (total := forms.atoms[atom].total) and not total.monomial]
+    sums = [atom for atom in wanted if (total := forms.atoms[atom].total) and total.monomial]
+    if len(sums) != 1 or len(sizes) + 1 != len(wanted):
+        return None
+    inner = forms.atoms[sums[0]].total
+    assert inner
+    over = inner.over.union(*sizes)
+    for atom in rest:
+        total = forms.atoms[atom].total
+        if total and total.monomial and total.kind == inner.kind and total.over == over:
+            share = quotient(forms, total.monomial, inner.monomial)
+            others = _without_common(rest, (atom,))[0]
+            return None if share is None else of.multiply(share, forms.bounds(others))
+    return None
+
+
+def _without_common(left: Monomial, right: Monomial) -> tuple[Monomial, Monomial]:
+    rest, wanted = list(left), []
+    for atom in right:
+        if atom in rest:
+            rest.remove(atom)
+        else:
+            wanted.append(atom)
+    return tuple(rest), tuple(wanted)
+
+
+def _square_pairs(forms: Forms, monomial: Monomial) -> list[tuple[Monomial, Monomial]]:
+    """k*a*a and k*b*b for k*a*b, also under one sum or mean; k must be at least 0."""
+    pairs = [
+        (tuple(sorted((*rest, a, a))), tuple(sorted((*rest, b, b))))
+        for a, b, rest in _pairs_of(monomial)
+        if forms.bounds(rest).at_least_0
+    ]
+    for atom in monomial:
+        total = forms.atoms[atom].total
+        if total is None:
+            continue
+        outside = _without_common(monomial, (atom,))[0]
+        for first, second in _square_pairs(forms, total.monomial):
+            squares = [forms.known(total.kind, total.over, inner) for inner in (first, second)]
+            if None not in squares and forms.bounds(outside).at_least_0:
+                one, other = (tuple(sorted((*outside, square))) for square in squares if square is not None)
+                pairs.append((one, other))
+    return pairs
+
+
+def _pairs_of(monomial: Monomial) -> list[tuple[int, int, Monomial]]:
+    places = [(i, j) for i in range(len(monomial)) for j in range(i) if monomial[i] != monomial[j]]
+    return [
+        (monomial[i], monomial[j], tuple(a for at, a in enumerate(monomial) if at not in (i, j))) for i, j in places
+    ]
+
+
+def ratio_interval(forms: Forms, numerator: Form, denominator: Form) -> Interval | None:
+    """Where numerator/denominator lies for a denominator that is at least 0, as far as the two are related.
+
+    x/d <= c holds where c*d - x >= 0, and where d is 0 both ways: the quotient is 0 there, or has the sign of x.
+    """
+    if len(numerator) + len(denominator) > _MOST:
+        return None
+    least = _held_up(forms, denominator)
+    if not least.at_least_0:
+        return None
+    convex = _average(forms, numerator, denominator)
+    result = interval(-math.inf, math.inf)
+    if convex is not None:
+        result = convex if least.positive or _some_count(forms, denominator) else of.hull(convex, of.ZERO)
+    high = _bound_above(forms, numerator, denominator, least.positive)
+    low = of.negative(_bound_above(forms, {m: -c for m, c in numerator.items()}, denominator, least.positive))
+    return of.meet(result, of.meet(high, low))
+
+
+def _bound_above(forms: Forms, numerator: Form, denominator: Form, positive: bool) -> Interval:
+    """The smallest of a few numbers that the quotient is not above. positive: the denominator is never 0."""
+    bound = interval(-math.inf, math.inf)
+    for c in (0.0, 1.0, 2.0):
+        rest = _held_up(forms, added(_times(denominator, c), numerator, -1.0))
+        if rest.at_least_0:
+            bound = interval(-math.inf, c, high_open=rest.positive and positive)
+            break
+    if bound.high == 0 and positive:
+        rest = _held_up(forms, added(_times(denominator, -1.0), numerator, -1.0))
+        if rest.at_least_0:
+            return interval(-math.inf, -1.0, high_open=rest.positive)
+    return bound
+
+
+def _times(form: Form, factor: float) -> Form:
+    return {m: c * factor for m, c in form.items()} if factor else {}
+
+
+def _average(forms: Forms, numerator: Form, denominator: Form) -> Interval | None:
+    """A weighted mean: sum(w*x)/sum(w) lies where x does."""
+    if len(denominator) != 1:
+        return None
+    ((base, weight),) = denominator.items()
+    total = interval(0.0, 0.0)
+    for monomial, coefficient in numerator.items():
+        share = ONE if monomial == base else quotient(forms, monomial, base)
+        if share is None:
+            return None
+        total = of.add(total, of.scale(share, coefficient / weight))
+    return total
+
+
+def _some_count(forms: Forms, denominator: Form) -> bool:
+    """Whether only the mask can make a denominator 0: a call in which nothing counts has the loss 0 anyway."""
+    atoms = [forms.atoms[atom] for monomial in denominator for atom in monomial]
+    return all(
+        atom.total is not None and not atom.axes and all(forms.atoms[a].counts for a in atom.total.monomial)
+        for atom in atoms
+    )

@@ -1,0 +1,24 @@
+"""How a finding about a part of the user's text is put."""
+
+from __future__ import annotations
+
+from lossdsl.checking.resolved import Origin
+from lossdsl.errors import Diagnostic, Edit, Severity
+
+
+def says(
+    origin: Origin,
+    code: str,
+    message: str,
+    hint: str | None = None,
+    severity: Severity = "warning",
+    replacement: str | None = None,
+) -> Diagnostic:
+    """A finding at a place; replacement: the text that would mend it there."""
+    edit = None if replacement is None else Edit(origin.span, replacement)
+    return Diagnostic(code, message, origin.source, origin.span, hint, severity, edit)
+
+
+def written(origin: Origin) -> str:
+    """What stands at a place, on one line."""
+    return " ".join(origin.source.text[origin.span.start : origin.span.end].split())

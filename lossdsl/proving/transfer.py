@@ -1,0 +1,216 @@
+"""The interval of an operation from those of its arguments, one function for each operation of the graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+from lossdsl.graph.nodes import Node
+from lossdsl.proving import interval as of
+from lossdsl.proving.interval import ALL, NON_NEGATIVE, NON_POSITIVE, UNIT, ZERO, Interval, interval
+from lossdsl.registry.model import Kernel
+
+Transfer: TypeAlias = Callable[[Node, list[Interval]], Interval]
+
+_LEAST_LOG = -87.0  # a little above that of the smallest normal number of float32
+# Numbers of the run; what is learned may become anything.
+_SCALARS = {"scalar:epoch": NON_NEGATIVE, "scalar:step": NON_NEGATIVE, "mask": UNIT, "class_weight": NON_NEGATIVE}
+
+
+def transfer(node: Node, arguments: list[Interval]) -> Interval:
+    """An interval that holds every value of a node; all numbers for an operation that is not known here."""
+    if node.operation == "constant":
+        return of.point(node.value)
+    function = _TRANSFER.get(node.operation)
+    return function(node, arguments) if function else ALL
+
+
+def _input(node: Node, _: list[Interval]) -> Interval:
+    return _SCALARS.get(node.input_name, ALL)
+
+
+def _multiply(node: Node, arguments: list[Interval]) -> Interval:
+    left, right = node.arguments
+    if left is right:
+        return of.whole_power(arguments[0], 2)
+    result = of.multiply(*arguments)
+    for factor, logarithm, at in ((left, right, 0), (right, left, 1)):
+        if _is_logarithm_of(logarithm, factor):
+            high = max(arguments[at].high, 0.0)
+            return of.meet(result, interval(-1 / math.e, high * _log(high) if high > 1 else 0.0))
+    return result
+
+
+def _is_logarithm_of(logarithm: Node, factor: Node) -> bool:
+    """log(x) for x, also in the form that it has for a probability from logits."""
+    if logarithm.operation == "log":
+        return logarithm.arguments[0] is factor
+    is_pair = (factor.operation, logarithm.operation) in (("sigmoid", "log_sigmoid"), ("softmax", "log_softmax"))
+    return is_pair and factor.arguments[0] is logarithm.arguments[0]
+
+
+def _subtract(node: Node, arguments: list[Interval]) -> Interval:
+    left, right = node.arguments
+    return ZERO if left is right else of.subtract(*arguments)
+
+
+def _power(node: Node, arguments: list[Interval]) -> Interval:
+    base, exponent = arguments
+    if not node.arguments[1].is_constant:
+        return of.power(base, exponent)
+    number = node.arguments[1].value
+    if number == math.floor(number) and abs(number) < 2**31:
+        raised = of.whole_power(base, abs(int(number)))
+        return raised if number > 0 else of.reciprocal(raised)
+    return of.power(base, exponent)
+
+
+def _where(_: Node, arguments: list[Interval]) -> Interval:
+    """One of the arguments but the first."""
+    return of.hull(*arguments[1:])
+
+
+def _rising(function: Callable[[float], float]) -> Transfer:
+    """A function that never falls; it reaches its limits, because floating point numbers do."""
+
+    def rule(_: Node, arguments: list[Interval]) -> Interval:
+        (a,) = arguments
+        low_open = a.low_open and math.isfinite(a.low)
+        high_open = a.high_open and math.isfinite(a.high)
+        return interval(function(a.low), function(a.high), low_open, high_open)
+
+    return rule
+
+
+def _even(function: Callable[[float], float]) -> Transfer:
+    return lambda _, arguments: of.even(function, arguments[0])
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 709 else math.inf
+
+
+def _log(x: float) -> float:
+    return math.log(x) if x > 0 else -math.inf
+
+
+def _logarithm(_: Node, arguments: list[Interval]) -> Interval:
+    """At and below 0 it is that of the smallest normal number."""
+    (a,) = arguments
+    return interval(_log(a.low), max(_log(a.high), _LEAST_LOG), a.low_open, a.high_open and _log(a.high) > _LEAST_LOG)
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + _exp(-x)) if x > 0 else 1 - 1 / (1 + _exp(x))
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(_exp(-abs(x)))
+
+
+def _cosh(x: float) -> float:
+    return math.cosh(x) if abs(x) < 709 else math.inf
+
+
+def _logcosh(x: float) -> float:
+    return max(0.0, abs(x) + math.log1p(_exp(-2 * abs(x))) - math.log(2))
+
+
+def _first(_: Node, arguments: list[Interval]) -> Interval:
+    return arguments[0]
+
+
+def _or_0(_: Node, arguments: list[Interval]) -> Interval:
+    return of.hull(arguments[0], ZERO)
+
+
+def _or_0_with_mask(_: Node, arguments: list[Interval]) -> Interval:
+    """A group in which nothing counts gives 0."""
+    return arguments[0] if len(arguments) == 1 else of.hull(arguments[0], ZERO)
+
+
+def _window(node: Node, arguments: list[Interval]) -> Interval:
+    """Outside of the image is what `outside` says; a window in which nothing counts has a mean of 0."""
+    outside = node.attributes[-1]
+    if isinstance(outside, float):
+        return of.hull(arguments[0], of.point(outside))
+    masked = len(arguments) > 2
+    if masked and node.operation != "local_mean":
+        return ALL
+    return of.hull(arguments[0], ZERO) if masked else arguments[0]
+
+
+def _filled(node: Node, _: list[Interval]) -> Interval:
+    number = node.attributes[0]
+    assert isinstance(number, float)
+    return of.point(number)
+
+
+def _sum(_: Node, arguments: list[Interval]) -> Interval:
+    return of.added_up(arguments[0])
+
+
+def _kernel(node: Node, _: list[Interval]) -> Interval:
+    kernel = node.attributes[0]
+    assert isinstance(kernel, Kernel)
+    declared = kernel.range
+    return interval(declared.low, declared.high, declared.low_open, declared.high_open)
+
+
+def _always(result: Interval) -> Transfer:
+    return lambda _node, _arguments: result
+
+
+_TRANSFER: dict[str, Transfer] = {
+    "input": _input,
+    "add": lambda _, arguments: of.add(*arguments),
+    "subtract": _subtract,
+    "multiply": _multiply,
+    "divide": lambda _, arguments: of.divide(*arguments),
+    "power": _power,
+    "negative": lambda _, arguments: of.negative(arguments[0]),
+    "exp": _rising(_exp),
+    "log": _logarithm,
+    "sqrt": _rising(lambda x: math.sqrt(max(x, 0.0))),
+    "abs": _even(abs),
+    "tanh": _rising(math.tanh),
+    "sigmoid": _rising(_sigmoid),
+    "softplus": _rising(_softplus),
+    "cosh": _even(_cosh),
+    "logcosh": _even(_logcosh),
+    "relu": lambda _, arguments: of.clipped(arguments[0]),
+    "minimum": lambda _, arguments: of.minimum(*arguments),
+    "maximum": lambda _, arguments: of.maximum(*arguments),
+    "where": _where,
+    "per_class": _where,
+    "compare": _always(UNIT),
+    "stop_gradient": _first,
+    "cast": _first,
+    "cast_like": _first,
+    "pick": _first,
+    "index": _first,
+    "mean": _first,
+    "keep": _or_0,
+    "sum": _sum,
+    "reduce_max": _or_0_with_mask,
+    "reduce_min": _or_0_with_mask,
+    "topk": _or_0_with_mask,
+    "local_mean": _window,
+    "filled_image": _filled,
+    "local_min": _window,
+    "local_max": _window,
+    "softmax": _always(UNIT),
+    "log_softmax": _always(NON_POSITIVE),
+    "log_one_minus_softmax": _always(NON_POSITIVE),
+    "log_sigmoid": _rising(lambda x: -_softplus(-x)),
+    "one_hot": _always(UNIT),
+    "foreground": _always(UNIT),
+    "class_is_one_of": _always(UNIT),
+    "differs": _always(UNIT),
+    "both": _always(UNIT),
+    "any": _always(UNIT),
+    "any_of": _always(UNIT),
+    "size": _always(interval(1, math.inf)),
+    "kernel": _kernel,
+}

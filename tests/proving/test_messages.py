@@ -1,0 +1,261 @@
+"""Findings of the proofs as users read them: the place, the line, what is wrong, and the way out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+import lossdsl
+
+MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
+    (
+        "-log(1 - dice(smooth=0))",
+        {},
+        """
+        <formula>:1:6: warning LD701: the logarithm of a number that can be 0; `1 - dice(smooth=0)` is in [0, 1]
+            -log(1 - dice(smooth=0))
+                 ^~~~~~~~~~~~~~~~~~
+            keep it above 0: add a small number, or smooth=1 where the loss has one
+        """,
+    ),
+    (
+        "bce + sqrt(dice - 0.5)",
+        {},
+        """
+        <formula>:1:12: warning LD702: the root of a number that can be below 0; `dice - 0.5` is in [-0.5, 0.5)
+            bce + sqrt(dice - 0.5)
+                       ^~~~~~~~~~
+            it counts as 0 there
+        """,
+    ),
+    (
+        "sum(w*abs(p - y))/sum(w)",
+        {"task": "binary"},
+        """
+        <formula>:1:19: warning LD703: a division by a number that can be 0 and changes its sign there; `sum(w)` is in (-inf, inf)
+            sum(w*abs(p - y))/sum(w)
+                              ^~~~~~
+            add a positive number to it, as smooth does; a mean weighted by w is mean(x, count=w)
+        """,  # noqa: E501
+    ),
+    (
+        "mean((p - y)**1.5)",
+        {"task": "binary"},
+        """
+        <formula>:1:6: warning LD704: a number that can be below 0 to the power 1.5 counts as 0 there; `(p - y)` is in [-1, 1]
+            mean((p - y)**1.5)
+                 ^~~~~~~
+            abs(x), or a whole number as the power
+        """,  # noqa: E501
+    ),
+    (
+        "sqrt(mse)",
+        {},
+        """
+        <formula>:1:6: warning LD705: the root of a number that can be 0 has an infinite slope there; `mse` is in [0, inf)
+            sqrt(mse)
+                 ^~~
+            add a small number under the root: sqrt(x + 1e-6)
+        """,  # noqa: E501
+    ),
+    (
+        "mean(exp(z))",
+        {"task": "binary"},
+        """
+        <formula>:1:10: warning LD706: `exp` overflows float32 for large logits, late epochs or many elements
+            mean(exp(z))
+                     ^
+            bound it: min(x, 50), or a form that grows less
+        """,
+    ),
+    (
+        "bce - 2*dice",
+        {},
+        """
+        <formula>:1:9: warning LD710: the total falls as `dice` grows, which is a loss: lower is better
+            bce - 2*dice
+                    ^~~~
+            add it: `dice` is best at 0
+        """,
+    ),
+    (
+        "ce + dice_coef",
+        {},
+        """
+        <formula>:1:6: warning LD710: a lower total means a lower `dice_coef`, which is a score: higher is better
+            ce + dice_coef
+                 ^~~~~~~~~
+            subtract it: 1 - dice_coef
+        """,
+    ),
+    (
+        "(1 - epoch/100)*bce + dice",
+        {},
+        """
+        <formula>:1:1: warning LD711: the weight of `bce` can change its sign: it is in (-inf, 1]
+            (1 - epoch/100)*bce + dice
+            ^~~~~~~~~~~~~~~
+            at epoch 200 it is -1; max(0, ...) keeps it from 0 on
+        """,
+    ),
+    (
+        "mean(y*log(p))",
+        {"task": "binary"},
+        """
+        <formula>:1:1: warning LD712: nothing keeps the total from falling without bound: it is in (-inf, 0]
+            mean(y*log(p))
+            ^~~~~~~~~~~~~~
+            a loss has a least value; is a minus missing?
+        """,
+    ),
+    (
+        "s = learn(0)\nbce + s",
+        {},
+        """
+        <formula>:1:5: warning LD713: nothing holds the learned `s`: training drives it down without end
+            s = learn(0)
+                ^~~~~~~~
+            a term that grows the other way, as in exp(-s)*bce + s
+        """,
+    ),
+    (
+        "mean(abs(sigmoid(p) - y))",
+        {"task": "binary"},
+        """
+        <formula>:1:18: error LD720: `sigmoid` of `p`, which is a probability already
+            mean(abs(sigmoid(p) - y))
+                             ^
+            z is the prediction before it
+        """,
+    ),
+    (
+        "bce(p, y)",
+        {"task": "binary"},
+        """
+        <formula>:1:5: error LD720: `bce` takes logits, `p` is a probability already: it would get a second sigmoid or softmax
+            bce(p, y)
+                ^
+            bce(z, ...) or bce alone; input=probs where the model itself returns probabilities
+        """,  # noqa: E501
+    ),
+    (
+        "bce(z, 2*y - 1)",
+        {"task": "binary"},
+        """
+        <formula>:1:8: warning LD721: the labels of `bce` are in [0, 1], `2*y - 1` is in [-1, 1]
+            bce(z, 2*y - 1)
+                   ^~~~~~~
+            y is 0 or 1
+        """,
+    ),
+    (
+        "focal(gamma=2 - epoch)",
+        {},
+        """
+        <formula>:1:13: warning LD722: `gamma` of `focal` can be outside [0, inf): it is in (-inf, 2]
+            focal(gamma=2 - epoch)
+                        ^~~~~~~~~
+            at epoch 3 it is -1
+        """,
+    ),
+    (
+        "focal(gamma=-1 - epoch)",
+        {},
+        """
+        <formula>:1:13: error LD722: `gamma` of `focal` is always outside [0, inf): it is in (-inf, -1]
+            focal(gamma=-1 - epoch)
+                        ^~~~~~~~~~
+            at epoch 0 it is -1
+        """,
+    ),
+    (
+        "ce + for_class(dice, [1, 3])",
+        {"task": "multiclass", "class_weight": [1, 1, 1]},
+        """
+        <formula>:1:6: error LD723: there is no class 3: the class weights are for 3 classes
+            ce + for_class(dice, [1, 3])
+                 ^~~~~~~~~~~~~~~~~~~~~~~
+            classes are counted from 0
+        """,
+    ),
+    (
+        "ce",
+        {"task": "multiclass", "class_weight": [1.0]},
+        """
+        <formula>:1:1: error LD730: one class weight means one class, and a softmax over one class is constantly 1
+            ce
+            ^~
+            for one channel the task is binary
+        """,
+    ),
+    (
+        "bce + 3",
+        {},
+        """
+        <formula>:1:7: warning LD731: `3` does not depend on the prediction: it trains nothing
+            bce + 3
+                  ^
+            leave the term out, or make it the weight of another
+        """,
+    ),
+    (
+        "bce + 0*dice",
+        {},
+        """
+        <formula>:1:7: warning LD732: the weight of `dice` is always 0
+            bce + 0*dice
+                  ^
+            leave the term out
+        """,
+    ),
+    (
+        "bce + focal(gamma=0)",
+        {"task": "binary"},
+        """
+        <formula>:1:7: warning LD733: `focal(gamma=0)` is the same as `bce`: one term with the weights added does it
+            bce + focal(gamma=0)
+                  ^~~~~~~~~~~~~~
+            leave one of them out
+        """,
+    ),
+    (
+        "a = dice\nbce",
+        {},
+        """
+        <formula>:1:5: warning LD734: `a` is defined and never used
+            a = dice
+                ^~~~
+            leave it out
+        """,
+    ),
+    (
+        {"terms": {"dice": "1 - dice_coef", "bce": "bce"}},
+        {},
+        """
+        <loss.terms.dice>:1:1: warning LD735: the term `dice` has the name of a loss that it is not
+            1 - dice_coef
+            ^~~~~~~~~~~~~
+            give the term a name of its own
+        """,
+    ),
+]
+
+
+def key(source: Any) -> str:
+    return source if isinstance(source, str) else " ".join(source["terms"])
+
+
+@pytest.mark.parametrize(("source", "options", "message"), MESSAGES, ids=[key(source) for source, _, _ in MESSAGES])
+def test_message(source: Any, options: dict[str, Any], message: str) -> None:
+    assert str(lossdsl.check(source, **options)) == dedent(message).strip()
+
+
+def test_every_code_has_a_message() -> None:
+    """The codes that the package can say, and those above."""
+    root = Path(lossdsl.__file__).parent / "proving"
+    said = {code for path in root.glob("*.py") for code in re.findall(r"LD7\d\d", path.read_text(encoding="utf-8"))}
+    assert said == {code for _, _, message in MESSAGES for code in re.findall(r"LD7\d\d", message)}

@@ -1,0 +1,134 @@
+"""What is right is not complained about: built-ins, recipes, the README, and formulas like them.
+
+The few findings that are true of them stand here with their reasons.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lossdsl
+from lossdsl.registry.discover import default_registry
+
+ROOT = Path(__file__).parents[2]
+TASKS = ("binary", "multilabel", "multiclass", "regression")
+RECIPES = sorted((ROOT / "examples").rglob("*.yaml"))
+BUILT_INS = [loss.name for loss in default_registry().built_ins() if loss.name != "lovasz_extension"]
+
+# What is found in what we ship, and why it is true.
+EXPECTED = {
+    "dice_coef": ("LD710", "a score alone: training would make it small"),
+    "iou_coef": ("LD710", "a score alone: training would make it small"),
+    "32_beta_vae": ("LD706", "nothing bounds the logarithm of the variance that a network returns"),
+    "lovasz_as_printed": ("LD710", "the score is a factor of -log(p), so that a worse overlap lowers the total"),
+}
+# In the README to show that it is found.
+SHOWN = "0.5*bce + 0.5*dcie + focal(gamma=-1)"
+
+# formula, options of the check
+RIGHT: list[tuple[str, dict[str, Any]]] = [
+    ("0.5*bce + 0.5*(-log(1 - dice))", {}),
+    ("-log(1 - dice(per=batch, smooth=1e-5))", {}),
+    ("-log(dice_coef)", {}),
+    ("bce + 1 - dice_coef", {}),
+    ("1 - dice_coef(smooth=0)", {}),
+    ("bce - dice_coef", {}),
+    ("bce - 0.3*log(iou_coef(per=batch))", {}),
+    ("-log(1 - tversky(fp_weight=0.3, fn_weight=0.7))", {}),
+    ("-log(1 - dice(squared=true))", {}),
+    ("-log(1 - f_beta(beta=2)) + bce", {}),
+    ("-log(1 - generalized_dice(smooth=1))", {"task": "multiclass"}),
+    ("-log(1 - dice(empty=skip))", {}),
+    ("-log(1 - dice(average=micro))", {"task": "multiclass"}),
+    ("-log(1 - dice)", {"task": "multiclass", "ignore_index": 255}),
+    ("ce - log(dice_coef)", {"task": "multiclass", "ignore_index": 255, "class_weight": [1, 2, 3]}),
+    ("ce + dice(include_background=false)", {"task": "multiclass"}),
+    ("mean(-log(1 - dice(reduction=none)))", {}),
+    ("dice**2 + bce", {}),
+    ("(1 - dice_coef)**1.5", {}),
+    ("(-log(1 - dice))**2 + bce", {}),
+    ("sqrt(mse + 1e-6)", {}),
+    ("mean(sqrt((pred - target)**2 + 1e-6))", {}),
+    ("-mean(y*log(p) + (1 - y)*log(1 - p))", {"task": "binary"}),
+    ("-mean((1 - p)**2*y*log(p) + p**2*(1 - y)*log(1 - p))", {"task": "binary"}),
+    ("-mean(sum(y*log(p), over=class))", {"task": "multiclass"}),
+    ("mean(softplus(z) - y*z)", {"task": "binary"}),
+    ("1 - mean((2*sum(p*y, per=image) + 1)/(sum(p, per=image) + sum(y, per=image) + 1))", {"task": "binary"}),
+    ("1 - (sum(p*y) + 1)/(sum(p) + sum(y) - sum(p*y) + 1)", {"task": "binary"}),
+    ("-log((2*sum(p*y) + 1)/(sum(p) + sum(y) + 1))", {"task": "binary"}),
+    ("-log(1 - sum((p - y)**2)/(sum(p**2) + sum(y**2) + 1))", {"task": "binary"}),
+    ("mean(where(abs(p - y) > 0.1, log(abs(p - y)), log(0.1))) + 3*bce", {"task": "binary"}),
+    ("bce + mean(where(y > 0, 1/max(y, 0.5), 0)*abs(p - y))", {"task": "binary"}),
+    ("mean(where(sum(y, per=image) > 0, 1 - sum(p*y, per=image)/sum(y, per=image), 0)) + bce", {"task": "binary"}),
+    ("mean(y*(log(y) - log(p)) + (1 - y)*(log(1 - y) - log(1 - p)))", {"task": "binary"}),
+    ("bce + 0.1*mean(p*log(p) + (1 - p)*log(1 - p))", {"task": "binary"}),
+    ("mean(w*bce(reduction=none), count=w)", {"task": "binary"}),
+    ("dice + 0.01*mean(phi*p)", {"task": "binary"}),
+    ("mean(stop_gradient(abs(p - y))*bce(reduction=none))", {"task": "binary"}),
+    ("min(1, epoch/10)*dice + bce", {}),
+    ("max(0, 1 - epoch/100)*bce + (1 - max(0, 1 - epoch/100))*dice", {}),
+    ("0.95**epoch*bce + dice", {}),
+    ("exp(-epoch/50)*bce + dice", {}),
+    ("focal(gamma=max(0, 2 - epoch/10))", {}),
+    ("bce(label_smoothing=min(0.1, epoch/100))", {"task": "binary"}),
+    ("s = learn(0)\nt = learn(0)\nexp(-s)*bce + s + exp(-t)*dice + t", {}),
+    ("s = learn(1)\nbce/(2*s**2 + 1e-3) + log(1 + s**2)", {}),
+    ("s = learn(2)\nfocal(gamma=1 + softplus(s))", {}),
+    ("mean(abs(sigmoid(10*(p - 0.5)) - y))", {"task": "binary"}),
+    ("bce(z/2, y) + dice", {"task": "binary"}),
+    ("bce(-z, 1 - y) + bce", {"task": "binary"}),
+    ("bce + 0.4*bce(aux, target)", {"task": "binary"}),
+    ("lovasz(-z, 1 - y) + lovasz", {"task": "binary"}),
+    ("log(cosh(dice))", {}),
+    ("topk(bce(reduction=none), share=0.1) + dice", {"task": "binary"}),
+    ("for_class(dice, [1]) + ce", {"task": "multiclass"}),
+    ("T = 4\nsoft = softmax(teacher/T)\nmean(sum(soft*(log(soft) - log(softmax(z/T))), over=class))", {}),
+]
+
+
+@pytest.mark.parametrize(("formula", "options"), RIGHT, ids=[text for text, _ in RIGHT])
+def test_right(formula: str, options: dict[str, Any]) -> None:
+    assert str(lossdsl.check(formula, **options)) == "ok"
+
+
+@pytest.mark.parametrize("input", ["logits", "probs"])
+@pytest.mark.parametrize("name", BUILT_INS)
+def test_built_in(name: str, input: str) -> None:
+    """With its defaults, and in the ways in which others use it."""
+    for task in TASKS:
+        for text in (name, f"2*{name}(reduction=mean)"):
+            for ignored in (None, 255):
+                found = lossdsl.check(text, task=task, input=input, ignore_index=ignored).diagnostics
+                if not any(one.code < "LD7" for one in found):
+                    assert {one.code for one in found} <= {EXPECTED.get(name, ("",))[0]}, (text, task)
+
+
+def test_built_ins_have_maps_that_are_quiet() -> None:
+    for name in BUILT_INS:
+        for task in TASKS:
+            found = lossdsl.check(f"mean({name}(reduction=none))", task=task).diagnostics
+            if not any(one.code < "LD7" for one in found):
+                assert {one.code for one in found} <= {EXPECTED.get(name, ("",))[0]}, (name, task)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipe(path: Path) -> None:
+    found = [one.code for one in lossdsl.check(path).diagnostics]
+    assert found == [EXPECTED[path.stem][0]] * (path.stem in EXPECTED) if path.stem in EXPECTED else found == []
+
+
+def test_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    formulas = re.findall(r'compile\("([^"]+)"', text) + re.findall(r'-e "([^"]+)"', text)
+    assert len(formulas) >= 5
+    assert not [one for formula in formulas for one in lossdsl.check(formula).diagnostics if "cosine" not in formula]
+
+
+def test_what_is_expected_is_found() -> None:
+    for name, (code, _) in EXPECTED.items():
+        source = ROOT / "examples" / "recipes" / f"{name}.yaml" if name not in BUILT_INS else name
+        assert code in [one.code for one in lossdsl.check(source).diagnostics]
