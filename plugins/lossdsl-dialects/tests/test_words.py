@@ -69,7 +69,8 @@ def test_a_name_of_several_libraries_is_a_clash(name: str) -> None:
     (found,) = lossdsl.check(name).diagnostics
     owners = default_registry().namesakes(name)
     assert len(owners) > 1
-    assert (found.code, found.hint) == ("LD601", "write the full name")
+    assert found.code == "LD601"
+    assert found.hint.startswith("write ")
     assert all(f"`{c.namespace}.{name}` of lossdsl-dialects" in found.message for c in owners)
 
 
