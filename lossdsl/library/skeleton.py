@@ -25,6 +25,7 @@ def soft_skeleton(
     Source: Shit et al. 2021, arXiv 2003.07311, algorithm 1
     Note: erode takes the least of the three pixels along each axis, dilate the largest of the whole block of them
     Note: what lies outside of the image or is masked out is left out of both
+    Better: neither
     """
     import torch
 

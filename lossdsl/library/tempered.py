@@ -24,6 +24,7 @@ def tempered_softmax(
 
     Source: Amid, Warmuth, Anil, Koren 2019, arXiv 1906.03361
     Note: with a heavier tail than the softmax, which is the limit for a temperature of 1
+    Better: neither
     """
     return _normalised(logits, temperature)
 
@@ -38,6 +39,7 @@ def tempered_sigmoid(
     """Tempered sigmoid: the first of two classes with the logits z and 0 under the tempered softmax.
 
     Source: Amid, Warmuth, Anil, Koren 2019, arXiv 1906.03361
+    Better: neither
     """
     import torch
 

@@ -61,6 +61,7 @@ def cross_mean(map: Tensor, *, mask: Tensor | None = None, spatial: tuple[int, .
 
     Source: the kernel of the erosions in Karimi and Salcudean 2019, arXiv 1904.10030
     Note: what lies outside of the image or is masked out counts as 0
+    Better: neither
     """
     import torch
     from torch.nn import functional
