@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lossdsl.api import Report, check, compile, explain, load, parse
+from lossdsl.api import Report, check, compile, define, explain, load, parse
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, InputError, LossError, PluginError
+from lossdsl.registry.adapting import Input, adapt
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:
@@ -20,14 +21,17 @@ __all__ = [
     "ConfigError",
     "Diagnostic",
     "FormulaError",
+    "Input",
     "InputError",
     "Loss",
     "LossError",
     "PluginError",
     "Report",
     "TermValue",
+    "adapt",
     "check",
     "compile",
+    "define",
     "explain",
     "load",
     "loss",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import Literal
 
 Severity = Literal["error", "warning"]
@@ -54,8 +55,12 @@ class Source:
 
     def place(self, position: int) -> tuple[int, int]:
         """1-based line and column of a position in `text`."""
-        offset = min(self.offset(position), len(self.page))
+        return self.place_in_page(self.offset(position))
+
+    def place_in_page(self, offset: int) -> tuple[int, int]:
+        """1-based line and column of an offset in `page`."""
         before = self.page[:offset]
+        offset = len(before)
         return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
 
     def line(self, number: int) -> str:
@@ -69,10 +74,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """The text that goes in the place of a span of the same source and mends a finding."""
+    """Replace this span of the source with this text, and the finding is gone, in the sense of its hint."""
 
     span: Span
-    replacement: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +174,36 @@ class PluginError(LossError):
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """'did you mean ...?' for a misspelt word, or None."""
+    match = _nearest(word, known)
+    return f"did you mean `{match}`?" if match else None
+
+
+def respelt(source: Source, span: Span, word: str, known: Iterable[str]) -> Edit | None:
+    """The edit that mends the spelling of a `word` inside a span, where only one known word is a slip away."""
+    names = tuple(known)
+    match = _nearest(word, names)
+    if match is None or {name for name in names if _is_slip(word.lower(), name)} != {match}:
+        return None
+    start = source.text.find(word, span.start, span.end)
+    if start < 0 or word in source.text[start + 1 : span.end]:
+        return None
+    return Edit(Span(start, start + len(word)), match)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
     if len(word) < 3:
         return None  # everything short is near to a letter or two
     names = sorted(known)
     # `dice_loss` is `dice`, not the score `dice_coef` that has more letters in common with it.
     beginnings = [name for name in names if word.lower().startswith(f"{name}_")]
-    matches = beginnings[-1:] or get_close_matches(word.lower(), names, n=1, cutoff=0.6)
-    return f"did you mean `{matches[0]}`?" if matches else None
+    return next(iter(beginnings[-1:] or get_close_matches(word.lower(), names, n=1, cutoff=0.6)), None)
+
+
+def _is_slip(word: str, name: str) -> bool:
+    """Whether one letter too many, too few, another one, or two that changed places make the whole difference."""
+    if abs(len(word) - len(name)) > 1:
+        return False
+    same = list(takewhile(lambda pair: pair[0] == pair[1], zip(word, name, strict=False)))
+    left, right = word[len(same) :], name[len(same) :]
+    swapped = left[1::-1] + left[2:] == right
+    return swapped or left[1:] == right[1:] or left[1:] == right or left == right[1:]

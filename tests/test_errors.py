@@ -17,6 +17,7 @@ from lossdsl.errors import (
     Source,
     Span,
     nearest,
+    respelt,
 )
 
 WORDS = "one two three four five six seven eight nine ten " * 8
@@ -206,3 +207,28 @@ def test_nearest(word: str, hint: str | None) -> None:
 
 def test_nearest_to_nothing() -> None:
     assert nearest("dice", []) is None
+
+
+SLIPS = {
+    ("bec", "bce ce dice"): "bce",
+    ("dcie", "bce dice dice_coef"): "dice",
+    ("diceee", "dice"): None,
+    ("dice_", "dice"): "dice",
+    ("dise", "dice disc"): None,
+    ("dics", "dice disc"): None,
+    ("cbe", "bce ce"): None,
+    ("Dice", "dice"): "dice",
+    ("dice_loss", "dice"): None,
+    ("iu", "iou"): None,
+    ("gama", "gamma alpha"): "gamma",
+    ("smoth", "smooth"): "smooth",
+}
+
+
+@pytest.mark.parametrize(("word", "known"), SLIPS)
+def test_a_slip_is_mended_where_one_name_is_near(word: str, known: str) -> None:
+    text = f"1 + {word}(x)"
+    edit = respelt(Source(text), Span(4, 4 + len(word)), word, known.split())
+    assert (edit and text[: edit.span.start] + edit.text + text[edit.span.end :]) == (
+        SLIPS[word, known] and f"1 + {SLIPS[word, known]}(x)"
+    )

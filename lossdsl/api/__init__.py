@@ -8,24 +8,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lossdsl.api.explaining import explain_spec, formula_text
 from lossdsl.api.options import merged
 from lossdsl.api.reports import Report, in_reading_order
 from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
+from lossdsl.checking.scope import definition_faults
 from lossdsl.checking.terms import terms_of
-from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError
+from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, PluginError
 from lossdsl.graph.tasks import first_working, task_faults
 from lossdsl.proving.findings import certain_errors, warnings
-from lossdsl.registry.discover import default_registry
+from lossdsl.registry.defining import read_definition
+from lossdsl.registry.discover import Registry, clash, default_registry
+from lossdsl.registry.local import trial
 from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
 from lossdsl.syntax.parse import parse
 
 if TYPE_CHECKING:
     from lossdsl.runtime.loss import Loss
 
-__all__ = ["Report", "check", "compile", "explain", "load", "parse"]
+__all__ = ["Report", "check", "compile", "define", "explain", "load", "parse"]
 
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -94,14 +96,63 @@ def check(source_or_path: str | os.PathLike[str] | Mapping[str, Any], key: str =
         return Report(error.diagnostics)
 
 
-def explain(source: str | os.PathLike[str] | Mapping[str, Any], key: str = "loss", **options: Any) -> str:
+def explain(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    key: str = "loss",
+    *,
+    open: Sequence[str] = (),
+    latex: bool = False,
+    **options: Any,
+) -> str:
     """A loss told in full: terms, weights, the text, ranges and sources of each loss, the rewrites applied.
+
+    Args:
+        source: a formula, a mapping or the path of a config file.
+        key: where the loss stands in the file.
+        open: names of losses to open to their formulas with the parameters of the call, or "all".
+        latex: the formula alone, with the losses that are opened, as LaTeX for mathematics mode.
+        options: keywords of `compile`, which go before those of the file.
 
     Raises FormulaError or ConfigError when it cannot be compiled.
     """
+    from lossdsl.api.explaining import explain_spec, expressions_of, total_of
+    from lossdsl.api.opening import openings
+
     study = _study(_read(source, key), options)
     spec, objective, facts = study.outcome()
-    return explain_spec(spec, terms_of(spec), objective, facts)
+    wanted = (open,) if isinstance(open, str) else tuple(open)
+    opened = openings(expressions_of(spec), default_registry(), wanted) if wanted else ()
+    if latex:
+        from lossdsl.api.equations import spec_latex
+
+        return spec_latex(spec, total_of(spec), opened)
+    return explain_spec(spec, terms_of(spec), objective, facts, opened)
+
+
+def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:
+    """The report on what was read already. registry: the losses that it can name, by default those installed."""
+    return Report(_study(reading, options, registry, proofs=True).diagnostics)
+
+
+def define(text: str) -> None:
+    """Make a formula known under a name, in this process: define("half(w: [0, 1] = 0.5) -> [0, inf) = w*mse").
+
+    The text is that of a .loss file; the word `loss` and the range may be left out. The same name defined again
+    replaces it.
+
+    Raises FormulaError with the place of what is wrong, PluginError where the name is taken.
+    """
+    loss = read_definition(text)
+    registry = default_registry()
+    with trial(loss):
+        found = registry.candidates(loss.name)
+        if len(found) > 1:
+            owners, _ = clash(found)
+            message = f"`{loss.name}` may be {owners}"
+            raise PluginError([Diagnostic("LD601", message, hint="define it under another name")])
+        faults = definition_faults(loss, registry)
+        if faults:
+            raise FormulaError(in_reading_order(faults))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +176,9 @@ class _Study:
         return self.spec, self.objective, self.facts
 
 
-def _study(reading: Reading, given: Mapping[str, Any], proofs: bool = False) -> _Study:
+def _study(
+    reading: Reading, given: Mapping[str, Any], registry: Registry | None = None, proofs: bool = False
+) -> _Study:
     """proofs: look for warnings too, which takes longer than all the rest."""
     diagnostics = list(reading.diagnostics)
     spec = reading.spec
@@ -137,28 +190,30 @@ def _study(reading: Reading, given: Mapping[str, Any], proofs: bool = False) -> 
     if spec is None:
         return _Study(None, None, None, in_reading_order(diagnostics))
     spec = replace(spec, options=options)
-    resolution = resolve(spec, default_registry())
+    registry = registry or default_registry()
+    resolution = resolve(spec, registry)
     diagnostics += resolution.diagnostics
     facts = None
     if resolution.objective:
         facts = facts_of(resolution.objective)
         if not diagnostics:
-            diagnostics += _faults(spec, resolution.objective, facts, proofs)
+            diagnostics += _faults(spec, resolution.objective, facts, registry if proofs else None)
     return _Study(spec, resolution.objective, facts, in_reading_order(diagnostics))
 
 
-def _faults(spec: Spec, objective: Objective, facts: Facts, proofs: bool) -> tuple[Diagnostic, ...]:
-    """What is wrong with a loss whose names and parameters are right."""
+def _faults(spec: Spec, objective: Objective, facts: Facts, known: Registry | None) -> tuple[Diagnostic, ...]:
+    """What is wrong with a loss whose names and parameters are right; with warnings when the known losses are given."""
     working = first_working(objective, facts, spec.options)
     if working is None:
         return task_faults(objective, facts, spec.options)
     built, context = working
     found = certain_errors(objective, built, context, facts, spec.options)
-    return (*found, *warnings(spec, objective, built, context, facts, default_registry())) if proofs else found
+    return (*found, *warnings(spec, objective, built, context, facts, known)) if known else found
 
 
 def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:
     spec, objective, facts = _study(reading, given).outcome()
+    from lossdsl.api.explaining import formula_text
     from lossdsl.runtime.loss import Loss
 
     return Loss(objective, facts, spec.options, formula_text(spec))
@@ -175,5 +230,5 @@ def _is_path(text: str) -> bool:
         return False
     try:
         return text.endswith(CONFIG_SUFFIXES) or Path(text).is_file()
-    except OSError:  # too long for the name of a file
+    except OSError:  # no file can have a name of that length
         return False

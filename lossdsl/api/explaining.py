@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from lossdsl.api.opening import Opening
 from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
@@ -16,10 +17,12 @@ from lossdsl.proving.describing import described
 from lossdsl.registry.model import Kernel, Loss, Parameter, full_name
 from lossdsl.spec.model import Options, Spec, Task, TermSpec
 from lossdsl.syntax.printing import text
-from lossdsl.syntax.tree import Name, Part, Product, Sum
+from lossdsl.syntax.tree import Expression, Name, Node, Part, Product, Sum
 
 
-def explain_spec(spec: Spec, terms: tuple[TermSpec, ...], objective: Objective, facts: Facts) -> str:
+def explain_spec(
+    spec: Spec, terms: tuple[TermSpec, ...], objective: Objective, facts: Facts, opened: Sequence[Opening] = ()
+) -> str:
     """The explanation of a loss that has no faults."""
     calls = working_contexts(objective, facts, spec.options)
     sections = [
@@ -28,6 +31,7 @@ def explain_spec(spec: Spec, terms: tuple[TermSpec, ...], objective: Objective, 
         _needs(facts, calls),
         _ranges(objective, facts, spec.options),
         *(show_loss(loss) for loss in facts.losses),
+        _opened(opened),
         *_rewrites(objective, spec.options, calls),
     ]
     return "\n\n".join(section for section in sections if section)
@@ -66,10 +70,31 @@ def _text(loss: Loss) -> str:
 def formula_text(spec: Spec) -> str:
     """The loss as a formula: as it was written, or the weighted sum of its terms."""
     lines = [f"{definition.name} = {definition.value.expression}" for definition in spec.definitions]
+    return "\n".join([*lines, text(total_of(spec))])
+
+
+def total_of(spec: Spec) -> Expression:
+    """The expression that a loss is: as it was written, or the weighted sum of its terms."""
     if spec.total:
-        return "\n".join([*lines, str(spec.total.expression)])
+        return spec.total.expression
     summands = (Part("+", Product((Part("*", t.weight.expression), Part("*", Name(t.name))))) for t in spec.terms)
-    return "\n".join([*lines, text(Sum(tuple(summands)))])
+    return Sum(tuple(summands))
+
+
+def expressions_of(spec: Spec) -> tuple[Expression, ...]:
+    """All that is written in a loss."""
+    terms = (part.expression for term in spec.terms for part in (term.value, term.weight))
+    return (total_of(spec), *terms, *(definition.value.expression for definition in spec.definitions))
+
+
+def _opened(opened: Sequence[Opening]) -> str:
+    """Each opened loss as in a .loss file, with its parameters filled in."""
+    lines = []
+    for opening in opened:
+        lines.append(f"    {text(opening.call).removesuffix('()')}")
+        parts: tuple[Node, ...] = (*opening.bindings, *opening.cases)
+        lines += [f"        {text(part)}" for part in parts]
+    return "\n".join(["opened:", *lines]) if lines else ""
 
 
 def _terms(terms: tuple[TermSpec, ...]) -> str:

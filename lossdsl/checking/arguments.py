@@ -18,7 +18,7 @@ from lossdsl.checking.resolved import (
     Word,
 )
 from lossdsl.checking.vocabulary import REDUCTION_WORDS, WORDS
-from lossdsl.errors import Diagnostic, Source, nearest
+from lossdsl.errors import Diagnostic, Source, Span, nearest, respelt
 from lossdsl.registry.model import Loss, Parameter
 from lossdsl.syntax import tree
 from lossdsl.syntax.printing import numbers_allowed
@@ -37,7 +37,10 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
     faults = _missing(loss, call, Origin(source, call.span))
     for keyword in call.keywords:
         origin = Origin(source, keyword.span)
-        if keyword.name == "reduction":
+        refused = _refused(loss, keyword, call, origin)
+        if refused:
+            faults.append(refused)
+        elif keyword.name == "reduction":
             reduction = evaluate(keyword.value, frozenset(REDUCTION_WORDS))
             faults += _word_faults(_REDUCTION, reduction, Origin(source, keyword.value.span))
         elif keyword.name not in known:
@@ -76,14 +79,34 @@ def _value(parameter: Parameter, written: tree.Expression, evaluate: Evaluate, p
     return evaluate(written, frozenset(parameter.words))
 
 
+def _refused(loss: Loss, keyword: tree.Keyword, call: tree.Call, origin: Origin) -> Diagnostic | None:
+    """What the definition refuses with a reason: a parameter, a value of it as in `reduction=sum`, any list as in
+    `alpha=list`, or such a word beside others of the same call, as in `sigmoid=true and softmax=true`."""
+    around = {word for other in call.keywords for word in _words(other)}
+    for refused, instead in loss.documentation.refused:
+        word, *others = refused.split(" and ")
+        if word in _words(keyword) and around.issuperset(others):
+            return origin.says("LD203", f"`{loss.name}` does not take `{refused}`", instead)
+    return None
+
+
+def _words(keyword: tree.Keyword) -> tuple[str, ...]:
+    """How a refusal may name a keyword."""
+    kind = f"{keyword.name}=list" if isinstance(keyword.value, tree.Listing) else ""
+    return (keyword.name, f"{keyword.name}={keyword.value}", kind)
+
+
 def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin) -> Diagnostic:
-    for word, instead in loss.documentation.refused:
-        if word == name:
-            return origin.says("LD203", f"`{loss.name}` does not take `{name}`", instead)
     names = ", ".join((*known, "reduction"))
     hint = nearest(name, (*known, "reduction"))
     suggestion = f"{hint} parameters: {names}" if hint else f"parameters: {names}"
-    return origin.says("LD203", f"`{loss.name}` has no parameter `{name}`", suggestion)
+    edit = respelt(origin.source, name_of_keyword(origin.span, name), name, (*known, "reduction"))
+    return origin.says("LD203", f"`{loss.name}` has no parameter `{name}`", suggestion, edit)
+
+
+def name_of_keyword(span: Span, name: str) -> Span:
+    """Where the name stands in a keyword's `name=value`."""
+    return Span(span.start, span.start + len(name))
 
 
 def _value_faults(loss: Loss, parameter: Parameter, value: Resolved, origin: Origin) -> list[Diagnostic]:
@@ -119,7 +142,8 @@ def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[
         return []
     hint = nearest(value.text, parameter.words) if isinstance(value, Word) else None
     message = f"`{parameter.name}` takes {allowed_values(parameter)}"
-    return [origin.says("LD205", message, hint or default_hint(parameter))]
+    edit = respelt(origin.source, origin.span, value.text, parameter.words) if isinstance(value, Word) else None
+    return [origin.says("LD205", message, hint or default_hint(parameter), edit)]
 
 
 def allowed_values(parameter: Parameter) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lossdsl.checking.arguments import name_of_keyword
 from lossdsl.checking.resolved import (
     Apply,
     ForClass,
@@ -18,7 +20,7 @@ from lossdsl.checking.resolved import (
     Word,
 )
 from lossdsl.checking.vocabulary import AXES, FUNCTIONS
-from lossdsl.errors import nearest
+from lossdsl.errors import nearest, respelt
 from lossdsl.syntax import tree
 
 if TYPE_CHECKING:
@@ -66,14 +68,18 @@ def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     return Where(condition.operator, left, right, scope.expression(chosen), scope.expression(otherwise), origin)
 
 
+_REDUCTION_WORDS = {"mean": {"count"}, "topk": {"share", "rounding"}}
+
+
 def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     kind = node.function.text
-    allowed = {"over", "per"} | ({"count"} if kind == "mean" else set()) | ({"share"} if kind == "topk" else set())
+    allowed = {"over", "per"} | _REDUCTION_WORDS.get(kind, set())
     given = {keyword.name: keyword for keyword in node.keywords}
     for keyword in node.keywords:
         if keyword.name not in allowed:
             hint = nearest(keyword.name, allowed) or f"parameters: {', '.join(sorted(allowed))}"
-            return scope.wrong(keyword, "LD203", f"`{kind}` has no parameter `{keyword.name}`", hint)
+            edit = respelt(scope.source, name_of_keyword(keyword.span, keyword.name), keyword.name, allowed)
+            return scope.wrong(keyword, "LD203", f"`{kind}` has no parameter `{keyword.name}`", hint, edit)
     if len(node.arguments) != 1:
         return scope.wrong(node, "LD202", f"`{kind}` takes one value", f"{kind}(value, over=pixel)")
     if kind == "topk" and "share" not in given:
@@ -90,7 +96,16 @@ def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
         count=inside.expression(given["count"].value) if "count" in given else None,
         share=scope.expression(given["share"].value) if "share" in given else None,
         origin=origin,
+        rounding=_rounding(scope, given["rounding"].value) if "rounding" in given else "up",
     )
+
+
+def _rounding(scope: Scope, value: tree.Expression) -> str:
+    chosen = replace(scope, words=frozenset({"up", "down"}), choosing=True).expression(value)
+    if isinstance(chosen, Word) and chosen.text in ("up", "down"):
+        return chosen.text
+    scope.report(value, "LD205", "`rounding` takes one of: up, down", "the default is up")
+    return "up"
 
 
 def _per(scope: Scope, value: tree.Expression) -> Resolved:
@@ -136,14 +151,26 @@ def per_class(scope: Scope, node: tree.Listing, origin: Origin) -> Resolved:
     return PerClass(tuple(scope.expression(item) for item in node.items), origin)
 
 
+NO_CLASSES = "classes are whole numbers from 0"
+
+
+def class_numbers(numbers: Iterable[float]) -> tuple[int, ...] | None:
+    """The classes that are meant, each once; None when a number is not that of a class."""
+    wanted = sorted(set(numbers))
+    if not wanted or not all(number >= 0 and float(number).is_integer() for number in wanted):
+        return None
+    return tuple(int(number) for number in wanted)
+
+
 def for_class_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     hint = "for_class(dice, [1, 3])"
     if len(node.arguments) != 2 or node.keywords:
         return scope.wrong(node, "LD202", "for_class takes a formula and a list of class numbers", hint)
     value, written = node.arguments
+    if isinstance(written, tree.Name) and written.text in scope.parameters:
+        return ForClass(scope.expression(value), ParameterOf(written.text, origin), origin)
     items = written.items if isinstance(written, tree.Listing) else (written,)
-    numbers = [item.value for item in items if isinstance(item, tree.Number) and item.value.is_integer()]
-    if not items or len(numbers) != len(items):
-        return scope.wrong(written, "LD205", "classes are whole numbers from 0", hint)
-    classes = tuple(sorted({int(number) for number in numbers}))
+    classes = class_numbers([item.value if isinstance(item, tree.Number) else -1 for item in items])
+    if classes is None:
+        return scope.wrong(written, "LD205", NO_CLASSES, hint)
     return ForClass(scope.expression(value), classes, origin)

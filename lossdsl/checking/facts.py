@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from lossdsl.checking.heads import Pair, head_inputs, is_raw, main_reads, pair_of, pairs_of, said
 from lossdsl.checking.resolved import (
-    ForClass,
     Learned,
     MultiScale,
     Objective,
@@ -26,7 +25,7 @@ from lossdsl.syntax.tree import Task
 class Facts:
     """tensors: names that the caller passes; predictions, targets: those of them that stand as one.
     scalars: `epoch`, `step`. learned: initial values by name. raw_only: only the raw prediction and target are read,
-    no logits, probabilities or labels. losses: what is used, by first use. classes: how many classes the formula names.
+    no logits, probabilities or labels. losses: what is used, by first use.
     pairs: predictions with targets that are both passed by name. beside: the tensors that stand outside of pairs.
     scales: each `multiscale` of the formula.
     task: what a parameter such as `mode: task` says about pred, None where none does.
@@ -39,7 +38,6 @@ class Facts:
     learned: dict[str, float]
     raw_only: bool
     losses: tuple[Loss, ...]
-    classes: int
     pairs: tuple[Pair, ...]
     beside: frozenset[str]
     scales: tuple[MultiScale, ...]
@@ -63,7 +61,6 @@ def facts_of(objective: Objective) -> Facts:
         learned={node.name: node.initial for node in nodes if isinstance(node, Learned)},
         raw_only=is_raw(main or read),
         losses=losses,
-        classes=max((1 + max(node.classes) for node in nodes if isinstance(node, ForClass)), default=0),
         pairs=pairs,
         beside=beside,
         scales=tuple(node for node in nodes if isinstance(node, MultiScale)),

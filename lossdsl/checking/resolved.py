@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, Union
 
-from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.errors import Diagnostic, Edit, Source, Span
 from lossdsl.registry.model import Loss
 
 NumberList: TypeAlias = tuple[Union[float, "NumberList"], ...]
@@ -19,8 +19,8 @@ class Origin:
     source: Source
     span: Span
 
-    def says(self, code: str, message: str, hint: str | None = None) -> Diagnostic:
-        return Diagnostic(code, message, self.source, self.span, hint)
+    def says(self, code: str, message: str, hint: str | None = None, edit: Edit | None = None) -> Diagnostic:
+        return Diagnostic(code, message, self.source, self.span, hint, edit=edit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,7 @@ class Reduction:
 
     over: the axes that go, None for all. per: `image` keeps batch and class, `batch` keeps class.
     count: what the sum is divided by is the sum of this, 1 per element when None.
+    rounding: whether the number of elements that a share of them comes to is rounded `up` or `down`.
     """
 
     kind: str
@@ -139,6 +140,7 @@ class Reduction:
     count: Resolved | None
     share: Resolved | None
     origin: Origin
+    rounding: str = "up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +161,13 @@ class Neighbourhood:
 
 @dataclass(frozen=True, slots=True)
 class ForClass:
-    """`for_class(dice, [1, 3])`: the value when only these classes are averaged or added up."""
+    """`for_class(dice, [1, 3])`: the value when only these classes are averaged or added up.
+
+    In a definition the classes may be a parameter: a list of numbers, or a word for all classes.
+    """
 
     value: Resolved
-    classes: tuple[int, ...]
+    classes: tuple[int, ...] | ParameterOf
     origin: Origin
 
 

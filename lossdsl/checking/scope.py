@@ -42,9 +42,11 @@ from lossdsl.checking.vocabulary import (
     SCALARS,
     TENSORS,
 )
-from lossdsl.errors import Diagnostic, LossError, Source, nearest
-from lossdsl.registry.discover import BUILT_IN, Registry
-from lossdsl.registry.model import Formula, Loss, full_name
+from lossdsl.errors import Diagnostic, Edit, LossError, Source, nearest, respelt
+from lossdsl.registry.candidates import Candidate
+from lossdsl.registry.contract import BUILT_IN
+from lossdsl.registry.discover import Registry, clash
+from lossdsl.registry.model import LOCAL, Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.syntax import tree
 
@@ -84,11 +86,13 @@ class Scope:
         return replace(self, source=written.source).expression(written.expression)
 
     def binding(self, definition: NamedExpression) -> Resolved:
-        """The value of `name = value`."""
+        """The value of `name = value`. A plugin's loss has its full name, so a short one may be given to a value:
+        what is installed beside lossdsl does not change what a text means."""
         scope = replace(self, source=definition.value.source)
         value = definition.value.expression
-        if definition.name in RESERVED or self.is_loss(definition.name):
-            kind = "a loss" if self.is_loss(definition.name) else "a word of the language"
+        own = any(c.namespace in (BUILT_IN, LOCAL) for c in self.memory.registry.candidates(definition.name))
+        if own or definition.name in RESERVED:
+            kind = "a loss" if own else "a word of the language"
             scope.report(value, "LD206", f"`{definition.name}` is {kind} already", "choose another name")
         if isinstance(value, tree.Call) and value.function.text == "learn":
             return scope._learned(definition.name, value)
@@ -149,7 +153,7 @@ class Scope:
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
         hint = hint or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
-        return self.wrong(node, "LD201", f"unknown loss `{node.text}`", hint)
+        return self._no_loss(node, "loss", hint, known)
 
     def _call(self, node: tree.Call, origin: Origin) -> Resolved:
         name = node.function.text
@@ -175,7 +179,22 @@ class Scope:
             return self._use(node, origin)
         known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
         hint = nearest(name, known) or "lossdsl list shows all losses"
-        return self.wrong(node.function, "LD201", f"unknown loss or function `{name}`", hint)
+        return self._no_loss(node.function, "loss or function", hint, known)
+
+    def _no_loss(self, node: tree.Name, kind: str, hint: str, known: set[str]) -> Resolved:
+        """A name that no library brings; one of them may say why, or another plugin may bring it."""
+        registry = self.memory.registry
+        absence = registry.absence(node.text)
+        if absence:
+            return self.wrong(node, "LD201", f"there is no `{node.text}`: {absence.reason}", absence.instead)
+        advice = registry.advice(node.text)
+        if advice:
+            return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", advice)
+        edit = respelt(self.source, node.span, node.text, known)
+        namesakes = registry.namesakes(node.text)
+        if namesakes and edit is None:
+            return self._clash(node, namesakes)
+        return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint, edit)
 
     def _use(self, node: tree.Call, origin: Origin) -> Resolved:
         loss = self._loss(node.function)
@@ -217,6 +236,10 @@ class Scope:
             source=loss.source,
         )
         inside = replace(scope, tensors=True)
+        for binding in declaration.bindings:
+            if binding.name in RESERVED or binding.name in scope.words | scope.parameters:
+                message = f"`{binding.name}` has a meaning already"
+                scope.report(binding, "LD206", message, "choose another name")
         bindings = {binding.name: inside.expression(binding.value) for binding in declaration.bindings}
         report_cycle(memory, bindings)
         cases = tuple(CaseBody(case.tasks, scope.expression(case.expression)) for case in declaration.cases)
@@ -237,8 +260,7 @@ class Scope:
         """The loss of a name that there is; None after reporting a clash or a broken plugin."""
         found = self.memory.registry.candidates(node.text, self.home)
         if len(found) > 1:
-            owners = " and ".join(f"`{c.namespace}.{c.name}` of {c.provider}" for c in found)
-            self.report(node, "LD601", f"`{node.text}` may be {owners}", "write the full name")
+            self._clash(node, found)
             return None
         try:
             return self.memory.registry.load(found[0])
@@ -249,13 +271,28 @@ class Scope:
             )
             return None
 
-    def report(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> None:
-        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint))
+    def _clash(self, node: tree.Name, found: tuple[Candidate, ...]) -> Resolved:
+        owners, way_out = clash(found)
+        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", way_out)
 
-    def wrong(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> Resolved:
+    def report(
+        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
+    ) -> None:
+        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint, edit=edit))
+
+    def wrong(
+        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
+    ) -> Resolved:
         """Report, and stand in for the value so that the rest is still checked."""
-        self.report(node, code, message, hint)
+        self.report(node, code, message, hint, edit)
         return Constant(1.0, Origin(self.source, node.span))
+
+
+def definition_faults(loss: Formula, registry: Registry) -> tuple[Diagnostic, ...]:
+    """What is wrong in the text of a definition itself, whoever uses it."""
+    memory = Memory(registry)
+    Scope(memory)._read_body(loss)
+    return tuple(dict.fromkeys(memory.diagnostics))
 
 
 def report_cycle(memory: Memory, bindings: Mapping[str, Resolved]) -> None:

@@ -6,55 +6,77 @@ from collections.abc import Sequence
 
 import click
 
-from lossdsl.api import check as check_loss
-from lossdsl.cli.findings import as_json, as_text, summary
-from lossdsl.cli.inputs import Input, gather, input_options, unopened
+from lossdsl.cli.formats import FORMATS, printed
+from lossdsl.cli.inputs import files_and_formulas, input_options, unopened
+from lossdsl.cli.looking import Looked, look_at_file, look_at_formula, nothing_checked, nowhere, write
+from lossdsl.cli.outcome import Outcome, Wanted
+from lossdsl.cli.places import places
 from lossdsl.cli.status import CLEAN, FINDINGS, WRONG_USE
-from lossdsl.errors import Diagnostic
+
+_KEY = click.option(
+    "--key", "keys", multiple=True, metavar="KEY", help="Where losses stand: train.loss, runs.*.loss  [default: loss]"
+)
 
 
 @click.command(short_help="Say everything that is wrong with losses in files or formulas.")
-@input_options
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@input_options(_KEY)
+@click.option("--marked-only", is_flag=True, help="Only losses marked # lossdsl; a FILE without one is no finding.")
+@click.option("--fix", is_flag=True, help="Mend what one safe edit mends, in the FILEs themselves.")
+@click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.pass_context
 def check(
     ctx: click.Context,
     files: tuple[str, ...],
     formulas: tuple[str, ...],
-    key: str,
+    keys: tuple[str, ...],
+    marked_only: bool,
+    fix: bool,
+    diff: bool,
+    form: str,
     task: str | None,
     input: str | None,
-    form: str,
 ) -> None:
-    """Say everything that is wrong with the losses in YAML or JSON files, or in formulas.
+    """Say everything that is wrong with the losses in config files, in .loss files, or in formulas.
 
-    FILE is a config file whose loss stands under --key, or - for a formula on stdin.
+    FILE is a YAML or JSON file, a .loss file of definitions, a folder that is searched for them, a pattern such as
+    "conf/**/*.yaml", or - for a formula on stdin. In a config, losses stand under --key, which may be repeated and
+    where * is any key or list item, and where a comment # lossdsl stands, at the end of the key's line or alone on the
+    line above. A FILE that is named must have a loss; files of a folder that have none are passed over.
 
     \b
     lossdsl check -e "0.5*bce + 0.5*dice"
     lossdsl check a.yaml b.yaml --key train.loss --task multiclass
+    lossdsl check . --key "*.loss" --key loss --fix
     echo "bce + dice" | lossdsl check - --format json
 
     With --format json: {"ok": true or false, "diagnostics": [...]}, each diagnostic with code, severity, message,
-    file, line, column, end_line, end_column and hint, null where there is none. Lines and columns count from 1.
+    file, line, column, end_line, end_column, hint and edit, null where there is none. Lines and columns count from 1.
+    sarif is SARIF 2.1.0, github the annotations of GitHub Actions. lossdsl explain CODE tells more of a finding.
 
-    Exit status: 0 nothing found, 1 something found, 2 wrong use or a FILE that cannot be opened.
+    Exit status: 0 nothing found, or nothing left after --fix, 1 something found, 2 wrong use or a FILE that cannot be
+    opened.
     """
-    findings = [_findings(given, key, task, input) for given in gather(files, formulas)]
-    if form == "json":
-        click.echo(as_json(findings))
-    else:
-        lines = [as_text(diagnostic) for found in findings for diagnostic in found]
-        click.echo("\n".join([*lines, summary(findings)]))
-    ctx.exit(_status([diagnostic for found in findings for diagnostic in found]))
+    wanted = Wanted(keys, marked_only, {"task": task, "input": input})
+    looked = _look(files, formulas, wanted, mending=fix or diff)
+    if fix and not diff:
+        looked = [write(one) for one in looked]
+    extra = (*nowhere(looked, wanted), *(nothing_checked(looked, wanted) if not formulas else ()))
+    if extra:
+        looked.append(Looked(Outcome((extra,))))
+    click.echo(printed(form, looked, fixing=fix, diff=diff), nl=False)
+    ctx.exit(_status(looked, diff=diff))
 
 
-def _findings(given: Input, key: str, task: str | None, input: str | None) -> tuple[Diagnostic, ...]:
-    report = check_loss(given.source, key, task=task, input=input)
-    return tuple(given.named(diagnostic) for diagnostic in report.diagnostics)
+def _look(files: Sequence[str], formulas: Sequence[str], wanted: Wanted, *, mending: bool) -> list[Looked]:
+    names, typed = files_and_formulas(files, formulas)
+    looked = [look_at_file(place, wanted, mending=mending) for place in places(names)]
+    return looked + [look_at_formula(text, label, wanted, mending=mending) for text, label in typed]
 
 
-def _status(diagnostics: Sequence[Diagnostic]) -> int:
-    if unopened(diagnostics):
+def _status(looked: Sequence[Looked], *, diff: bool) -> int:
+    findings = [finding for one in looked for finding in one.outcome.findings]
+    if unopened(findings):
         return WRONG_USE
-    return FINDINGS if diagnostics else CLEAN
+    pending = diff and any(one.fixed for one in looked)
+    return FINDINGS if findings or pending else CLEAN

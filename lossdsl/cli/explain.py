@@ -1,6 +1,10 @@
-"""`lossdsl explain`: one loss told in full."""
+"""`lossdsl explain`: one loss told in full, or what the code of a finding means."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -10,30 +14,71 @@ from lossdsl.cli.inputs import gather, input_options, unopened
 from lossdsl.cli.status import FINDINGS, WRONG_USE
 from lossdsl.errors import LossError
 
+_KEY = click.option("--key", default="loss", show_default=True, help="Where the loss stands in a FILE: train.loss")
+_CODE = re.compile(r"LD\d+", re.IGNORECASE | re.ASCII)
 
-@click.command(short_help="Tell one loss in full: terms, formulas, ranges, rewrites.")
-@input_options
+
+@click.command(short_help="Tell one loss, or the code of a finding, in full.")
+@input_options(_KEY)
+@click.option("--open", "opened", multiple=True, metavar="NAME", help="Open a loss to its formula; `all` opens each.")
+@click.option("--latex", is_flag=True, help="Print the formula alone, as LaTeX for mathematics mode.")
 @click.pass_context
 def explain(
-    ctx: click.Context, files: tuple[str, ...], formulas: tuple[str, ...], key: str, task: str | None, input: str | None
+    ctx: click.Context,
+    files: tuple[str, ...],
+    formulas: tuple[str, ...],
+    key: str,
+    task: str | None,
+    input: str | None,
+    opened: tuple[str, ...],
+    latex: bool,
 ) -> None:
     """Tell one loss in full: its terms and weights, the formula of each loss that it names, the rewrites applied.
 
-    FILE is a config file whose loss stands under --key, or - for a formula on stdin.
+    FILE is a config file whose loss stands under --key, or - for a formula on stdin. With --open, losses are written
+    out with the parameters of their call.
 
     \b
     lossdsl explain -e "0.5*bce + 0.5*(-log(1 - dice))"
     lossdsl explain experiment.yaml --key train.loss --task multiclass
+    lossdsl explain -e "bce + dice(smooth=0)" --open dice --latex
+
+    A code in the place of FILE is explained with a wrong and a right example:
+
+    \b
+    lossdsl explain LD204
 
     What is wrong with the loss goes to stderr, as `lossdsl check` shows it, with exit status 1.
     """
+    if _is_code(files, formulas):
+        click.echo(_documentation(files[0].upper()))
+        return
     inputs = gather(files, formulas)
     if len(inputs) > 1:
         raise click.UsageError("explain takes one loss: one FILE or one -e EXPR")
     (given,) = inputs
     try:
-        click.echo(explain_loss(given.source, key, task=task, input=input))
+        click.echo(explain_loss(given.source, key, open=opened, latex=latex, task=task, input=input))
     except LossError as error:
         found = [given.named(diagnostic) for diagnostic in error.diagnostics]
         click.echo("\n".join(map(as_text, found)), err=True)
         ctx.exit(WRONG_USE if unopened(found) else FINDINGS)
+
+
+def _is_code(files: Sequence[str], formulas: Sequence[str]) -> bool:
+    return len(files) == 1 and not formulas and bool(_CODE.fullmatch(files[0])) and not Path(files[0]).exists()
+
+
+def _documentation(code: str) -> str:
+    from lossdsl.cli.documentation import as_plain_text, codes, explained
+
+    documentation = explained(code)
+    if documentation:
+        return as_plain_text(documentation)
+    family = [known for known in codes() if known[:3] == code[:3]] or codes()
+    raise click.UsageError(f"there is no code {code}: the nearest are {', '.join(_nearest(code, family))}")
+
+
+def _nearest(code: str, family: Sequence[str]) -> list[str]:
+    number = int(code[2:])
+    return sorted(sorted(family, key=lambda known: abs(int(known[2:]) - number))[:5])

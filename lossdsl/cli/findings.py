@@ -14,13 +14,13 @@ from lossdsl.errors import Diagnostic, Severity
 _COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow"}
 # Escape sequences, carriage returns and marks of writing direction in a user's text would act on the terminal.
 _ACTING = (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_HARMLESS = dict.fromkeys(_ACTING, "\N{REPLACEMENT CHARACTER}")
+HARMLESS = dict.fromkeys(_ACTING, "\N{REPLACEMENT CHARACTER}")
 
 
 def as_text(diagnostic: Diagnostic) -> str:
     """The finding as `Diagnostic.render` gives it, with colour. `click.echo` removes the colour in a pipe."""
-    text = diagnostic.render().translate(_HARMLESS)
-    hint = (diagnostic.hint or "").translate(_HARMLESS)
+    text = diagnostic.render().translate(HARMLESS)
+    hint = (diagnostic.hint or "").translate(HARMLESS)
     head, *below = text.removesuffix(hint).split("\n")
     colour = _COLOURS[diagnostic.severity]
     title = f"{diagnostic.severity} {diagnostic.code}:"
@@ -34,26 +34,50 @@ def _is_caret(line: str) -> bool:
     return line.strip(" \t").rstrip("~") == "^"
 
 
-def summary(findings: Sequence[Sequence[Diagnostic]]) -> str:
-    """`2 errors in 1 of 3 losses`: one entry of `findings` for each loss."""
+def fixed_line(diagnostic: Diagnostic) -> str:
+    """What `--fix` did about a finding."""
+    head, *_ = diagnostic.render().translate(HARMLESS).split("\n")
+    return click.style("fixed ", fg="green") + head
+
+
+def summary(
+    findings: Sequence[Sequence[Diagnostic]], *, fixed: int = 0, fixable: int = 0, skipped: int = 0, would: bool = False
+) -> str:
+    """`2 errors in 1 of 3 losses`: one entry of `findings` for each loss. fixed, or `would` be fixed: by --fix."""
+    parts = [_found(findings, fixed)]
+    if fixed:
+        parts.append(f"{_plural(fixed, 'finding', 'findings')} {'to be ' * would}fixed")
+    if fixable:
+        parts.append(f"--fix mends {fixable:,}")
+    if skipped:
+        parts.append(f"{_plural(skipped, 'file', 'files')} without a loss")
+    return click.style("; ".join(parts), **({"bold": True} if any(findings) else {"fg": "green"}))
+
+
+def _found(findings: Sequence[Sequence[Diagnostic]], fixed: int) -> str:
     losses = _plural(len(findings), "loss", "losses")
     counts = Counter(diagnostic.severity for found in findings for diagnostic in found)
     if not counts:
-        return click.style(f"{losses}, nothing found", fg="green")
+        return f"{losses}, nothing {'left' if fixed else 'found'}"
     told = ", ".join(_plural(counts[word], word, f"{word}s") for word in _COLOURS if counts[word])
     share = "" if len(findings) == 1 else f"{sum(map(bool, findings))} of "
-    return click.style(f"{told} in {share}{losses}", bold=True)
+    return f"{told} {'left ' if fixed else ''}in {share}{losses}"
 
 
 def _plural(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
-def as_json(findings: Sequence[Sequence[Diagnostic]]) -> str:
-    """`{"ok": ..., "diagnostics": [...]}`. `ok` is that of `lossdsl.check`: no error, whatever else was found."""
-    flat = [diagnostic for found in findings for diagnostic in found]
-    ok = all(diagnostic.severity != "error" for diagnostic in flat)
-    return json.dumps({"ok": ok, "diagnostics": [_record(diagnostic) for diagnostic in flat]}, indent=2)
+def as_json(findings: Sequence[Diagnostic], fixed: Sequence[Diagnostic] | None = None) -> str:
+    """`{"ok": ..., "diagnostics": [...]}`. `ok` is that of `lossdsl.check`: no error, whatever else was found.
+
+    After --fix the findings that are gone stand under `fixed`, as they were.
+    """
+    document: dict[str, Any] = {"ok": all(diagnostic.severity != "error" for diagnostic in findings)}
+    document["diagnostics"] = [_record(diagnostic) for diagnostic in findings]
+    if fixed is not None:
+        document["fixed"] = [_record(diagnostic) for diagnostic in fixed]
+    return json.dumps(document, indent=2)
 
 
 def _record(diagnostic: Diagnostic) -> dict[str, Any]:
@@ -71,4 +95,18 @@ def _record(diagnostic: Diagnostic) -> dict[str, Any]:
         "end_line": end_line,
         "end_column": end_column,
         "hint": diagnostic.hint,
+        "edit": _edit_record(diagnostic),
     }
+
+
+def _edit_record(diagnostic: Diagnostic) -> dict[str, Any] | None:
+    """The characters to replace, places as those of the finding, and the text to write there."""
+    from lossdsl.cli.edits import replacement
+
+    source = diagnostic.source
+    made = replacement(source.page, diagnostic) if source else None
+    if source is None or made is None:
+        return None
+    line, column = source.place_in_page(made.start)
+    end_line, end_column = source.place_in_page(made.end)
+    return {"line": line, "column": column, "end_line": end_line, "end_column": end_column, "text": made.text}

@@ -40,24 +40,29 @@ class Input:
     def named(self, diagnostic: Diagnostic) -> Diagnostic:
         """The finding with the place that the user knows this input by."""
         if isinstance(self.source, FileName):
-            return _advised(diagnostic.at(Source("", self.source)))
+            return advised(diagnostic.at(Source("", self.source)))
         source = diagnostic.source
         if not self.label or (source and source.file):
             return diagnostic
         return replace(diagnostic, source=replace(source or Source(""), path=self.label))
 
 
-def input_options(command: Command) -> Command:
-    """The arguments and options of every command that reads losses."""
-    for decorate in reversed(_OPTIONS):  # what is applied last stands first in the help
-        command = decorate(command)
-    return command
+def input_options(key: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """The arguments and options of every command that reads losses; `key` is its own option --key."""
+
+    def decorate(command: Command) -> Command:
+        for add in reversed((*_INPUTS, key, *_OPTIONS)):  # what is applied last stands first in the help
+            command = add(command)
+        return command
+
+    return decorate
 
 
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+_INPUTS: tuple[Callable[[Any], Any], ...] = (
     click.argument("files", nargs=-1, metavar="[FILE]..."),
     click.option("-e", "--expr", "formulas", multiple=True, metavar="EXPR", help="A formula; may be repeated."),
-    click.option("--key", default="loss", show_default=True, help="Where the loss stands in a FILE: train.loss"),
+)
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--task", type=click.Choice(TASKS), help="Goes before what a FILE says."),
     click.option("--input", type=click.Choice(INPUTS), help="Goes before what a FILE says."),
 )
@@ -65,26 +70,27 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 def gather(files: Sequence[str], formulas: Sequence[str]) -> tuple[Input, ...]:
     """The inputs in the order given, files first, each file once. None at all is wrong use."""
+    names, typed = files_and_formulas(files, formulas)
+    # Text without a line end may be taken for the name of a file, `-e bce` where a file `bce` lies.
+    texts = (Input(text if "\n" in text else text + "\n", label) for text, label in typed)
+    return (*(Input(FileName(name)) for name in names), *texts)
+
+
+def files_and_formulas(files: Sequence[str], formulas: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The names of files, each once, and the formulas with their labels: that of stdin, and those given by -e."""
     if not files and not formulas:
         raise click.UsageError("nothing to read: name a FILE, give a formula with -e, or - for a formula on stdin")
-    return (
-        *(_from_file(name) for name in dict.fromkeys(files)),
-        *(_typed(text, f"formula {n}" if len(formulas) > 1 else "") for n, text in enumerate(formulas, start=1)),
-    )
+    if "" in files:
+        raise click.UsageError("the name of a FILE is empty")
+    names = [name for name in dict.fromkeys(files) if name != STDIN]
+    labels = [f"formula {n}" if len(formulas) > 1 else "" for n in range(1, len(formulas) + 1)]
+    typed = [(_stdin(), "stdin")] if STDIN in files else []
+    return names, [*typed, *zip(formulas, labels, strict=True)]
 
 
 def unopened(diagnostics: Sequence[Diagnostic]) -> bool:
     """Whether a FILE could not be opened at all: that is wrong use, not a finding about a loss."""
     return any(diagnostic.code == _UNREADABLE and diagnostic.line is None for diagnostic in diagnostics)
-
-
-def _from_file(name: str) -> Input:
-    return _typed(_stdin(), "stdin") if name == STDIN else Input(FileName(name or "."))
-
-
-def _typed(text: str, label: str) -> Input:
-    # Text without a line end may be taken for the name of a file, `-e bce` where a file `bce` lies.
-    return Input(text if "\n" in text else text + "\n", label)
 
 
 def _stdin() -> str:
@@ -98,7 +104,7 @@ def _stdin() -> str:
     return data.decode("utf-8-sig", errors="replace")
 
 
-def _advised(diagnostic: Diagnostic) -> Diagnostic:
+def advised(diagnostic: Diagnostic) -> Diagnostic:
     """A formula given as the name of a file is a likely slip."""
     if diagnostic.hint or not unopened([diagnostic]) or not _LIKE_A_FORMULA.search(diagnostic.file or ""):
         return diagnostic

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from lossdsl.api.explaining import show_loss
+from lossdsl.api.samples import required_words
 from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
-from lossdsl.checking.vocabulary import TENSORS
-from lossdsl.errors import LossError
+from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, REDUCTIONS, TENSORS
+from lossdsl.errors import Diagnostic, LossError, PluginError, nearest
 from lossdsl.graph.tasks import working_contexts
-from lossdsl.registry.discover import Candidate, Registry
+from lossdsl.registry.candidates import ANY, Candidate
+from lossdsl.registry.discover import Registry, clash, default_registry
 from lossdsl.registry.model import Kernel, Loss, Parameter, Provider
 from lossdsl.spec import read_formula
-from lossdsl.syntax.printing import number, text
-from lossdsl.syntax.tree import TASKS, Interval, Task
+from lossdsl.syntax.printing import text
+from lossdsl.syntax.tree import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,38 +41,46 @@ def known_losses(registry: Registry) -> Iterator[Known]:
     """All of them, built-ins first. What is broken fails alone."""
     for candidate in registry.all():
         name = candidate.name
-        if registry.candidates(name) != (candidate,):
-            name = f"{candidate.namespace}.{candidate.name}"
+        if name == ANY or len(registry.candidates(name)) != 1 or registry.candidates(name)[0] is not candidate:
+            name = candidate.full_name
         try:
             yield know(name, candidate, registry)
         except LossError as error:
             yield Known(name, candidate, error=error.diagnostics[0].message)
 
 
+def find(name: str, registry: Registry | None = None) -> Known:
+    """The one loss of this name. Raises LossError when there is none, when there are several, or when it is broken."""
+    registry = registry or default_registry()
+    found = registry.candidates(name) or registry.namesakes(name)
+    if not found:
+        raise LossError([_unknown(name, registry)])
+    if len(found) > 1:
+        owners, way_out = clash(found)
+        raise LossError([Diagnostic("LD601", f"`{name}` may be {owners}", hint=way_out)])
+    try:
+        return know(f"{found[0].namespace}.{found[0].name}" if found[0].qualified else name, found[0], registry)
+    except PluginError as error:
+        raise LossError([replace(diagnostic, code="LD602") for diagnostic in error.diagnostics]) from error
+
+
+def _unknown(name: str, registry: Registry) -> Diagnostic:
+    if name in FUNCTIONS or name in REDUCTIONS or name in COMBINATORS:
+        return Diagnostic("LD201", f"`{name}` is a function of the language, not a loss")
+    absence = registry.absence(name)
+    if absence:
+        return Diagnostic("LD201", f"there is no `{name}`: {absence.reason}", hint=absence.instead)
+    hint = registry.advice(name) or nearest(name, registry.names()) or "lossdsl list shows all losses"
+    return Diagnostic("LD201", f"unknown loss `{name}`", hint=hint)
+
+
 def know(name: str, candidate: Candidate, registry: Registry) -> Known:
     """Load a loss and try it. Raises LossError when it, or a loss that its text names, is broken."""
     loss = registry.load(candidate)
-    tasks = [task for words in _required(loss) for task in _working(f"{name}({words})" if words else name, registry)]
+    tasks = [
+        task for words in required_words(loss) for task in _working(f"{name}({words})" if words else name, registry)
+    ]
     return Known(name, candidate, loss, tuple(dict.fromkeys(tasks)))
-
-
-def _required(loss: Loss) -> Iterator[str]:
-    """The parameters that must be given, written with values that they take: with each task where one decides it."""
-    required = [parameter for parameter in loss.parameters if parameter.default is None]
-    for task in TASKS if any(parameter.decides_task for parameter in required) else TASKS[:1]:
-        yield ", ".join(f"{p.name}={task if p.decides_task else _example(p)}" for p in required)
-
-
-def _example(parameter: Parameter) -> str:
-    if parameter.interval is None:
-        return parameter.words[0]
-    inside = next(value for value in (1.0, *_ends(parameter.interval)) if value in parameter.interval)
-    return f"{'[' * parameter.lists}{number(inside)}{']' * parameter.lists}"
-
-
-def _ends(interval: Interval) -> Iterator[float]:
-    """Numbers of which one is inside."""
-    yield from (interval.low, interval.high, (interval.low + interval.high) / 2, interval.low + 1, interval.high - 1)
 
 
 def _working(formula: str, registry: Registry) -> tuple[Task, ...]:
@@ -102,7 +114,7 @@ def record(known: Known) -> dict[str, Any]:
     provider = candidate.provider
     return {
         "name": known.name,
-        "full_name": f"{candidate.namespace}.{candidate.name}",
+        "full_name": candidate.full_name,
         "provider": {"distribution": provider.distribution, "version": provider.version},
         "error": known.error,
         "tasks": list(known.tasks),
@@ -131,3 +143,15 @@ def _loss_record(loss: Loss) -> dict[str, Any]:
         "notes": list(documentation.notes),
         "refused": [{"word": word, "instead": instead} for word, instead in documentation.refused],
     }
+
+
+def shown(known: Known, form: str) -> str:
+    """What a loss is, as text, as JSON, or its formula as LaTeX."""
+    assert known.loss
+    if form == "json":
+        return json.dumps(record(known), indent=2)
+    if form == "latex":
+        from lossdsl.api.equations import loss_latex
+
+        return loss_latex(known.loss)
+    return show_loss(known.loss)

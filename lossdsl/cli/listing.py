@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-
 import click
-
-from lossdsl.cli.known import Known, known_losses, provider_text, record, signature
-from lossdsl.cli.table import aligned, terminal_width
-from lossdsl.registry.discover import BUILT_IN, default_registry
-from lossdsl.registry.model import Formula
 
 
 @click.command("list", short_help="List every loss that a formula can name.")
@@ -28,41 +20,8 @@ def list_losses(form: str) -> None:
 
     A plugin that cannot be loaded is listed with the reason.
     """
-    losses = list(known_losses(default_registry()))
-    if form == "json":
-        click.echo(json.dumps({"losses": [record(known) for known in losses]}, indent=2))
-    elif form == "markdown":
-        click.echo("\n".join(_markdown(losses)))
-    elif losses:
-        click.echo("\n".join(aligned([_row(known) for known in losses], terminal_width())))
+    from lossdsl.cli.rows import listed
 
-
-def _markdown(losses: list[Known]) -> Iterator[str]:
-    yield "| loss | parameters | range | tasks | what it is | source |"
-    yield "|---|---|---|---|---|---|"
-    for known in losses:
-        loss = known.loss
-        if known.candidate.namespace == BUILT_IN and isinstance(loss, Formula):
-            cells = (f"`{known.name}`", f"`{signature(loss)}`" if loss.parameters else "", f"`{loss.range}`")
-            texts = (", ".join(known.tasks), loss.documentation.summary, loss.documentation.source)
-            yield f"| {' | '.join(_one_line(cell).replace('|', chr(92) + '|') for cell in (*cells, *texts))} |"
-
-
-def _row(known: Known) -> tuple[str, ...]:
-    provider = provider_text(known.candidate.provider)
-    if known.loss is None:
-        return (known.name, _one_line(f"cannot be used: {known.error} (from {provider})"))
-    loss = known.loss
-    first_sentence = _one_line(loss.documentation.summary).partition(". ")[0].removesuffix(".")
-    return (
-        known.name,
-        signature(loss) or "-",
-        str(loss.range),
-        ", ".join(known.tasks) or "-",
-        first_sentence or "-",
-        provider,
-    )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    text = listed(form)
+    if text:
+        click.echo(text)

@@ -14,6 +14,8 @@ import click
 from lossdsl.cli.check import check
 from lossdsl.cli.explain import explain
 from lossdsl.cli.listing import list_losses
+from lossdsl.cli.plugins import list_plugins
+from lossdsl.cli.scaffold import new_plugin
 from lossdsl.cli.showing import show
 from lossdsl.cli.status import WRONG_USE
 from lossdsl.errors import nearest
@@ -74,12 +76,18 @@ def main(ctx: click.Context) -> None:
     lossdsl explain experiment.yaml --key train.loss
     lossdsl list
     lossdsl show dice
+    lossdsl plugins
+    lossdsl new-plugin acme
 
     Exit status: 0 nothing found, 1 something found, 2 wrong use of the command.
     """
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+    elif os.environ.get("FORCE_COLOR"):
+        ctx.color = True
+    elif os.environ.get("TERM") == "dumb":
         ctx.color = False
 
 
-for command in (check, explain, list_losses, show):
+for command in (check, explain, list_losses, show, list_plugins, new_plugin):
     main.add_command(command)

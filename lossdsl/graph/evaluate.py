@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from lossdsl.checking.bindings import needed
+from lossdsl.checking.calls import NO_CLASSES, class_numbers
+from lossdsl.checking.lists import flat
 from lossdsl.checking.resolved import (
     Apply,
     Chain,
@@ -31,7 +33,7 @@ from lossdsl.checking.resolved import (
 from lossdsl.graph.context import Context
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
 from lossdsl.graph.heads import Head, raw_head
-from lossdsl.graph.nodes import Graph, Node
+from lossdsl.graph.nodes import AXES, Graph, Node
 from lossdsl.graph.reductions import Reducer
 from lossdsl.graph.rewrites import COMPARISONS, RULES
 from lossdsl.graph.scales import multiscale
@@ -155,7 +157,7 @@ class Evaluator:
 
     def _scalar_of_run(self, name: str, frame: Frame) -> Node:
         if name == "classes":
-            return self.graph.make("size", frame.space.prediction, attributes=("class",), axes=())
+            return self.graph.make("classes", frame.space.prediction, axes=())
         return self.graph.make("input", attributes=(f"scalar:{name}",), axes=())
 
     def tensor(self, expression: TensorOf, frame: Frame) -> Node:
@@ -175,8 +177,8 @@ class Evaluator:
             raise Fault(
                 expression.origin.says("LD301", f"a regression has no {meaning} `{name}`", "use pred and target")
             )
-        if name in ("pred", "target") and frame.head.indexed:
-            message = f"`{name}` cannot be compared element by element: the target holds class indices"
+        if name == "target" and frame.head.indexed:
+            message = "`target` cannot be compared element by element: it holds class indices"
             raise Fault(expression.origin.says("LD301", message, "for multiclass use p and y: mean((p - y)**2)"))
         return frame.head.of(name)
 
@@ -186,10 +188,6 @@ class Evaluator:
         if name not in self.tensor_axes and any(name in pair for pair in self.own):
             message = f"`{name}` has a layout of its own, other than `pred`"
             raise Fault(origin.says("LD307", message, "it stands only with its partner: loss(prediction, target)"))
-        if name not in self.tensor_axes:
-            raise Fault(
-                origin.says("LD304", f"the tensor `{name}` is not passed", f"call loss(pred, target, {name}=...)")
-            )
         axes = self.tensor_axes[name]
         if axes and space.context is not self.context:
             message = f"`{name}` is laid out as `pred`; it cannot be read for a head with a layout of its own"
@@ -259,6 +257,11 @@ class Evaluator:
 
     def _reduction(self, expression: Reduction, frame: Frame) -> Node:
         value = self.number(expression.value, frame)
+        if value.is_constant and frame.is_definition:
+            if value.value == 0:
+                return value
+            if expression.kind == "sum" or expression.per or expression.over:
+                value = self._everywhere(value, frame)
         over = self._over(expression, value, frame)
         if not value.axes:
             return value
@@ -269,15 +272,21 @@ class Evaluator:
             case "mean":
                 return reducer.mean(value, over, self._count(expression, value, frame))
             case "topk":
-                return reducer.topk(value, over, self._share(expression, frame))
+                return reducer.topk(value, over, self._share(expression, frame), expression.rounding)
             case kind:
                 return reducer.extreme(kind, value, over)
 
+    def _everywhere(self, number: Node, frame: Frame) -> Node:
+        """A number as a map, for what comes out constant for some parameters only, such as p**gamma with gamma=0."""
+        ones = self.graph.make("ones", frame.space.prediction, axes=AXES)
+        return self.graph.make("multiply", number, ones)
+
     def _for_class(self, expression: ForClass, frame: Frame) -> Value:
         """Read the value anew with fewer classes: names bound outside are read anew too."""
-        classes = self.graph.make(
-            "class_is_one_of", frame.space.prediction, attributes=expression.classes, axes=("class",)
-        )
+        chosen = self._chosen_classes(expression, frame)
+        if chosen is None:
+            return self.value(expression.value, frame)
+        classes = self.graph.make("class_is_one_of", frame.space.prediction, attributes=chosen, axes=("class",))
         both = classes if frame.classes is None else self.graph.make("both", frame.classes, classes)
         return self.value(expression.value, self.anew(frame, expression.value, classes=both))
 
@@ -291,6 +300,18 @@ class Evaluator:
         for name in () if frame.is_definition else needed(frame.bindings, [expression]):
             self.local(name, inner)
         return inner
+
+    def _chosen_classes(self, expression: ForClass, frame: Frame) -> tuple[int, ...] | None:
+        """The classes of `for_class`, None for all of them."""
+        if isinstance(expression.classes, tuple):
+            return expression.classes
+        given = self.value(expression.classes, frame)
+        if isinstance(given, str):
+            return None
+        classes = None if isinstance(given, Node) else class_numbers(flat(given))
+        if classes is None:
+            raise Fault(expression.origin.says("LD205", NO_CLASSES))
+        return classes
 
     def reducer(self, frame: Frame) -> Reducer:
         valid = [node for node in (frame.head.valid, frame.classes) if node is not None]

@@ -25,6 +25,8 @@ def node_text(node: Node, depth: int = 6) -> str:
             return f"-{parts[0]}"
         case "one_hot":
             return "y"
+        case "classes":
+            return "classes"
         case "pick":
             return f"{parts[0]}[target]"
         case operation if operation in _INFIX:

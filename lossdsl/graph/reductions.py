@@ -40,11 +40,12 @@ class Reducer:
         arguments = (value,) if valid is None else (value, valid)
         return self.graph.make(f"reduce_{kind}", *arguments, attributes=(_ordered(over),), axes=value.axes - over)
 
-    def topk(self, value: Node, over: frozenset[str], share: float) -> Node:
+    def topk(self, value: Node, over: frozenset[str], share: float, rounding: str) -> Node:
         """Mean of the largest `share` of the elements that count, at least one of them."""
         valid = self.valid_for(value)
         arguments = (value,) if valid is None else (value, valid)
-        return self.graph.make("topk", *arguments, attributes=(_ordered(over), share), axes=value.axes - over)
+        attributes = (_ordered(over), share, rounding)
+        return self.graph.make("topk", *arguments, attributes=attributes, axes=value.axes - over)
 
     def _weights(self, value: Node, over: frozenset[str]) -> list[Node]:
         """What an element counts for besides its `count`."""

@@ -120,7 +120,7 @@ def _formula(
         result = _reduced(evaluator, use, loss, case, reduction, inner)
     except Fault as fault:
         raise _told_to_the_user(fault, use, loss) from None
-    _refuse_unused(use, loss, task, inner)
+    _refuse_unused(evaluator, use, loss, task, inner)
     return result
 
 
@@ -186,27 +186,32 @@ def _reduced(evaluator: Evaluator, use: Use, loss: Formula, case: Resolved, redu
     raise Fault(use.origin.says("LD302", message, f"lossdsl show {loss.name} prints the text"))
 
 
-def _refuse_unused(use: Use, loss: Formula, task: str, frame: Frame) -> None:
-    effective = frame.used | {parameter.name for parameter in loss.parameters if parameter.decides_task}
+def _refuse_unused(evaluator: Evaluator, use: Use, loss: Formula, task: str, frame: Frame) -> None:
+    """What was never read must be the default, as in a config that writes all arguments out."""
+    known = {parameter.name: parameter for parameter in loss.parameters}
     for name, written in use.parameters:
-        if name not in effective:
+        if name not in frame.used and not _says_nothing(evaluator, known[name], frame):
             message = f"`{name}` of `{loss.name}` has no effect for {task}"
             raise Fault(written.origin.says("LD305", message, f"lossdsl show {loss.name} prints the text"))
+
+
+def _says_nothing(evaluator: Evaluator, parameter: Parameter, frame: Frame) -> bool:
+    if parameter.decides_task or parameter.default is None:
+        return parameter.decides_task
+    return frame.parameters[parameter.name] == _default(evaluator, parameter)
 
 
 def _kernel(
     evaluator: Evaluator, use: Use, kernel: Kernel, parameters: dict[str, Value], reduction: str, frame: Frame
 ) -> Node:
     valid = frame.head.valid
-    if valid is not None and not kernel.takes_mask:
-        message = f"`{kernel.name}` cannot leave elements out: it takes no mask"
-        raise Fault(use.origin.says("LD306", message, "use it without mask and ignore_index"))
+    _refuse_what_it_cannot(evaluator, use, kernel, reduction, frame)
     tensors = _kernel_tensors(evaluator, use, kernel, frame)
     numbers = [(name, value) for name, value in parameters.items() if isinstance(value, Node)]
     settings = tuple((name, value) for name, value in parameters.items() if not isinstance(value, Node))
     _refuse_maps(use, numbers)
     provided = dict(numbers)
-    if valid is not None:
+    if valid is not None and kernel.takes_mask:
         provided["mask"] = valid
     if kernel.takes_spatial:
         provided["spatial"] = frame.space.layout()
@@ -218,6 +223,25 @@ def _kernel(
         return value
     reducer = evaluator.reducer(frame)
     return reducer.sum(value, value.axes) if reduction == "sum" else reducer.mean(value, value.axes)
+
+
+def _refuse_what_it_cannot(evaluator: Evaluator, use: Use, kernel: Kernel, reduction: str, frame: Frame) -> None:
+    """What a kernel does not declare is an error where it would be wanted, never ignored."""
+    task = evaluator.context.task
+    if kernel.tasks and task not in kernel.tasks:
+        message = f"`{kernel.name}` is for {', '.join(kernel.tasks)}; the task is {task}"
+        raise Fault(use.origin.says("LD301", message, dict(kernel.documentation.otherwise)[task]))
+    if frame.head.valid is not None and not (kernel.takes_mask or kernel.elementwise):
+        message = f"`{kernel.name}` cannot leave elements out: it takes no mask"
+        raise Fault(use.origin.says("LD306", message, "use it without mask and ignore_index"))
+    weighed = evaluator.context.weighted and task != "binary"
+    weighed = weighed and reduction != "none" and not frame.is_definition  # there the text says what weighs
+    if (weighed or frame.classes is not None) and not kernel.keeps & {"class"} and "class_weight" not in kernel.inputs:
+        message = f"`{kernel.name}` cannot weigh or choose classes: its result has no class axis"
+        raise Fault(use.origin.says("LD306", message, "use it without class_weight and outside of for_class"))
+    if reduction != "mean" and not kernel.keeps:
+        message = f"`{kernel.name}` has no map: it returns one number"
+        raise Fault(use.origin.says("LD302", message, f"write {kernel.name} without reduction"))
 
 
 def _refuse_maps(use: Use, numbers: list[tuple[str, Node]]) -> None:

@@ -19,6 +19,7 @@ def giou(pred: Tensor, target: Tensor, *, mask: Tensor | None = None) -> Tensor:
     Note: boxes are (N, 4): left, top, right, bottom; or (N, 6): three least coordinates, then three largest
     Note: a box without an extent, or turned inside out, has the volume 0; two such boxes have the loss 0 if equal
     Note: a mask has one number for each box
+    Shape: (N, 4)
     """
     import torch
 

@@ -20,6 +20,8 @@ def total_variation(pred: Tensor, *, mask: Tensor | None = None, spatial: tuple[
     Source: Rudin, Osher, Fatemi 1992, Physica D 60; in its anisotropic form
     Note: the target plays no part; total_variation(p) is that of the probabilities
     Note: a sum over pixels, so it grows with the image; a pair counts where both of its pixels do
+    Better: neither
+    Except: mask_anywhere -- it looks at the neighbours
     """
     import torch
 
@@ -57,6 +59,9 @@ def ms_ssim(
     Note: compares raw images; write ms_ssim(p, y) for the probabilities of a segmentation
     Note: a mean below 0 counts as 0, and the loss is then 1 without a slope
     Note: only windows that lie inside of the image and hold no masked pixel count; smaller images are refused
+    Example: ms_ssim(size=3, weights=[0.5, 0.5])
+    Shape: (N, 3, 16)
+    Except: mask_anywhere -- a window holds its neighbours
     """
     import torch
 

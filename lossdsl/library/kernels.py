@@ -18,6 +18,8 @@ def lovasz_extension(
 
     sum_i e_(i) * (J_i - J_(i-1)), errors sorted downwards, J_i the Jaccard loss of the first i pixels being wrong.
     Source: Berman, Rannen Triki, Blaschko 2018, arXiv 1705.08790, algorithm 1
+    Better: neither
+    Example: lovasz_extension(abs(y - p), y)
     """
     import torch
 

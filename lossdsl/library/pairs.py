@@ -26,6 +26,8 @@ def nt_xent(
     Note: pred and target are embeddings (N, D) of two views of the same samples
     Note: a batch of one has nothing to tell apart: loss 0; a sample that is masked out is in no pair
     Note: an embedding of zeros has the cosine 0 with all others
+    Shape: (N, 4)
+    Except: best, worse -- equal views of one sample may still be near to other samples
     """
     import torch
     from torch.nn import functional
@@ -58,6 +60,8 @@ def barlow_twins(
     Source: Zbontar, Jing, Misra, LeCun, Deny 2021, arXiv 2103.03230
     Note: pred and target are embeddings (N, D) of two views of the same samples; correlations are over the samples
     Note: a feature that is the same for all samples correlates with nothing, so a batch of one has the loss D
+    Shape: (N, 4)
+    Except: best, worse -- equal views may have features that correlate with each other
     """
     import torch
 

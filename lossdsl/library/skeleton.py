@@ -26,6 +26,8 @@ def soft_skeleton(
     Note: erode takes the least of the three pixels along each axis, dilate the largest of the whole block of them
     Note: what lies outside of the image or is masked out is left out of both
     Better: neither
+    Example: soft_skeleton(p)
+    Except: mask_anywhere -- it looks at the neighbours
     """
     import torch
 

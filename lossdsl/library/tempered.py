@@ -25,6 +25,7 @@ def tempered_softmax(
     Source: Amid, Warmuth, Anil, Koren 2019, arXiv 1906.03361
     Note: with a heavier tail than the softmax, which is the limit for a temperature of 1
     Better: neither
+    Example: tempered_softmax(z)
     """
     return _normalised(logits, temperature)
 
@@ -40,6 +41,7 @@ def tempered_sigmoid(
 
     Source: Amid, Warmuth, Anil, Koren 2019, arXiv 1906.03361
     Better: neither
+    Example: tempered_sigmoid(z)
     """
     import torch
 

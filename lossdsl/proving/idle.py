@@ -87,6 +87,10 @@ def class_findings(proof: Proof, options: Options) -> Iterator[Diagnostic]:
         message = "one class weight means one class, and a softmax over one class is constantly 1"
         yield says(first, "LD730", message, "for one channel the task is binary", "error")
     for expression, _ in proof.built.trace.read:
-        if isinstance(expression, ForClass) and max(expression.classes) >= count:
+        if (
+            isinstance(expression, ForClass)
+            and isinstance(expression.classes, tuple)
+            and max(expression.classes) >= count
+        ):
             message = f"there is no class {max(expression.classes)}: the class weights are for {count} classes"
             yield says(expression.origin, "LD723", message, "classes are counted from 0", "error")

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
-from lossdsl.errors import PluginError
-from lossdsl.registry.kernels import kernel_of, local_kernels
-from lossdsl.registry.library import Entry, library_files, parse_entry, read_entries
-from lossdsl.registry.model import Kernel, Loss, Provider
-
-LIBRARIES = "lossdsl.libraries"
-LOSSES = "lossdsl.losses"
-BUILT_IN = "lossdsl"
+from lossdsl.registry.candidates import ANY, Candidate, absences_of, candidates_of, load
+from lossdsl.registry.contract import (
+    API,
+    BUILT_IN,
+    LIBRARIES,
+    LOSSES,
+    declared_versions,
+    provider_of,
+    refusal,
+)
+from lossdsl.registry.library import Absence, Entry, read_entries
+from lossdsl.registry.limiting import VARIABLE, limited
+from lossdsl.registry.local import local_losses, unregistered
+from lossdsl.registry.model import Loss, Provider
+from lossdsl.registry.public import who_brings
 
 # Used in a plain checkout, where no installed metadata names the built-ins.
 _KERNELS = {
@@ -36,26 +45,62 @@ _OWN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A loss known by name and not yet read: an entry of a .loss file, an entry point, or a local kernel."""
-
-    name: str
-    namespace: str
-    provider: Provider
-    content: Entry | EntryPoint | Kernel
-
-
 class Registry:
     """Looks names up. Immutable after construction; loaded losses are remembered."""
 
-    def __init__(self, points: Iterable[EntryPoint]):
-        self._points = tuple(sorted(set(points), key=lambda point: (point.group, point.name, point.value)))
-        self._loaded: dict[tuple[str, str], Loss] = {}
+    def __init__(
+        self,
+        points: Iterable[EntryPoint],
+        left_out: Iterable[EntryPoint] = (),
+        entries: Iterable[Candidate] = (),
+    ):
+        distinct = {(p.group, p.name, p.value, str(provider_of(p))): p for p in points}
+        self._points = tuple(distinct[key] for key in sorted(distinct))
+        self._left_out = tuple(left_out)
+        self._entries = tuple(entries)
+        self._loaded: dict[tuple[str, Provider], Loss] = {}
+
+    @property
+    def points(self) -> tuple[EntryPoint, ...]:
+        """The entry points of losses and libraries that may be used, in a fixed order."""
+        return tuple(point for point in self._points if point.group != API)
+
+    @property
+    def left_out(self) -> tuple[EntryPoint, ...]:
+        """The entry points that LOSSDSL_PLUGINS leaves out."""
+        return self._left_out
+
+    @cached_property
+    def versions(self) -> Mapping[str, str]:
+        """Distribution -> the version of lossdsl's interface that it is written for, where it says so."""
+        return declared_versions([*self._points, *self._left_out])
 
     @cached_property
     def _installed(self) -> tuple[Candidate, ...]:
-        return tuple(candidate for point in self._points for candidate in _candidates(point))
+        folders = {candidate.folder for candidate in self._entries}
+        installed = (candidate for point in self.points for candidate in self.brought_by(point))
+        return (*(c for c in installed if c.folder is None or c.folder not in folders), *self._entries)
+
+    def brought_by(self, point: EntryPoint) -> tuple[Candidate, ...]:
+        """The losses of one entry point."""
+        provider = provider_of(point)
+        reason = refusal(point, provider, self.versions.get(provider.distribution), _own_provider())
+        return tuple(candidates_of(point, reason))
+
+    def with_library(self, file: Path, entries: Iterable[Entry]) -> tuple[Registry, str]:
+        """A registry in which the folder of a .loss file is a library, and the name of that library.
+
+        The file counts as if `entries` stood in it. A folder that is installed as a library keeps its name, another is
+        known by the name of the folder.
+        """
+        home = file.resolve().parent
+        own = next((candidate for candidate in self._installed if candidate.folder == home), None)
+        namespace = own.namespace if own else home.name
+        provider = own.provider if own else Provider(str(file.parent), "", namespace)
+        others = (path for path in sorted(home.glob("*.loss")) if path != file.resolve())
+        known = [*entries, *(entry for path in others for entry in read_entries(path))]
+        candidates = [Candidate(entry.name, namespace, provider, entry) for entry in known]
+        return Registry(self._points, self._left_out, candidates), namespace
 
     @cached_property
     def _by_name(self) -> dict[str, list[Candidate]]:
@@ -64,94 +109,126 @@ class Registry:
     def _local(self, name: str | None = None) -> tuple[Candidate, ...]:
         """What this process registered, unless an entry point brings the same function."""
         return tuple(
-            Candidate(kernel.name, kernel.namespace, kernel.provider, kernel)
-            for kernel in local_kernels().values()
-            if name in (None, kernel.name) and kernel.provider.entry_point not in self._entry_points
+            Candidate(loss.name, loss.namespace, loss.provider, loss)
+            for loss in local_losses()
+            if name in (None, loss.name) and loss.provider.entry_point not in self._entry_points
         )
 
     @cached_property
     def _entry_points(self) -> frozenset[str]:
-        return frozenset(candidate.provider.entry_point for candidate in self._installed)
+        return frozenset(point.value for point in self.points if point.group == LOSSES)
 
     def _all(self) -> tuple[Candidate, ...]:
         return (*self._installed, *self._local())
 
     def candidates(self, name: str, home: str = BUILT_IN) -> tuple[Candidate, ...]:
-        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first."""
+        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first, and means nothing
+        elsewhere that wants its full name."""
         namespace, dot, short = name.rpartition(".")
         named = [*self._by_name.get(short, ()), *self._local(short)]
-        matches = tuple(c for c in named if not dot or c.namespace == namespace)
+        if dot:
+            own = tuple(c for c in named if c.namespace == namespace)
+            if namespace == BUILT_IN:  # what another distribution claims there is no rival of the built-ins
+                own = tuple(c for c in own if c.usable) or own
+            return own or tuple(c for c in self._by_name.get(ANY, ()) if c.namespace == namespace)
         for preferred in (home, BUILT_IN):
-            own = tuple(c for c in matches if c.namespace == preferred)
-            if own and not dot:
+            own = tuple(c for c in named if c.namespace == preferred)
+            own = tuple(c for c in own if c.usable) if preferred == BUILT_IN else own
+            if own:
                 # A plugin's loss of the same name has its full name; one of this process would be meant, so it clashes.
-                return (*own, *self._local(short))
-        return matches
+                return (*own, *(self._local(short) if preferred == BUILT_IN else ()))
+        return tuple(c for c in named if not c.qualified)
+
+    def namesakes(self, name: str) -> tuple[Candidate, ...]:
+        """The losses that would be meant by `name` if it were written in full."""
+        return tuple(c for c in self._by_name.get(name, ()) if c.qualified)
+
+    def absence(self, name: str) -> Absence | None:
+        """Why a library leaves this name out; None where none says so, or where more than one does."""
+        namespace, dot, short = name.rpartition(".")
+        found = [a for home, a in self._absences if a.name == short and (not dot or home == namespace)]
+        return found[0] if len(found) == 1 else None
+
+    @cached_property
+    def _absences(self) -> tuple[tuple[str, Absence], ...]:
+        return tuple((point.name, absence) for point in self.points for absence in absences_of(point))
 
     def load(self, candidate: Candidate) -> Loss:
         """Read or import one loss. Raises FormulaError (in its text) or PluginError (in its import)."""
-        key = (candidate.namespace, candidate.name)
-        if isinstance(candidate.content, Kernel):
-            return candidate.content
+        if not candidate.provider.installed:
+            return load(candidate)
+        key = (candidate.full_name, candidate.provider)
         if key not in self._loaded:
-            self._loaded[key] = _load(candidate)
+            self._loaded[key] = load(candidate)
         return self._loaded[key]
 
     def names(self) -> tuple[str, ...]:
         """Every name that can be written: short for built-ins and unique losses, full otherwise."""
-        by_name: Mapping[str, list[Candidate]] = _grouped(self._all())
+        by_name: Mapping[str, list[Candidate]] = _grouped(c for c in self._all() if c.usable and not c.qualified)
         short = [name for name, found in by_name.items() if len(found) == 1 or found[0].namespace == BUILT_IN]
-        full = [f"{c.namespace}.{c.name}" for c in self._all() if c.namespace != BUILT_IN]
+        full = [c.full_name for c in self._all() if c.namespace != BUILT_IN and c.usable]
         return tuple(sorted({*short, *full}))
 
     def built_ins(self) -> tuple[Loss, ...]:
-        return tuple(self.load(candidate) for candidate in self._installed if candidate.namespace == BUILT_IN)
+        return tuple(self.load(c) for c in self._installed if c.namespace == BUILT_IN and c.usable)
 
     def all(self) -> tuple[Candidate, ...]:
-        return tuple(sorted(self._all(), key=lambda c: (c.namespace != BUILT_IN, c.namespace, c.name)))
+        return tuple(sorted(self._all(), key=lambda c: (c.namespace != BUILT_IN, c.namespace, c.name, str(c.provider))))
+
+    def advice(self, name: str) -> str | None:
+        """What to do about a name that nothing brings: to allow a plugin that is left out, or to install one."""
+        if self._left_out:
+            for candidate in Registry([*self._left_out]).candidates(name):
+                return f"{candidate.provider} brings it, and {VARIABLE} leaves it out"
+        distribution = who_brings(name)
+        installed = {provider_of(point).distribution for point in self._points}
+        return f"pip install {distribution}" if distribution and distribution not in installed else None
+
+
+def clash(found: Iterable[Candidate]) -> tuple[str, str]:
+    """Who brings a name that more than one does, and the way out."""
+    found = sorted(found, key=lambda c: (c.full_name, str(c.provider)))
+    owners = " and ".join(f"`{c.full_name}` of {c.provider}" for c in found)
+    full = dict.fromkeys(c.full_name for c in found)
+    if len(full) == len(found):
+        return owners, f"write {' or '.join(full)}"
+    return owners, f"uninstall one of them, or list those to use in {VARIABLE}"
+
+
+_TEMPORARY: list[Registry] = []
+
+
+def default_registry() -> Registry:
+    """The registry of what is installed. Metadata is read once per process."""
+    return _TEMPORARY[-1] if _TEMPORARY else _installed_registry()
+
+
+@contextmanager
+def temporary_registry(points: Iterable[EntryPoint] = (), *, installed: bool = True) -> Iterator[Registry]:
+    """A registry with more entry points, or with those alone; what is registered while it is there is forgotten."""
+    base = _installed_registry()
+    kept = [p for p in base._points if installed or provider_of(p).distribution == BUILT_IN]
+    registry = Registry([*kept, *points])
+    _TEMPORARY.append(registry)
+    try:
+        with unregistered():
+            yield registry
+    finally:
+        _TEMPORARY.remove(registry)
 
 
 @lru_cache(maxsize=1)
-def default_registry() -> Registry:
-    """The registry of what is installed. Metadata is read once per process."""
-    points = [*entry_points(group=LIBRARIES), *entry_points(group=LOSSES)]
-    own = () if any(point.name == BUILT_IN for point in points) else _OWN
-    return Registry([*points, *own])
+def _installed_registry() -> Registry:
+    found = [point for group in (API, LIBRARIES, LOSSES) for point in entry_points(group=group)]
+    own = () if any(point.name == BUILT_IN and provider_of(point).distribution == BUILT_IN for point in found) else _OWN
+    return Registry(*limited([*found, *own], os.environ))
 
 
-def _candidates(point: EntryPoint) -> list[Candidate]:
-    provider = _provider(point)
-    if point.group == LOSSES:
-        namespace, _, short = point.name.rpartition(".")
-        home = namespace or provider.distribution.removeprefix("lossdsl-").replace("-", "_")
-        return [Candidate(short, home, provider, point)]
-    try:
-        entries = [entry for path in library_files(point.value) for entry in read_entries(path)]
-    except Exception:  # a broken library fails alone, in whatever way it does
-        return []
-    return [Candidate(entry.name, point.name, provider, entry) for entry in entries]
-
-
-def _provider(point: EntryPoint) -> Provider:
-    distribution = getattr(point, "dist", None)
-    name = distribution.name if distribution else BUILT_IN
-    version = distribution.version if distribution else ""
-    return Provider(name, version, point.value)
-
-
-def _load(candidate: Candidate) -> Loss:
-    content = candidate.content
-    if isinstance(content, Entry):
-        return parse_entry(content, candidate.namespace, candidate.provider)
-    assert isinstance(content, EntryPoint)
-    try:
-        kernel = kernel_of(content.load())
-    except (Exception, SystemExit) as cause:
-        message = f"`{candidate.name}` of {candidate.provider} ({content.value}) cannot be imported: {cause!r}"
-        raise PluginError(message) from cause
-    if kernel is None:
-        raise PluginError(f"`{content.value}` of {candidate.provider} is not decorated with @lossdsl.loss")
-    return replace(kernel, name=candidate.name, namespace=candidate.namespace, provider=candidate.provider)
+def _own_provider() -> Provider:
+    return next(
+        (provider_of(point) for point in _installed_registry().points if point.name == BUILT_IN),
+        Provider(BUILT_IN, "", ""),
+    )
 
 
 def _grouped(candidates: Iterable[Candidate]) -> dict[str, list[Candidate]]:

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 from lossdsl.errors import PluginError
 from lossdsl.registry.annotations import interval_of, parameter_of
 from lossdsl.registry.library import read_comment
-from lossdsl.registry.model import Kernel, Provider
+from lossdsl.registry.local import register as register_loss
+from lossdsl.registry.model import LOCAL, Kernel, Provider
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Marked = TypeVar("Marked")
 
 AXES = ("batch", "class", "pixel")
 _ATTRIBUTE = "__lossdsl__"
-_LOCAL: dict[str, Kernel] = {}
 
 
 def loss(
@@ -43,21 +44,21 @@ def loss(
 
     def register(function: Function) -> Function:
         kernel = describe(function, name or function.__name__, range, keeps)
-        setattr(function, _ATTRIBUTE, kernel)
-        _LOCAL[kernel.name] = kernel
-        return function
+        register_loss(kernel, kernel.provider.distribution)
+        return mark(function, kernel)
 
     return register
+
+
+def mark(thing: Marked, kernel: Kernel) -> Marked:
+    """Leave a description on what an entry point names."""
+    setattr(thing, _ATTRIBUTE, kernel)
+    return thing
 
 
 def kernel_of(function: object) -> Kernel | None:
     """The description that the decorator left on a function."""
     return getattr(function, _ATTRIBUTE, None)
-
-
-def local_kernels() -> dict[str, Kernel]:
-    """What was registered in this process, by name."""
-    return dict(_LOCAL)
 
 
 def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[str, ...]) -> Kernel:
@@ -77,9 +78,10 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
             provided.add(parameter.name)
         else:
             parameters.append(parameter_of(name, parameter, _hint(function, parameter.name)))
+    home = function.__module__ or "__main__"  # an interactive session may have no name
     return Kernel(
         name=name,
-        namespace="local",
+        namespace=LOCAL,
         inputs=tuple(inputs),
         keeps=frozenset(keeps),
         takes_mask="mask" in provided,
@@ -87,7 +89,7 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
         parameters=tuple(parameters),
         range=interval_of(name, range),
         documentation=read_comment(inspect.getdoc(function) or ""),
-        provider=Provider(function.__module__, "", f"{function.__module__}:{function.__qualname__}"),
+        provider=Provider(home, "", f"{home}:{function.__qualname__}"),
         function=function,
     )
 

@@ -12,38 +12,74 @@ from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
 from lossdsl.registry.model import Documentation, Formula, Provider
 from lossdsl.syntax.parse import parse_library
 
+_FIELDS = ("Summary", "Source", "Note", "Refused", "Otherwise", "Better", "Example", "Except", "Shape", "Absent")
+_SHAPE = re.compile(r"\(N, (\d+)(?:, (\d+))?\)")
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
+_FULL_NAMES = re.compile(r"^#[ \t]*Names:[ \t]*full[ \t]*$", re.MULTILINE)
+_ABSENT = re.compile(r"^#[ \t]*Absent:(.*(?:\n#(?![ \t]*[A-Z][a-z]+:)[ \t]*\S.*)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The text of one definition with the comment above it, not yet parsed."""
+    """The text of one definition with the comment above it, not yet parsed.
+
+    qualified: it is found by its full name alone, because its file says `# Names: full`.
+    """
 
     name: str
     source: Source
     comment: str
+    qualified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A name that a library leaves out on purpose: why, and what to write instead."""
+
+    name: str
+    reason: str
+    instead: str
 
 
 def library_files(module: str) -> tuple[Path, ...]:
-    """The .loss files in the package `module`, sorted by name. The package itself is not imported, its parents are."""
-    spec = find_spec(module)
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    if not folders:
+    """The .loss files in the package `module`, sorted by name. Nothing is imported, its parents neither."""
+    first, *rest = module.split(".")
+    spec = find_spec(first)
+    folders = dict.fromkeys(Path(folder).resolve() for folder in (spec and spec.submodule_search_locations) or ())
+    inner = [folder.joinpath(*rest) for folder in folders if folder.joinpath(*rest).is_dir()]
+    if not inner:
         raise PluginError(f"`{module}` is not a package with .loss files")
-    return tuple(sorted(path for folder in folders for path in Path(folder).glob("*.loss")))
+    return tuple(sorted(path for folder in inner for path in folder.glob("*.loss")))
 
 
 @lru_cache(maxsize=256)
 def read_entries(path: Path) -> tuple[Entry, ...]:
     """The definitions of a file in their order."""
-    text = path.read_text(encoding="utf-8")
+    return entries_of(Source(path.read_text(encoding="utf-8"), str(path)))
+
+
+def entries_of(source: Source) -> tuple[Entry, ...]:
+    """The definitions of a .loss file's text in their order."""
+    text = source.text
     heads = list(_HEAD.finditer(text))
     starts = [_comment_start(text, head.start()) for head in heads]
-    ends = [*starts[1:], len(text)]
+    ends = [*starts[1:], len(text)][: len(heads)]
+    qualified = bool(_FULL_NAMES.search(text))
     return tuple(
-        Entry(head.group(1), _slice(text, path, head.start(), end), text[start : head.start()])
+        Entry(head.group(1), _slice(source, head.start(), end), text[start : head.start()], qualified)
         for head, start, end in zip(heads, starts, ends, strict=True)
     )
+
+
+@lru_cache(maxsize=256)
+def read_absences(path: Path) -> tuple[Absence, ...]:
+    """`# Absent: names -- reason -- what to write instead`, on one or more comment lines, anywhere in a file."""
+    absences = []
+    for found in _ABSENT.finditer(path.read_text(encoding="utf-8")):
+        text = " ".join(line.lstrip("# \t") for line in found.group(1).splitlines())
+        names, reason, instead = (part.strip() for part in (*text.split("--", 2), "", "")[:3])
+        absences += [Absence(name.strip(), reason, instead) for name in names.split(",")]
+    return tuple(absences)
 
 
 def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
@@ -58,16 +94,12 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
 
 
 def read_comment(comment: str) -> Documentation:
-    """`# text` lines; one beginning with `Source:`, `Note:`, `Refused:`, `Otherwise:` or `Better:` says what it is."""
+    """`# text` lines; one that begins with `Source:`, `Note:` or another word of `_FIELDS` says what it is.
+
+    An `Absent:` line is about another name and belongs to the file, see `read_absences`.
+    """
     lines = [line.lstrip("# ").rstrip() for line in comment.splitlines() if line.strip("# ")]
-    fields: dict[str, list[str]] = {
-        "Summary": [],
-        "Source": [],
-        "Note": [],
-        "Refused": [],
-        "Otherwise": [],
-        "Better": [],
-    }
+    fields: dict[str, list[str]] = {key: [] for key in _FIELDS}
     current = "Summary"
     for line in lines:
         key, colon, rest = line.partition(":")
@@ -85,7 +117,19 @@ def read_comment(comment: str) -> Documentation:
         _instead(fields["Refused"]),
         _instead(fields["Otherwise"]),
         _better(fields["Better"]),
+        " ".join(fields["Example"]),
+        _instead(fields["Except"]),
+        _shape(fields["Shape"]),
     )
+
+
+def _shape(lines: list[str]) -> tuple[int, int] | None:
+    """`(N, 4)` or `(N, 3, 16)`: classes and pixels of a call that can be tried."""
+    written = " ".join(lines)
+    match = _SHAPE.fullmatch(written)
+    if written and match is None:
+        raise PluginError(f"`Shape: {written}` is not like (N, 4) or (N, 3, 16)")
+    return (int(match[1]), int(match[2] or 1)) if match else None
 
 
 def _better(lines: list[str]) -> str:
@@ -113,5 +157,5 @@ def _comment_start(text: str, head: int) -> int:
     return start
 
 
-def _slice(text: str, path: Path, start: int, end: int) -> Source:
-    return Source(text[start:end], file=str(path), document=text, offsets=tuple(range(start, end + 1)))
+def _slice(source: Source, start: int, end: int) -> Source:
+    return Source(source.text[start:end], source.file, document=source.text, offsets=tuple(range(start, end + 1)))

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from lossdsl.errors import Source
-from lossdsl.syntax.tree import Declaration, Interval, ParameterSyntax
+from lossdsl.syntax.tree import TASKS, Declaration, Interval, ParameterSyntax
 
 Parameter: TypeAlias = ParameterSyntax
+
+LOCAL = "local"
+"""The namespace of what this process registered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """The installed distribution that brought a loss in, for messages and clashes."""
+    """The installed distribution that brought a loss in, or the module that registered it, for messages and clashes."""
 
     distribution: str
     version: str
     entry_point: str
+    installed: bool = False
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version}".strip()
+
+    @property
+    def exactly(self) -> str:
+        """With the entry point, for messages about what went wrong in it."""
+        return f"{self} ({self.entry_point})" if self.entry_point else str(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +39,10 @@ class Documentation:
 
     refused: parameter words whose meaning differs between libraries, with what to write instead.
     otherwise: tasks for which it is not written, with what to write instead.
-    better: `lower` values of a loss are better, `higher` ones of a score, `neither` of a building block.
+    better: `lower` values are better, as in a loss; `higher` ones, as in a score; `neither`, as in a building block.
+    example: a call that stands alone, where the name without brackets does not.
+    exceptions: rules of lossdsl.testing that it does not keep, with the reason.
+    shape: the numbers of classes and pixels of a call that it can take, where it cannot take any.
     """
 
     summary: str
@@ -39,6 +51,9 @@ class Documentation:
     refused: tuple[tuple[str, str], ...] = ()
     otherwise: tuple[tuple[str, str], ...] = ()
     better: str = "lower"
+    example: str = ""
+    exceptions: tuple[tuple[str, str], ...] = ()
+    shape: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +90,8 @@ class Kernel:
     inputs: names of its tensor arguments, in order. keeps: the axes that its result still has; `per=batch` removes the
     batch axis from them. takes_mask: it has a keyword `mask`, the boolean tensor of the elements that count.
     takes_spatial: it has a keyword `spatial`, the sizes of the image axes that the pixel axis stands for.
+    full_size: its tensors are broadcast to each other; else each comes with size 1 along the axes that it lacks.
+    elementwise: each element of its result depends on that element alone, so one that does not count is left out.
     """
 
     name: str
@@ -88,10 +105,26 @@ class Kernel:
     documentation: Documentation
     provider: Provider
     function: Callable[..., Any] = field(repr=False)
+    full_size: bool = True
+    elementwise: bool = False
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        return ()
+        """The tasks it is written for: all but those for which it says what to use instead; empty for all."""
+        others = dict(self.documentation.otherwise)
+        return tuple(task for task in TASKS if task not in others) if others else ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Kernel:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Stored without its function when a plugin brings it: what reads it finds the plugin, or says what is gone."""
+        from lossdsl.registry.restoring import restored
+
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        if self.provider.installed:
+            values["function"] = None
+        return restored, (values,)
 
 
 Loss: TypeAlias = Formula | Kernel

@@ -118,11 +118,33 @@ def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
             raise fault("LD503", f"`{name}` stands as a prediction but has dtype {tensor.dtype}")
         if multiclass and "class" not in axes[name]:
             raise fault("LD502", f"`{name}` stands as a prediction of classes but has no class axis")
-    for name in targets:
-        indices = multiclass and name in axes and "class" not in axes[name]
+    for name in targets & axes.keys():
+        missing = [
+            axis
+            for axis, size in zip(("class", "pixel"), call.tensors["pred"].shape[1:], strict=True)
+            if size > 1 and axis not in axes[name]
+        ]
+        if "pixel" in missing or (missing and not multiclass):
+            message = f"`{name}` stands as a target but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
+            raise fault("LD502", message, "a target has a value for each element of its prediction")
+        indices = multiclass and "class" not in axes[name]
         if indices and call.tensors[f"tensor:{name}"].dtype not in _INTEGERS:
             dtype = call.tensors[f"tensor:{name}"].dtype
             raise fault("LD503", f"`{name}` holds class indices but has dtype {dtype}", f"{name}.long()")
+
+
+def _sizes(call: Call) -> str:
+    _, classes, pixels = call.tensors["pred"].shape
+    return f"{int(classes)} class{'es' * (classes != 1)} and {int(pixels)} pixel{'s' * (pixels != 1)}"
+
+
+def check_classes(named: Iterable[tuple[str, int]], call: Call) -> None:
+    """Raise InputError when a formula names a class that its prediction does not have."""
+    for name, number in named:
+        classes = call.tensors[name].shape[1]
+        if number >= classes:
+            message = f"the formula names the class {number}, `{shown_input(name)}` has {classes} classes"
+            raise fault("LD502", message, "classes are counted from 0")
 
 
 def check_lists(lists: Iterable[tuple[str, int]], call: Call) -> None:

@@ -20,7 +20,17 @@ from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
 from lossdsl.runtime.inspect import check_values
-from lossdsl.runtime.layout import Call, arrange, check_heads, check_lists, check_tensors, decide_task, fault, shape
+from lossdsl.runtime.layout import (
+    Call,
+    arrange,
+    check_classes,
+    check_heads,
+    check_lists,
+    check_tensors,
+    decide_task,
+    fault,
+    shape,
+)
 from lossdsl.runtime.lower import Plan, lower
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.spec.model import Options
@@ -128,6 +138,7 @@ class Loss(nn.Module):
         self._prepare(call.key)
         plan = self._plans[call.key]
         check_lists(plan.lists, call)
+        check_classes(plan.classes, call)
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         inputs = [self._input(name, call, scalars) for name in plan.inputs]
         if torch.compiler.is_compiling():
@@ -154,10 +165,6 @@ class Loss(nn.Module):
             call = with_heads(call, own, tensors, mask)
         if facts.scales:
             call = with_scales(call, pred, target, further)
-        classes = call.tensors["pred"].shape[1]
-        if facts.classes > classes:
-            message = f"the formula names the class {facts.classes - 1}, `pred` has {classes} classes"
-            raise fault("LD502", message, "classes are counted from 0")
         return call
 
     def _check_names(self, tensors: Mapping[str, Tensor]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from lossdsl.errors import PluginError
+from lossdsl.errors import Diagnostic, LossError, PluginError
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import AXES, Node, in_order
 from lossdsl.graph.rewrites import COMPARISONS
@@ -46,6 +46,8 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "log_one_minus_softmax": ops.log_one_minus_softmax,
     "cast": ops.cast,
     "cast_like": ops.cast_like,
+    "classes": ops.classes,
+    "ones": ops.ones,
     "one_hot": ops.one_hot,
     "foreground": ops.foreground,
     "keep": ops.keep,
@@ -60,13 +62,14 @@ class Plan:
     """A compiled call: the module, the names of its inputs in order, and the names of the terms that it returns.
 
     The module returns the total, then value, weight and contribution of each term. lists: inputs whose classes a list
-    of the formula counts, with its length.
+    of the formula counts, with its length. classes: inputs of which the formula names a class, with its number.
     """
 
     module: fx.GraphModule
     inputs: tuple[str, ...]
     terms: tuple[str, ...]
     lists: tuple[tuple[str, int], ...]
+    classes: tuple[tuple[str, int], ...]
 
 
 def lower(loss: BuiltLoss) -> Plan:
@@ -90,7 +93,14 @@ def lower(loss: BuiltLoss) -> Plan:
         for node in nodes
         if node.operation == "per_class"
     )
-    return Plan(fx.GraphModule(root, graph), inputs, tuple(term.name for term in loss.terms), tuple(lists))
+    classes = dict.fromkeys(
+        (str(node.arguments[0].attributes[0]), int(str(number)))
+        for node in nodes
+        if node.operation == "class_is_one_of"
+        for number in node.attributes
+    )
+    terms = tuple(term.name for term in loss.terms)
+    return Plan(fx.GraphModule(root, graph), inputs, terms, tuple(lists), tuple(classes))
 
 
 def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
@@ -108,7 +118,8 @@ def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) ->
             return graph.call_function(ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes))
         case "topk":
             share = Fraction(str(node.attributes[1])).limit_denominator(10**9).as_integer_ratio()
-            return graph.call_function(ops.topk_mean, (*_with_valid(arguments), _dims(node), share, not node.axes))
+            how = (_dims(node), share, str(node.attributes[2]), not node.axes)
+            return graph.call_function(ops.topk_mean, (*_with_valid(arguments), *how))
         case "any":
             return graph.call_function(ops.any_along, (arguments[0], _dims(node)))
         case "size":
@@ -172,17 +183,37 @@ class KernelCall(nn.Module):
         self.kept = tuple(axis in node.axes for axis in AXES)
 
     def forward(self, *arguments: Tensor) -> Tensor:
-        tensors: tuple[Tensor, ...] = torch.broadcast_tensors(*arguments[: self.count])  # type: ignore[no-untyped-call]
+        tensors = arguments[: self.count]
+        if self.kernel.full_size:
+            tensors = torch.broadcast_tensors(*tensors)  # type: ignore[no-untyped-call]
+        full = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]
         keywords: dict[str, Any] = dict(self.settings) | dict(zip(self.names, arguments[self.count :], strict=True))
         if "mask" in keywords:
-            keywords["mask"] = keywords["mask"].expand_as(tensors[0])
+            keywords["mask"] = keywords["mask"].expand(full)
         if "spatial" in keywords:
             keywords["spatial"] = tuple(keywords["spatial"].shape[2:])
-        result: Tensor = self.function(*tensors, **keywords)
-        wanted = tuple(size if kept else 1 for kept, size in zip(self.kept, tensors[0].shape, strict=True))
-        if result.numel() == 1 and not any(self.kept):
-            return result.reshape(())
-        if tuple(result.shape) != wanted:
-            given = tuple(result.shape)
-            raise PluginError(f"`{self.kernel.name}` of {self.kernel.provider} returned {given}; it declares {wanted}")
-        return result
+        result = self._called(tensors, keywords)
+        wanted = tuple(size if kept else 1 for kept, size in zip(self.kept, full, strict=True))
+        one = isinstance(result, Tensor) and result.numel() == 1 and not any(self.kept)
+        if not one and (not isinstance(result, Tensor) or tuple(result.shape) != wanted):
+            given = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+            raise self._broken(f"returned {given}; it declares {wanted}")
+        if (result.dtype, result.device) != (tensors[0].dtype, tensors[0].device):
+            given, wanted_too = (f"{x.dtype} on {x.device}" for x in (result, tensors[0]))
+            raise self._broken(f"returned {given} for {wanted_too}")
+        checked: Tensor = result.reshape(()) if one else result
+        return checked
+
+    def _called(self, tensors: Sequence[Tensor], keywords: Mapping[str, Any]) -> Any:
+        if torch.compiler.is_compiling():
+            return self.function(*tensors, **keywords)
+        try:
+            return self.function(*tensors, **keywords)
+        except LossError:
+            raise
+        except Exception as cause:
+            raise self._broken(f"raised {cause!r}") from cause
+
+    def _broken(self, what: str) -> PluginError:
+        who = f"`{self.kernel.name}` of {self.kernel.provider.exactly}"
+        return PluginError([Diagnostic("LD602", f"{who} {what}")])

@@ -192,6 +192,16 @@ def one_hot(index: Tensor, prediction: Tensor) -> Tensor:
     return cast_like(index == classes, prediction)
 
 
+def classes(prediction: Tensor) -> Tensor:
+    """The number of classes as a 0-d tensor: every function takes it."""
+    return cast(prediction).new_full((), prediction.shape[1])
+
+
+def ones(prediction: Tensor) -> Tensor:
+    """1 for each element of the prediction."""
+    return torch.ones_like(cast(prediction))
+
+
 def foreground(prediction: Tensor) -> Tensor:
     """0 for the first class, 1 for all others: (1, C, 1)."""
     classes = torch.arange(prediction.shape[1], device=prediction.device).view(1, -1, 1)
@@ -256,10 +266,13 @@ def extreme(kind: str, x: Tensor, valid: Tensor | None, dims: tuple[int, ...], s
     return result.reshape(()) if scalar else result
 
 
-def topk_mean(x: Tensor, valid: Tensor | None, dims: tuple[int, ...], share: tuple[int, int], scalar: bool) -> Tensor:
-    """Mean over the largest ceil(share * n) of the n elements that count along `dims`; 0 where none does.
+def topk_mean(
+    x: Tensor, valid: Tensor | None, dims: tuple[int, ...], share: tuple[int, int], rounding: str, scalar: bool
+) -> Tensor:
+    """Mean over the largest share * n of the n elements that count along `dims`; 0 where none does.
 
-    share: numerator and denominator, because 0.6 * 25 is more than 15 in floating point.
+    share: numerator and denominator, because 0.6 * 25 is more than 15 in floating point. rounding: "up" or "down" to a
+    whole number of elements, at least 1.
     """
     kept = [dim for dim in range(3) if dim not in dims]
     shape = [x.shape[dim] if dim in kept else 1 for dim in range(3)]
@@ -267,7 +280,8 @@ def topk_mean(x: Tensor, valid: Tensor | None, dims: tuple[int, ...], share: tup
     counts = torch.ones_like(rows, dtype=torch.bool) if valid is None else _rows(valid.expand_as(x), kept, dims)
     ordered, order = torch.where(counts, rows, -math.inf).sort(dim=-1, descending=True)
     numerator, denominator = share
-    wanted = (-(-numerator * counts.sum(-1, keepdim=True) // denominator)).clamp_min(1)
+    sign = -1 if rounding == "up" else 1
+    wanted = (sign * (sign * numerator * counts.sum(-1, keepdim=True) // denominator)).clamp_min(1)
     chosen = (torch.arange(rows.shape[-1], device=x.device) < wanted) & counts.gather(-1, order)
     result = keep(ordered, chosen).sum(-1) / chosen.sum(-1).clamp_min(1)
     return result.reshape(()) if scalar else result.reshape(shape)

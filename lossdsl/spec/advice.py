@@ -20,9 +20,9 @@ def with_advice(finding: Diagnostic) -> Diagnostic:
     if source is None or span is None or not source.offsets:
         return finding
     if finding.code == "LD102" and _spans_folded_lines(source, span):
-        return replace(finding, hint=_FOLDED)
+        return replace(finding, hint=_FOLDED, edit=None)
     if finding.code in _UNFINISHED and _YAML_COMMENT.match(source.page, source.offset(len(source.text.rstrip()))):
-        return replace(finding, hint=f"{finding.hint}; {_CUT_OFF}" if finding.hint else _CUT_OFF)
+        return replace(finding, hint=f"{finding.hint}; {_CUT_OFF}" if finding.hint else _CUT_OFF, edit=None)
     return finding
 
 

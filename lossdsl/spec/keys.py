@@ -11,7 +11,12 @@ from lossdsl.spec.values import Table, shown
 def unknown_keys(table: Table, allowed: Sequence[str]) -> tuple[Diagnostic, ...]:
     """A finding for each key that is not allowed, with the nearest one that is, and all of them."""
     return tuple(
-        entry.place.says("LD402", f"unknown key {shown(entry.name)}", _hint(entry.name, allowed))
+        entry.place.says(
+            "LD402",
+            f"unknown key {shown(entry.name)}",
+            _hint(entry.name, allowed),
+            entry.place.respelt(entry.name, allowed),
+        )
         for entry in table.entries
         if entry.name not in allowed
     )

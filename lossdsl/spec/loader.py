@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 
 from lossdsl.spec.page import Page
-from lossdsl.spec.unreadable import explain
 from lossdsl.spec.values import Found
 
 PLAIN = "plain"
@@ -43,11 +42,13 @@ class NodeLoader(yaml.SafeLoader):
 def compose(page: Page) -> Found[yaml.Node | None]:
     """The node of a file's only document."""
     try:
-        node = NodeLoader(_without_tabs(page.text)).get_single_node()
+        node = NodeLoader(without_tabs(page.text)).get_single_node()
     except TooDeep as error:
         start = error.problem_mark.index if error.problem_mark else 0
         return Found(None, (page.at(start).says("LD408", f"the file is nested too deep: {error.problem}"),))
     except yaml.YAMLError as error:
+        from lossdsl.spec.unreadable import explain  # a right file needs none of it
+
         return Found(None, (explain(error, page),))
     if node is None:
         hint = "write for example loss: 0.5*bce + 0.5*dice"
@@ -55,6 +56,6 @@ def compose(page: Page) -> Found[yaml.Node | None]:
     return Found(node)
 
 
-def _without_tabs(text: str) -> str:
+def without_tabs(text: str) -> str:
     """JSON may be indented with tabs, PyYAML refuses them; the number of characters stays the same."""
     return text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text

@@ -28,8 +28,10 @@ def _choice(entry: Entry) -> Found[str | None]:
     if isinstance(value, Scalar) and value.text in choices:
         return Found(value.text)
     message = f"{entry.name} must be one of {', '.join(choices)}, got {described(value)}"
-    hint = nearest(value.text, choices) if isinstance(value, Scalar) else None
-    return Found(None, (value.place.says("LD405", message, hint),))
+    hint, edit = None, None
+    if isinstance(value, Scalar):
+        hint, edit = nearest(value.text, choices), value.place.respelt(value.text, choices)
+    return Found(None, (value.place.says("LD405", message, hint, edit),))
 
 
 def _ignore_index(entry: Entry) -> Found[int | None]:

@@ -11,14 +11,20 @@ from lossdsl.errors import Diagnostic, Source, Span
 from lossdsl.spec.values import Found, Place
 
 MAX_CHARACTERS = 1_000_000
+_MARKS = (("utf-8", b"\xef\xbb\xbf"), ("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff"))
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The whole text of a file, without byte order mark; line ends are kept, so that offsets count what is there."""
+    """The whole text of a file, without byte order mark; line ends are kept, so that offsets count what is there.
+
+    `mark` is the byte order mark of the file and `encoding` what its text is in behind it.
+    """
 
     text: str = field(repr=False)
     file: str
+    encoding: str = "utf-8"
+    mark: bytes = b""
 
     @property
     def whole(self) -> Place:
@@ -27,6 +33,10 @@ class Page:
     def at(self, start: int, end: int | None = None) -> Place:
         """The place between two offsets; one character when `end` is not given."""
         return Place(Source(self.text, self.file), Span(start, start + 1 if end is None else end))
+
+    def encoded(self) -> bytes:
+        """The bytes of the file."""
+        return self.mark + self.text.encode(self.encoding)
 
     def line_of(self, offset: int) -> int:
         return self.text.count("\n", 0, offset) + 1
@@ -48,12 +58,13 @@ def open_page(path: str | os.PathLike[str]) -> Found[Page | None]:
 
 
 def _decoded(name: str, data: bytes) -> tuple[Page, Diagnostic | None]:
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    encoding, mark = next((pair for pair in _MARKS if data.startswith(pair[1])), ("utf-8", b""))
+    body = data.removeprefix(mark)
     try:
-        return Page(data.decode(encoding), name), None
+        return Page(body.decode(encoding), name, encoding, mark), None
     except UnicodeDecodeError as error:
-        page = Page(data.decode(encoding, errors="replace"), name)
-        before = error.object[: error.start].decode(error.encoding, errors="replace").removeprefix("\ufeff")
+        page = Page(body.decode(encoding, errors="replace"), name)
+        before = body[: error.start].decode(encoding, errors="replace")
         message = f"the file is not text in UTF-8: {error.reason}"
         return page, page.at(len(before)).says("LD407", message, "save it with the encoding UTF-8")
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from lossdsl.errors import Diagnostic, Source
-from lossdsl.spec import data, nodes
+from lossdsl.spec import data
 from lossdsl.spec.form import formula_reading, reading_of
 from lossdsl.spec.loader import compose
 from lossdsl.spec.locate import locate
 from lossdsl.spec.model import Reading
 from lossdsl.spec.page import open_page
-from lossdsl.spec.values import Found, Place, Value
+from lossdsl.spec.search import reading_at
+from lossdsl.spec.values import Place
 
 
 def read_formula(text: str) -> Reading:
@@ -27,7 +28,9 @@ def read_mapping(mapping: Mapping[str, Any], path: str = "loss") -> Reading:
 
     Places are key paths that start with `path`.
     """
-    return _reading(data.value_of(mapping, path), Place(Source("", path=path)))
+    value = data.value_of(mapping, path)
+    reading = reading_of(value.value, Place(Source("", path=path)))
+    return replace(reading, diagnostics=(*value.findings, *reading.diagnostics))
 
 
 def read_file(path: str | os.PathLike[str], key: str = "loss") -> Reading:
@@ -44,14 +47,8 @@ def read_file(path: str | os.PathLike[str], key: str = "loss") -> Reading:
     located = locate(page.value, root.value, key)
     if located.value is None:
         return Reading(None, located.findings)
-    value = nodes.value_of(page.value, located.value.node, located.value.place)
-    reading = _reading(value, located.value.place)
+    reading = reading_at(page.value, located.value)
     return Reading(reading.spec, _in_order((*located.findings, *reading.diagnostics)))
-
-
-def _reading(value: Found[Value], place: Place) -> Reading:
-    reading = reading_of(value.value, place)
-    return replace(reading, diagnostics=(*value.findings, *reading.diagnostics))
 
 
 def _in_order(findings: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:

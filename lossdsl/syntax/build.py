@@ -10,7 +10,7 @@ from typing import Any
 
 from lark import Token, Transformer
 
-from lossdsl.errors import Diagnostic, Span
+from lossdsl.errors import Diagnostic, Edit, Span
 from lossdsl.syntax import tree
 from lossdsl.syntax.tree import TASKS
 
@@ -18,9 +18,11 @@ from lossdsl.syntax.tree import TASKS
 class Misplaced(Exception):
     """Grammatical text that the language refuses; carries the diagnostic."""
 
-    def __init__(self, message: str, span: Span, hint: str | None = None, code: str = "LD101"):
+    def __init__(
+        self, message: str, span: Span, hint: str | None = None, code: str = "LD101", edit: Edit | None = None
+    ):
         super().__init__(message)
-        self.diagnostic = Diagnostic(code, message, span=span, hint=hint)
+        self.diagnostic = Diagnostic(code, message, span=span, hint=hint, edit=edit)
 
 
 def span_of(item: Any) -> Span:
@@ -207,8 +209,18 @@ def _check_arguments(function: str, arguments: list[Any]) -> None:
             if argument.name in seen:
                 raise Misplaced(f"`{argument.name}` is given twice", argument.span, code="LD105")
             seen.add(argument.name)
+        elif function == "where" and isinstance(arguments[0], tree.Keyword):
+            raise _no_comparison(arguments[0])
         elif seen:
             raise Misplaced("a tensor stands after a parameter", argument.span, "tensors first, then name=value")
         if isinstance(argument, tree.Comparison) and (function != "where" or index > 0):
             hint = "write where(condition, value_if_true, value_if_false)"
             raise Misplaced("a comparison stands only as the first argument of where", argument.span, hint, "LD104")
+
+
+def _no_comparison(keyword: tree.Keyword) -> Misplaced:
+    """`where(y = 1, a, b)`. With no more than a space on each side of the sign, nothing else is between the two."""
+    name_end = keyword.span.start + len(keyword.name)
+    between = Span(name_end, keyword.value.span.start)
+    edit = Edit(between, " == ") if between.end - between.start <= len(" = ") else None
+    return Misplaced("`=` gives a value to a parameter", keyword.span, "to compare write ==", "LD104", edit)

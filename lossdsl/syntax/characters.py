@@ -10,7 +10,8 @@ _LOOK_ALIKES = {
     "\N{ASTERISK OPERATOR}": "*", "\N{DIVISION SIGN}": "/", "\N{DIVISION SLASH}": "/", "\N{FRACTION SLASH}": "/",
     "\N{CYRILLIC SMALL LETTER A}": "a", "\N{CYRILLIC SMALL LETTER IE}": "e", "\N{CYRILLIC SMALL LETTER O}": "o",
     "\N{CYRILLIC SMALL LETTER ER}": "p", "\N{CYRILLIC SMALL LETTER ES}": "c", "\N{CYRILLIC SMALL LETTER U}": "y",
-    "\N{CYRILLIC SMALL LETTER HA}": "x", "\N{SQUARE ROOT}": "sqrt", "\N{N-ARY SUMMATION}": "sum",
+    "\N{CYRILLIC SMALL LETTER BYELORUSSIAN-UKRAINIAN I}": "i", "\N{CYRILLIC SMALL LETTER HA}": "x",
+    "\N{SQUARE ROOT}": "sqrt", "\N{N-ARY SUMMATION}": "sum",
     "\N{INFINITY}": "inf", "\N{LESS-THAN OR EQUAL TO}": "<=", "\N{GREATER-THAN OR EQUAL TO}": ">=",
     "\N{NOT EQUAL TO}": "!=", "\N{RIGHTWARDS ARROW}": "->",
 }  # fmt: skip
@@ -27,24 +28,36 @@ def describe(character: str) -> str:
 
 def instead(character: str) -> str:
     """The hint: what this character most likely stands for."""
+    if "QUOTATION MARK" in unicodedata.name(unicodedata.normalize("NFKC", character)[0], ""):
+        return "write the bare word, without quotes"
+    if unicodedata.category(character)[0] in "CM":
+        return "delete it"
+    plain = stand_in(character)
+    if plain == " ":
+        return "write a plain space"
+    return f"write `{plain}`" if plain else "write it in ASCII"
+
+
+def stand_in(character: str) -> str | None:
+    """The ASCII text that this character stands for, empty for one that nobody sees, None where it is not certain."""
+    if not character:
+        return None
     plain = unicodedata.normalize("NFKC", character)
     name = unicodedata.name(plain[0], "")
     category = unicodedata.category(character)
-    if "QUOTATION MARK" in name:
-        return "write the bare word, without quotes"
+    if category == "Cf":
+        return ""
+    if "QUOTATION MARK" in name or category[0] in "CM":
+        return None
     if category[0] == "Z":
-        return "write a plain space"
-    if category[0] in "CM":
-        return "delete it"
+        return " "
     if category == "Pd":
-        return "write `-`"
+        return "-"
     if plain in _LOOK_ALIKES:
-        return f"write `{_LOOK_ALIKES[plain]}`"
+        return _LOOK_ALIKES[plain]
     greek = re.fullmatch(r"GREEK (?:SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)", name)
     if greek:
-        return f"write `{greek.group(1).lower().replace('lamda', 'lambda')}`"
+        return greek.group(1).lower().replace("lamda", "lambda")
     if plain.isascii() and plain.isdigit() and unicodedata.decomposition(character).startswith("<super>"):
-        return f"write `**{plain}`"
-    if plain.isascii() and (plain.isalnum() or plain in _SIGNS):
-        return f"write `{plain}`"
-    return "write it in ASCII"
+        return f"**{plain}"
+    return plain if plain.isascii() and (plain.isalnum() or plain in _SIGNS) else None

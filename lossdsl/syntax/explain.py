@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from lark import UnexpectedInput
 
-from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.errors import Diagnostic, Edit, Source, Span
+from lossdsl.syntax import edits
 from lossdsl.syntax.characters import describe, instead
 from lossdsl.syntax.failure import PAIRS, Failure, find_failure
 
@@ -45,27 +46,48 @@ def _foreign_character(context: Failure) -> Diagnostic | None:
     character = context.found[:1]
     if not character or character == "\n" or (character.isascii() and character.isprintable()):
         return None
-    return context.says("LD103", f"{describe(character)} is not part of the language", instead(character))
+    return context.says(
+        "LD103",
+        f"{describe(character)} is not part of the language",
+        instead(character),
+        edit=edits.plain_character(context),
+    )
 
 
 def _foreign_sign(context: Failure) -> Diagnostic | None:
     found = context.found
     if found == "^":
-        return context.says("LD102", "`^` is not an operator", "write ** for a power: a**b")
+        return context.says(
+            "LD102", "`^` is not an operator", "write ** for a power: a**b", edit=context.replaced("**")
+        )
     if found == ".":
         if context.adjacent and context.previous[0].isdigit():
-            return context.says("LD101", f"`{context.previous}.` is not a number", f"write {context.previous}.0")
+            return context.says(
+                "LD101",
+                f"`{context.previous}.` is not a number",
+                f"write {context.previous}.0",
+                edit=_whole_number(context),
+            )
         message = "there is no attribute access" if context.previous_is_operand else "`.` cannot stand here"
         return context.says("LD101", message, "a dot stands in numbers, 0.5, and in names, plugin.loss")
     if found.startswith(_QUOTES):
-        return context.says("LD101", "quotes are not part of the language", "write the bare word, without quotes")
+        hint = "write the bare word, without quotes"
+        return context.says("LD101", "quotes are not part of the language", hint, edit=edits.bare_word(context))
     if found in _NO_OPERATOR and not (context.library and found == "->"):
-        return context.says("LD101", f"`{found}` is not an operator", _NO_OPERATOR[found])
+        hint = _NO_OPERATOR[found]
+        edit = context.replaced(hint.removeprefix("write ")) if hint.startswith("write ") else None
+        return context.says("LD101", f"`{found}` is not an operator", hint, edit=edit)
     if found == ":=" or (found == ":" and not context.library):
         return context.says("LD101", f"`{found}` cannot stand here", "write name = value")
     if found in _NO_PART:
         return context.says("LD101", f"`{found}` is not part of the language", _NO_PART[found])
     return None
+
+
+def _whole_number(context: Failure) -> Edit | None:
+    """`2.` as `2.0`, unless more of a number follows."""
+    follows = re.match(r"[\w.]", context.rest, re.ASCII)
+    return None if follows else Edit(context.previous_span.to(context.span), f"{context.previous}.0")
 
 
 def _definition(context: Failure) -> Diagnostic | None:
@@ -111,7 +133,7 @@ def _comparison(context: Failure) -> Diagnostic | None:
         return _unexpected(context)
     if context.found == "=":
         hint = "name = value stands at the start of a line or inside the brackets of a call; to compare write =="
-        return context.says("LD101", "`=` cannot stand here", hint)
+        return context.says("LD101", "`=` cannot stand here", hint, edit=edits.equality(context))
     if context.found not in _COMPARISONS:
         return None
     if context.inside == "call" and re.search(r"[<>]|[=!]=", context.since(context.open_brackets[-1].start)):
@@ -132,7 +154,9 @@ def _bracket(context: Failure) -> Diagnostic | None:
     new_line = context.after_newline and (context.is_assigned or found == "=")
     if context.at_end or (new_line and context.ends_open):
         place = Span(innermost.start, innermost.start + 1)
-        return context.says("LD107", f"`{innermost.sign}` is never closed", f"add `{closing}`", place)
+        return context.says(
+            "LD107", f"`{innermost.sign}` is never closed", f"add `{closing}`", place, edits.closing(context)
+        )
     if found in PAIRS.values() and found != closing and context.expected != {"COMMA"}:
         return context.says("LD107", f"`{found}` cannot close `{innermost.sign}`", f"write `{closing}`")
     if found == ";":
@@ -167,7 +191,9 @@ def _missing_operator(context: Failure) -> Diagnostic | None:
         hint = "name = value stands on a line of its own, or in the brackets of a call: dice(smooth=1)"
         return context.says("LD102", f"`{right} = ...` cannot follow `{left}`", hint)
     missing, hint = _between(context)
-    return context.says("LD102", f"missing {missing} between `{left}` and `{right}`", hint, place)
+    return context.says(
+        "LD102", f"missing {missing} between `{left}` and `{right}`", hint, place, edits.product(context)
+    )
 
 
 def _between(context: Failure) -> tuple[str, str]:
@@ -191,8 +217,9 @@ def _comma(context: Failure) -> Diagnostic | None:
     digits = re.match(r"\d+", context.rest)
     if digits and context.adjacent and context.previous.isdigit():
         whole = Span(context.previous_span.start, context.span.end + digits.end())
-        hint = f"write {context.previous}.{digits.group()}"
-        return context.says("LD101", f"`{context.previous},{digits.group()}` is not a number", hint, whole)
+        point = f"{context.previous}.{digits.group()}"
+        message = f"`{context.previous},{digits.group()}` is not a number"
+        return context.says("LD101", message, f"write {point}", whole, Edit(whole, point))
     return context.says("LD101", "`,` stands only in a call or a list", "to add two losses write a + b")
 
 

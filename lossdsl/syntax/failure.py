@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lark import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.errors import Diagnostic, Edit, Source, Span
 
 PAIRS = {"(": ")", "[": "]"}
 _TOKEN = re.compile(
@@ -48,8 +48,14 @@ class Failure:
     open_brackets: tuple[Bracket, ...]
     expected: frozenset[str]
 
-    def says(self, code: str, message: str, hint: str | None = None, span: Span | None = None) -> Diagnostic:
-        return Diagnostic(code, message, self.source, span or self.span, hint)
+    def says(
+        self, code: str, message: str, hint: str | None = None, span: Span | None = None, edit: Edit | None = None
+    ) -> Diagnostic:
+        return Diagnostic(code, message, self.source, span or self.span, hint, edit=edit)
+
+    def replaced(self, text: str) -> Edit:
+        """The edit that writes `text` instead of what was found."""
+        return Edit(self.span, text)
 
     @property
     def inside(self) -> str:

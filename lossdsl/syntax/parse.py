@@ -9,7 +9,6 @@ from lark import Lark, UnexpectedInput
 from lossdsl.errors import Diagnostic, FormulaError, Source
 from lossdsl.syntax import tree
 from lossdsl.syntax.build import Misplaced, TreeBuilder
-from lossdsl.syntax.explain import explain_failure
 from lossdsl.syntax.layout import Layout
 from lossdsl.syntax.limits import check_length, check_size
 from lossdsl.syntax.resources import grammar_text
@@ -43,6 +42,8 @@ def _parse(source: Source, start: str) -> tree.Program | tuple[tree.Declaration,
     try:
         result: tree.Program | tuple[tree.Declaration, ...] = parser.parse(text, start=start)  # type: ignore[assignment]
     except UnexpectedInput as failure:
+        from lossdsl.syntax.explain import explain_failure  # a right formula needs none of it
+
         raise FormulaError([explain_failure(source, start, failure)]) from None
     except Misplaced as fault:
         raise FormulaError([fault.diagnostic.at(source)]) from None

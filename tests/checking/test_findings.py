@@ -10,7 +10,7 @@ import lossdsl
 FINDINGS: dict[str, tuple[str, str, str]] = {
     # names
     "«diec»": ("LD201", "unknown loss `diec`", "did you mean `dice`?"),
-    "bce + «Dice»": ("LD201", "unknown loss `Dice`", "did you mean `dice`?"),
+    "bce + «Dize»": ("LD201", "unknown loss `Dize`", "did you mean `dice`?"),
     "0.5*«BCE»": ("LD201", "`BCE`", "did you mean `bce`?"),
     "«x»": ("LD201", "unknown loss `x`", "inside mean(...) or sum(...)"),
     "«weight_map»*bce": ("LD201", "`weight_map`", "a tensor of the call stands inside mean"),
@@ -75,6 +75,8 @@ FINDINGS: dict[str, tuple[str, str, str]] = {
     "log(bce, «base=2»)": ("LD203", "`log` has no parameter `base`", ""),
     "mean(p, «ovr=pixel»)": ("LD203", "`mean` has no parameter `ovr`", "did you mean `over`?"),
     "sum(p, «count=y»)": ("LD203", "`sum` has no parameter `count`", "parameters: over, per"),
+    "topk(p, share=0.1, rounding=«nearest»)": ("LD205", "`rounding` takes one of: up, down", "the default is up"),
+    "mean(p, «rounding=up»)": ("LD203", "`mean` has no parameter `rounding`", "count, over, per"),
     "mean(p, «share=1»)": ("LD203", "`mean` has no parameter `share`", "count, over, per"),
     "mean(p, over=pixel, «per=image»)": ("LD203", "over and per exclude each other", ""),
     "tversky(«alpha=0.7»)": ("LD203", "`tversky` does not take `alpha`", "write fp_weight (weight of false positives)"),
@@ -218,3 +220,8 @@ def test_names_that_no_call_can_pass(formula: str) -> None:
 def test_words_where_numbers_belong(formula: str) -> None:
     (finding,) = lossdsl.check(formula).diagnostics
     assert "loss" not in finding.message
+
+
+@pytest.mark.parametrize("terms", [60, 200, 800])
+def test_a_long_line_is_no_name_of_a_file(terms: int) -> None:
+    assert lossdsl.check(" + ".join(["bce"] * terms)).ok

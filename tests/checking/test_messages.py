@@ -186,9 +186,9 @@ OF_TASKS: list[tuple[str, str, str]] = [
         "mean(pred - target)",
         "multiclass",
         """
-        <formula>:1:6: error LD301: `pred` cannot be compared element by element: the target holds class indices
+        <formula>:1:13: error LD301: `target` cannot be compared element by element: it holds class indices
             mean(pred - target)
-                 ^~~~
+                        ^~~~~~
             for multiclass use p and y: mean((p - y)**2)
         """,
     ),

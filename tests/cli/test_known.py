@@ -34,6 +34,8 @@ loss lost() -> [0, 1]
 
 loss torn( -> [0, 1]
     = dice
+
+# Absent: third_dice -- a third is no share -- write half_dice
 """
 KERNELS = """\
 from lossdsl import loss
@@ -129,8 +131,10 @@ LISTED = """\
 broken            cannot be used: `broken` of acme 2.1 (nowhere.at:all) cannot be imported: \
 ModuleNotFoundError("No module named 'nowhere'") (from acme 2.1)
 acme.dice         -                    [0, inf)  binary, multilabel, regression  Half of it  acme 2.1
-odd-name          cannot be used: unknown loss `odd` (from acme 2.1)
-plain             cannot be used: `shelf.kernels:plain` of acme 2.1 is not decorated with @lossdsl.loss (from acme 2.1)
+odd-name          cannot be used: acme 2.1 (shelf.kernels:half) has the name `odd-name`, \
+which cannot be written in a formula (from acme 2.1)
+plain             cannot be used: `plain` of acme 2.1 (shelf.kernels:plain) is not decorated with @lossdsl.loss \
+(from acme 2.1)
 shelf.half_dice   smooth=1             [0, 0.5]  binary, multilabel, multiclass  Half of the Dice loss  acme 2.1
 lost              cannot be used: unknown loss `dcie` (from acme 2.1)
 torn              cannot be used: unexpected `->` (from acme 2.1)
@@ -154,10 +158,15 @@ def test_plugins_in_the_list(start, plugins):
     ("name", "message"),
     [
         ("broken", "error LD602: `broken` of acme 2.1 (nowhere.at:all) cannot be imported: ModuleNotFoundError"),
-        ("plain", "error LD602: `shelf.kernels:plain` of acme 2.1 is not decorated with @lossdsl.loss"),
+        ("plain", "error LD602: `plain` of acme 2.1 (shelf.kernels:plain) is not decorated with @lossdsl.loss"),
         ("lost", "error LD201: unknown loss `dcie`"),
         ("torn", "error LD101: unexpected `->`"),
-        ("half_dice", "error LD601: `half_dice` comes from acme 2.1\n    write shelf.half_dice or twin.half_dice"),
+        ("shelf.third_dice", "error LD201: there is no `shelf.third_dice`: a third is no share\n    write half_dice"),
+        (
+            "half_dice",
+            "error LD601: `half_dice` may be `shelf.half_dice` of acme 2.1 and `twin.half_dice` of acme 2.1\n"
+            "    write shelf.half_dice or twin.half_dice",
+        ),
     ],
 )
 def test_show_of_a_broken_plugin(start, plugins, name, message):

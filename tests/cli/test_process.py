@@ -18,6 +18,8 @@ COMMANDS = {
     "explain": ("-e", "0.5*bce + lovasz"),
     "list": (),
     "show": ("lovasz_extension",),
+    "plugins": (),
+    "new-plugin": ("acme",),
 }
 
 
@@ -32,6 +34,19 @@ def test_nothing_heavy_is_imported(start, command):
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}
     assert "lossdsl" in imported
     assert not imported & HEAVY
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
+def test_nothing_heavy_is_imported_for_files(start, folder, form):
+    """Whatever is found, mended and printed."""
+    (folder / "a.yaml").write_text("loss: 0.5 bec + lovasz\n")
+    (folder / "b.loss").write_text("loss mine() -> [0, inf)\n    = mean(abs(p - y)) + dcie\n")
+    result = start("check", ".", "--fix", "--format", form, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert result.returncode == 0
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}
+    assert "lossdsl" in imported
+    assert not imported & HEAVY
+    assert (folder / "a.yaml").read_text() == "loss: 0.5*bce + lovasz\n"
 
 
 def test_no_colour_in_a_pipe(start):
@@ -112,7 +127,7 @@ COLOURED = """\
     bec
 \x1b[31m    ^~~\x1b[0m
     \x1b[36mdid you mean `bce`?\x1b[0m
-\x1b[1m1 error in 1 loss\x1b[0m
+\x1b[1m1 error in 1 loss; --fix mends 1\x1b[0m
 """
 
 

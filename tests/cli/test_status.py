@@ -53,7 +53,8 @@ STATUSES = {
     "check marks.yaml": 1,
     "check escape.yaml": 1,
     "check missing.yaml": 2,
-    "check folder.yaml": 2,
+    "check folder.yaml": 1,
+    "check .": 1,
     "check good.yaml missing.yaml wrong.yaml": 2,
     "check": 2,
     "check --key loss": 2,
@@ -93,7 +94,7 @@ def test_exit_status(invoke, files, line):
 
 def test_a_name_of_nothing(invoke):
     result = invoke("check", "")
-    assert "`.` is a folder" in result.stdout
+    assert "the name of a FILE is empty" in result.stderr
     assert result.exit_code == 2
 
 
@@ -123,6 +124,7 @@ def test_findings_as_json(invoke, files):
         "end_line": 1,
         "end_column": 10,
         "hint": "did you mean `bce`?",
+        "edit": {"line": 1, "column": 7, "end_line": 1, "end_column": 10, "text": "bce"},
     }
     assert document["ok"] is False
     assert document["diagnostics"][0] == expected
@@ -146,10 +148,11 @@ TYPES = {
     "end_line": int | None,
     "end_column": int | None,
     "hint": str | None,
+    "edit": dict | None,
 }
 
 
-@pytest.mark.parametrize("name", [*FILES, "folder.yaml", "missing.yaml"])
+@pytest.mark.parametrize("name", [*FILES, "missing.yaml"])
 def test_every_finding_as_json(invoke, files, name):
     result = invoke("check", name, "--format", "json")
     document = json.loads(result.stdout)

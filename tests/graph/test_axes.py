@@ -46,7 +46,7 @@ WRONG: dict[tuple[str, str], tuple[str, str, str]] = {
     ("mean(<p>)", "regression"): ("LD301", "a regression has no probabilities `p`", "use pred and target"),
     ("mean(<z>)", "regression"): ("LD301", "no logits `z`", ""),
     ("mean(<y>*pred)", "regression"): ("LD301", "no labels `y`", ""),
-    ("mean(<pred> - target)", "multiclass"): ("LD301", "holds class indices", "use p and y"),
+    ("mean(pred - <target>)", "multiclass"): ("LD301", "holds class indices", "use p and y"),
     ("lovasz(classes=<all>)", "binary"): ("LD305", "`classes` of `lovasz` has no effect for binary", ""),
     ("focal(alpha=<0.5>)", "multiclass"): ("LD305", "`alpha` of `focal` has no effect for multiclass", ""),
 }

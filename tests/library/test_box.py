@@ -12,6 +12,7 @@ from torch import Tensor
 
 import lossdsl
 
+COMPARED = ("giou",)
 CONFIGURATIONS = 200
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 import lossdsl
 
 Array = np.ndarray
+COMPARED = ("nt_xent", "barlow_twins")
 CONFIGURATIONS = 200
 
 

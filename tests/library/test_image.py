@@ -17,6 +17,7 @@ from torch.nn import functional
 import lossdsl
 
 Array = np.ndarray
+COMPARED = ("ssim", "ms_ssim", "total_variation", "context_attention")
 CONFIGURATIONS = 200
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 

@@ -13,6 +13,7 @@ from torch.autograd import gradcheck, gradgradcheck
 import lossdsl
 
 Array = np.ndarray
+COMPARED = ("bi_tempered", "tempered_softmax", "tempered_sigmoid")
 CONFIGURATIONS = 200
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 import lossdsl
 
 Array = np.ndarray
+COMPARED = ("cldice", "soft_skeleton")
 CONFIGURATIONS = 200
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 import lossdsl
 
 Matrix = list[list[float]]
+COMPARED = ("wasserstein_dice", "class_distance")
 CONFIGURATIONS = 200
 
 

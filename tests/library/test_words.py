@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,25 @@ def test_for_class_inside_for_class_and_beside_another(value: Any) -> None:
     torch.testing.assert_close(
         result, value("bce + dice", z[:, [0, 3]], y[:, [0, 3]], task="multilabel", call={"mask": masked})
     )
+
+
+NUMBERS = {
+    "classes": lambda count: count,
+    "1/classes": lambda count: 1 / count,
+    "2**-classes": lambda count: 2.0**-count,
+    "log(classes)": math.log,
+    "max(1/classes, 0.3)": lambda count: max(1 / count, 0.3),
+    "where(classes > 2, 1, 2)": lambda count: 1 if count > 2 else 2,
+    "where(classes > 3, log(classes), classes**0.5)": lambda count: math.log(count) if count > 3 else math.sqrt(count),
+}
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_the_number_of_classes_is_a_number(text: str, value: Any) -> None:
+    for count in (2, 4):
+        z, index = logits(count, (6,)), torch.randint(0, count, (2, 6))
+        expected = NUMBERS[text](count) * functional.cross_entropy(z, index)
+        torch.testing.assert_close(value(f"({text})*ce", z, index), expected)
 
 
 def window(image: np.ndarray, counts: np.ndarray, size: int, function: Any) -> np.ndarray:

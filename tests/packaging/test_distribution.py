@@ -103,16 +103,26 @@ def test_the_wheel_holds_the_grammar_and_the_library(wheel: Path) -> None:
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "lossdsl").rglob("*.py")}
+    source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "lossdsl").rglob("*.py")} | {"pytest_lossdsl.py"}
+    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "lossdsl").rglob("*.tmpl")}
     data = {f"lossdsl/library/{path.name}" for path in LIBRARY} | {"lossdsl/_grammar/loss.lark", "lossdsl/py.typed"}
-    assert names == source | data
+    assert templates
+    data |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "lossdsl" / "cli" / "codes").glob("*.md")}
+    assert names == source | templates | data
 
 
 def test_the_sdist_holds_what_a_packager_needs(distributions: Path) -> None:
     (path,) = distributions.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    expected = {"grammar/loss.lark", "LICENSE", "README.md", "constraints.txt", "tests/conftest.py"}
+    expected = {
+        "pytest_lossdsl.py",
+        "grammar/loss.lark",
+        "LICENSE",
+        "README.md",
+        "constraints.txt",
+        "tests/conftest.py",
+    }
     assert expected <= names
 
 

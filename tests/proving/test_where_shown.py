@@ -71,7 +71,7 @@ def test_the_edit_mends_it(formula: str) -> None:
     (found,) = lossdsl.check(formula, task="binary").diagnostics
     assert found.edit is not None
     span = found.edit.span
-    mended = formula[: span.start] + found.edit.replacement + formula[span.end :]
+    mended = formula[: span.start] + found.edit.text + formula[span.end :]
     assert str(lossdsl.check(mended, task="binary")) == "ok"
 
 

@@ -270,6 +270,19 @@ def test_what_does_not_fit(formula: str, call: dict[str, Any], code: str, messag
     assert [diagnostic.code for diagnostic in caught.value.diagnostics] == [code]
 
 
+@pytest.mark.parametrize(
+    ("formula", "target", "message"),
+    [
+        ("dice + dice(pred, seg)", Y, "`seg` stands as a target but has no class axis; `pred` has 3 classes and 24"),
+        ("dice + bce(pred, seg)", torch.ones(4), "`seg` stands as a target but has no pixel axis"),
+        ("ce + ce(pred, seg)", Y[:, 0, 0], "`seg` stands as a target but has no pixel axis"),
+    ],
+)
+def test_a_target_is_not_spread_over_its_prediction(formula: str, target: Tensor, message: str) -> None:
+    with pytest.raises(lossdsl.InputError, match=message):
+        lossdsl.compile(formula)(Z, Y if "ce +" in formula[:4] else Z, seg=target)
+
+
 LEFT: list[tuple[str, str]] = [
     ("ce + mean(«bce(aux, seg, reduction=none)»)", "a map of it, one for each batch and class and pixel, fits nothing"),
     ("multiscale(ce + «bce(aux, seg)»)", "write it outside of multiscale"),

@@ -15,9 +15,9 @@ from torch.testing import assert_close
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
 
 
-def largest(x: Tensor, share: float) -> Tensor:
+def largest(x: Tensor, share: float, rounded: Callable[[Fraction], int] = math.ceil) -> Tensor:
     """Mean of the largest share of the last axis, counted without rounding."""
-    count = math.ceil(Fraction(str(share)) * x.shape[-1])
+    count = max(1, rounded(Fraction(str(share)) * x.shape[-1]))
     return x.topk(count).values.mean(-1)
 
 
@@ -31,6 +31,9 @@ REDUCED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "topk(E, share=0.6)": lambda e, y: largest(e.flatten(), 0.6),
     "topk(E, share=1)": lambda e, y: e.mean(),
     "topk(E, share=1e-9)": lambda e, y: e.max(),
+    "topk(E, share=0.1, rounding=down)": lambda e, y: largest(e.flatten(), 0.1, math.floor),
+    "topk(E, share=0.6, rounding=down)": lambda e, y: largest(e.flatten(), 0.6, math.floor),
+    "topk(E, share=1e-9, rounding=down)": lambda e, y: e.max(),
     "mean(sum(E, over=pixel))": lambda e, y: e.sum(2).mean(),
     "mean(max(E, over=pixel))": lambda e, y: e.amax(2).mean(),
     "mean(min(E, over=class))": lambda e, y: e.amin(1).mean(),

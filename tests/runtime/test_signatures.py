@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import lossdsl
-from lossdsl.registry.discover import Registry, default_registry
+import lossdsl.testing
 
 LIBRARY = """
 # The sum of y over a box of pixels.
@@ -34,10 +34,24 @@ loss moded(mode: task) -> [0, inf)
 loss maybe(mode: task | none = none) -> [0, inf)
     = where(mode == none, mean(p), mean(2*p))
 
+# A map that is constant for some parameters.
+loss powered(gamma: [0, inf) = 1, factor: [0, inf) = 1) -> [0, inf)
+    = mean(sum(factor*p**gamma, per=image)) + sum(factor*p**gamma)
+
+# Some classes or all.
+loss some(classes: [[0, inf)] | none = none) -> [0, inf)
+    = for_class(mean(p), classes)
+
 # The outputs of a list.
 loss deep(factor: [0, inf) = 1) -> [0, inf)
     weighted = factor*p
     = multiscale(mean(weighted), weights=[1, 0.5])
+
+# Parts named like words of the language.
+loss shadowing(per: image | batch = image) -> [0, inf)
+    batch = mean(p)
+    true = 2*batch
+    = true
 
 # A list where a number belongs.
 loss wrong(spacing: [(0, inf)] = 1) -> [0, inf)
@@ -64,21 +78,20 @@ KERNELS = {measure: ("batch", "class"), expected_cost: ("batch", "pixel"), weigh
 
 
 @pytest.fixture(autouse=True)
-def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The definitions above as an installed library `toy`, the kernels in it."""
     (tmp_path / "toy_losses").mkdir()
     (tmp_path / "toy_losses" / "toy.loss").write_text(LIBRARY)
     (tmp_path / "toy_kernels.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("lossdsl.registry.kernels._LOCAL", {})
     points = [EntryPoint("toy", "toy_losses", "lossdsl.libraries")]
-    for kernel, keeps in KERNELS.items():
-        name = kernel.__name__
-        monkeypatch.setattr(f"toy_kernels.{name}", lossdsl.loss(keeps=keeps)(kernel), raising=False)
-        points.append(EntryPoint(f"toy.{name}", f"toy_kernels:{name}", "lossdsl.losses"))
-    registry = Registry([*default_registry()._points, *points])
-    monkeypatch.setattr("lossdsl.registry.discover.local_kernels", dict)
-    monkeypatch.setattr("lossdsl.api.default_registry", lambda: registry)
+    with lossdsl.testing.registry():
+        for kernel, keeps in KERNELS.items():
+            name = kernel.__name__
+            monkeypatch.setattr(f"toy_kernels.{name}", lossdsl.loss(keeps=keeps)(kernel), raising=False)
+            points.append(EntryPoint(f"toy.{name}", f"toy_kernels:{name}", "lossdsl.losses"))
+    with lossdsl.testing.registry(points):
+        yield
 
 
 @pytest.fixture
@@ -133,6 +146,16 @@ def test_a_list_that_does_not_fit_the_classes(formula: str, classes: int) -> Non
             run(z, target)
 
 
+@pytest.mark.parametrize(("gamma", "factor"), [(2, 3), (0, 1), (0, 3), (1, 0)])
+def test_a_map_that_comes_out_constant(gamma: float, factor: float, batch: tuple[Tensor, Tensor]) -> None:
+    """A sum of ones is how many elements count, as the sum of any other map of ones would be."""
+    z, y = batch
+    mask = torch.rand(2, 4, 5) < 0.5
+    loss = lossdsl.compile(f"powered(gamma={gamma}, factor={factor})", task="multilabel")
+    kept = (factor * z.sigmoid() ** gamma) * mask[:, None]
+    torch.testing.assert_close(loss(z, y, mask=mask), kept.sum((2, 3)).mean() + kept.sum())
+
+
 # --- lists that a parameter takes ---
 
 
@@ -141,6 +164,17 @@ def test_a_list_parameter_reaches_the_kernel(batch: tuple[Tensor, Tensor]) -> No
     for formula in ("toy.measure(spacing=[1, 2, 2.5])", "spaced(spacing=[1, 2, 2.5])", "spaced(spacing=5)"):
         torch.testing.assert_close(lossdsl.compile(formula)(z, y), y.sum((2, 3)).mean() * 5)
     torch.testing.assert_close(lossdsl.compile("spaced")(z, y), y.sum((2, 3)).mean())
+
+
+def test_a_list_of_classes(batch: tuple[Tensor, Tensor]) -> None:
+    z, y = batch
+    p = z.sigmoid()
+    for formula, expected in {"some": p, "some(classes=[2, 0])": p[:, ::2], "some(classes=1)": p[:, 1]}.items():
+        loss = lossdsl.compile(formula, task="multilabel")
+        torch.testing.assert_close(loss(z, y), expected.mean())
+    loss = lossdsl.compile("some(classes=[1, 3])", task="multilabel")
+    with pytest.raises(lossdsl.LossError, match="LD502: the formula names the class 3, `pred` has 3 classes"):
+        loss(z, y)
 
 
 def test_a_list_of_lists() -> None:
@@ -160,6 +194,8 @@ def test_a_list_of_lists() -> None:
         ("spaced(spacing=[])", "LD205", "`spacing` takes [(0, inf)], not `[]`"),
         ("spaced(spacing=epoch + 1)", "LD205", "`spacing` takes [(0, inf)], not `epoch + 1`"),
         ("spaced(spacing=none)", "LD205", "`spacing` takes [(0, inf)], not `none`"),
+        ("some(classes=[1, 1.5])", "LD205", "in `some`: classes are whole numbers from 0"),
+        ("some(classes=[-1])", "LD204", "`classes` of `some` is -1, outside [[0, inf)] or none"),
         ("expected_cost", "LD202", "`expected_cost` needs `costs`"),
         ("expected_cost(costs=[1, 2])", "LD205", "`costs` takes [[[0, inf)]], not `[1, 2]`"),
         ("expected_cost(costs=1)", "LD205", "`costs` takes [[[0, inf)]], not `1`"),
@@ -173,6 +209,12 @@ def test_what_a_list_parameter_refuses(formula: str, code: str, message: str) ->
     assert (found_code, found_message[: len(message)]) == (code, message)
 
 
+def test_a_part_of_a_definition_takes_no_word_of_the_language() -> None:
+    assert found("shadowing") == [
+        ("LD206", f"`{name}` has a meaning already", "choose another name") for name in ("batch", "true")
+    ]
+
+
 # --- parameters that must be given ---
 
 
@@ -181,6 +223,14 @@ def test_a_required_parameter(batch: tuple[Tensor, Tensor]) -> None:
     assert found("scaled") == [("LD202", "`scaled` needs `factor`", "`factor` takes [0, 10]")]
     assert found("scaled(factor=11)") == [("LD204", "`factor` of `scaled` is 11, outside [0, 10]", None)]
     torch.testing.assert_close(lossdsl.compile("scaled(factor=2)")(z, y), 2 * z.sigmoid().mean())
+
+
+def test_a_default_may_be_written_where_it_has_no_effect() -> None:
+    """alpha is not for multiclass: none says so, a number is refused."""
+    assert found("focal(alpha=none)", task="multiclass") == []
+    assert found("powered(gamma=1, factor=1)", task="binary") == []
+    ((code, message, _),) = found("focal(alpha=0.25)", task="multiclass")
+    assert (code, message) == ("LD305", "`alpha` of `focal` has no effect for multiclass")
 
 
 # --- words ---

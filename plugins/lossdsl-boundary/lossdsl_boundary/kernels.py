@@ -46,6 +46,9 @@ def distance_map(
     Note: spacing is the size of a pixel along each axis of the image; one number holds for all of them
     Note: pixels that are masked out have the distance 0 and are nobody's nearest
     Better: neither
+    Example: distance_map(p)
+    Except: gradient -- distances are constants
+    Except: mask_anywhere -- distances are those in the whole image
     """
     from lossdsl_boundary.operator import distances
 
@@ -62,6 +65,8 @@ def cross_mean(map: Tensor, *, mask: Tensor | None = None, spatial: tuple[int, .
     Source: the kernel of the erosions in Karimi and Salcudean 2019, arXiv 1904.10030
     Note: what lies outside of the image or is masked out counts as 0
     Better: neither
+    Example: cross_mean(p)
+    Except: mask_anywhere -- it looks at the neighbours
     """
     import torch
     from torch.nn import functional

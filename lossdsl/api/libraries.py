@@ -1,0 +1,58 @@
+"""A .loss file looked at: every definition in it, with the others of its folder in reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from lossdsl.api import check_reading
+from lossdsl.api.reports import in_reading_order
+from lossdsl.api.samples import required_words
+from lossdsl.errors import Diagnostic, LossError, Source
+from lossdsl.registry.discover import Registry, default_registry
+from lossdsl.registry.library import Entry, entries_of, parse_entry
+from lossdsl.registry.model import Formula, Provider
+from lossdsl.spec import read_formula
+from lossdsl.syntax.parse import parse_library
+
+# What a total must be and a definition need not: it may be a score, or a part that only others use.
+_OF_TOTALS = "LD71"
+
+
+def check_library(text: str, path: Path) -> tuple[tuple[Diagnostic, ...], ...]:
+    """What is wrong with each definition of a .loss file; one entry for the file when it cannot be read as such."""
+    source = Source(text, str(path))
+    entries = entries_of(source)
+    first = {entry.name: entry for entry in reversed(entries)}
+    registry, namespace = default_registry().with_library(path, first.values())
+    found = [tuple(_findings(entry, entries[:index], namespace, registry)) for index, entry in enumerate(entries)]
+    if not any(found):
+        try:
+            parse_library(source)
+        except LossError as error:
+            return (error.diagnostics,)
+    return tuple(in_reading_order(findings) for findings in found)
+
+
+def _findings(entry: Entry, before: tuple[Entry, ...], namespace: str, registry: Registry) -> Iterator[Diagnostic]:
+    try:
+        loss = parse_entry(entry, namespace, Provider("", "", ""))
+    except LossError as error:
+        yield from error.diagnostics
+        return
+    if any(entry.name == other.name for other in before):
+        yield Diagnostic("LD105", f"`{entry.name}` is defined twice", entry.source, loss.declaration.span)
+        return
+    for words in required_words(loss):
+        name = f"{namespace}.{entry.name}"
+        report = check_reading(read_formula(f"{name}({words})" if words else name), registry)
+        found = (diagnostic for diagnostic in report.diagnostics if not diagnostic.code.startswith(_OF_TOTALS))
+        yield from (_placed(diagnostic, loss) for diagnostic in found)
+
+
+def _placed(diagnostic: Diagnostic, loss: Formula) -> Diagnostic:
+    """What is wrong with the call that tries a definition is wrong with the definition."""
+    if diagnostic.source and diagnostic.source.file:
+        return diagnostic
+    return replace(diagnostic, source=loss.source, span=loss.declaration.span, edit=None)

@@ -1,0 +1,146 @@
+"""Named losses opened to their formulas: parameters filled in, choices between words decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lossdsl.api.simplify import simplified
+from lossdsl.errors import Diagnostic, FormulaError, nearest
+from lossdsl.registry.contract import BUILT_IN
+from lossdsl.registry.discover import Registry
+from lossdsl.registry.model import Formula, full_name
+from lossdsl.syntax import tree
+from lossdsl.syntax.printing import text
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A loss as it is called, and what it stands for: names, and an expression for each group of tasks (none: all)."""
+
+    call: tree.Expression
+    bindings: tuple[tree.Binding, ...]
+    cases: tuple[tree.Case, ...]
+
+
+def openings(roots: Iterable[tree.Expression], registry: Registry, wanted: Sequence[str]) -> tuple[Opening, ...]:
+    """The formula losses that the roots name, and those that these name in turn, each call once.
+
+    wanted: their names, or ALL. Raises FormulaError for a name that none of them has.
+    """
+    waiting = [(root, BUILT_IN, frozenset[str]()) for root in roots]
+    found: dict[str, Opening] = {}
+    met: set[str] = set()
+    for root, home, own in waiting:  # grows
+        for call, loss in _calls(root, home, own, registry):
+            names = {loss.name, full_name(loss)}
+            if text(call) in met:
+                continue
+            met |= {text(call), *names}
+            opening = open_call(call, loss)
+            if ALL in wanted or names & set(wanted):
+                found[text(call)] = opening
+            bound = frozenset(binding.name for binding in opening.bindings)
+            parts = (*(binding.value for binding in opening.bindings), *(case.expression for case in opening.cases))
+            waiting += [(part, loss.namespace, bound) for part in parts]
+    for name in wanted:
+        if name not in {*met, ALL}:
+            hint = nearest(name, met) or "losses that are formulas can be opened"
+            raise FormulaError([Diagnostic("LD201", f"the loss does not use `{name}`", hint=hint)])
+    return tuple(found.values())
+
+
+def open_call(call: tree.Call, loss: Formula) -> Opening:
+    """The text of a loss as one call of it means it."""
+    values = {parameter.name: parameter.default for parameter in loss.parameters if parameter.default}
+    values |= {keyword.name: keyword.value for keyword in call.keywords}
+    words = frozenset(word for parameter in loss.parameters for word in parameter.words)
+    declaration = loss.declaration
+    bindings: dict[str, tree.Expression] = {}
+    for binding in declaration.bindings:
+        value = _filled(binding.value, values, words)
+        if isinstance(value, (tree.Number, tree.Name)):
+            values[binding.name] = value
+        else:
+            bindings[binding.name] = value
+    cases = tuple(replace(case, expression=_filled(case.expression, values, words)) for case in declaration.cases)
+    used = _used(bindings, [case.expression for case in cases])
+    return Opening(call, tuple(tree.Binding(name, bindings[name]) for name in bindings if name in used), cases)
+
+
+def _calls(
+    root: tree.Expression, home: str, own: frozenset[str], registry: Registry
+) -> Iterator[tuple[tree.Call, Formula]]:
+    """The calls of formula losses in an expression, without what each adds: its tensors and `reduction`."""
+    for node, _ in tree.walk(root):
+        name = node.function if isinstance(node, tree.Call) else node
+        if not isinstance(name, tree.Name) or name.text in own:
+            continue
+        candidates = registry.candidates(name.text, home)
+        loss = registry.load(candidates[0]) if len(candidates) == 1 else None
+        if isinstance(loss, Formula):
+            keywords = node.keywords if isinstance(node, tree.Call) else ()
+            kept = tuple(keyword for keyword in keywords if keyword.name != "reduction")
+            if isinstance(node, tree.Call) or not _is_called(root, node):
+                yield tree.Call(name, (), kept), loss
+
+
+def _is_called(root: tree.Expression, name: tree.Node) -> bool:
+    return any(isinstance(node, tree.Call) and node.function is name for node, _ in tree.walk(root))
+
+
+def _used(bindings: Mapping[str, tree.Expression], roots: Sequence[tree.Expression]) -> set[str]:
+    used: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        names = {node.text for node, _ in tree.walk(waiting.pop()) if isinstance(node, tree.Name)}
+        new = (names & bindings.keys()) - used
+        used |= new
+        waiting += [bindings[name] for name in new]
+    return used
+
+
+def _filled(node: tree.Expression, values: Mapping[str, tree.Expression], words: frozenset[str]) -> tree.Expression:
+    """An expression with values for names, simplified; a `where` that compares words, or a number and a word, is
+    decided.
+    """
+
+    def fill(part: tree.Expression) -> tree.Expression:
+        return _filled(part, values, words)
+
+    match node:
+        case tree.Name():
+            return values.get(node.text, node)
+        case tree.Negative():
+            return simplified(replace(node, operand=fill(node.operand)))
+        case tree.Sum() | tree.Product():
+            parts = tuple(replace(part, operand=fill(part.operand)) for part in node.parts)
+            return simplified(replace(node, parts=parts))
+        case tree.Power():
+            return simplified(replace(node, base=fill(node.base), exponent=fill(node.exponent)))
+        case tree.Comparison():
+            return replace(node, left=fill(node.left), right=fill(node.right))
+        case tree.Listing():
+            return replace(node, items=tuple(map(fill, node.items)))
+        case tree.Call():
+            keywords = tuple(replace(keyword, value=fill(keyword.value)) for keyword in node.keywords)
+            call = replace(node, arguments=tuple(map(fill, node.arguments)), keywords=keywords)
+            return simplified(_decided(call, words))
+        case tree.Number():
+            return node
+
+
+def _decided(call: tree.Call, words: frozenset[str]) -> tree.Expression:
+    if call.function.text != "where" or len(call.arguments) != 3:
+        return call
+    condition, chosen, otherwise = call.arguments
+    if not isinstance(condition, tree.Comparison) or condition.operator not in ("==", "!="):
+        return call
+    left, right = condition.left, condition.right
+    if not isinstance(right, tree.Name) or right.text not in words:
+        return call
+    if not (isinstance(left, tree.Number) or (isinstance(left, tree.Name) and left.text in words)):
+        return call
+    return chosen if (left == right) == (condition.operator == "==") else otherwise

@@ -1,0 +1,28 @@
+"""Calls that a loss can be tried with: values for the parameters that must be given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lossdsl.registry.model import Loss, Parameter
+from lossdsl.syntax.printing import number
+from lossdsl.syntax.tree import TASKS, Interval
+
+
+def required_words(loss: Loss) -> Iterator[str]:
+    """The parameters that must be given, written with values that they take: with each task where one decides it."""
+    required = [parameter for parameter in loss.parameters if parameter.default is None]
+    for task in loss.tasks or TASKS if any(parameter.decides_task for parameter in required) else TASKS[:1]:
+        yield ", ".join(f"{p.name}={task if p.decides_task else _example(p)}" for p in required)
+
+
+def _example(parameter: Parameter) -> str:
+    if parameter.interval is None:
+        return parameter.words[0]
+    inside = next(value for value in (1.0, *_ends(parameter.interval)) if value in parameter.interval)
+    return f"{'[' * parameter.lists}{number(inside)}{']' * parameter.lists}"
+
+
+def _ends(interval: Interval) -> Iterator[float]:
+    """Numbers of which one is inside."""
+    yield from (interval.low, interval.high, (interval.low + interval.high) / 2, interval.low + 1, interval.high - 1)

@@ -1,0 +1,101 @@
+"""`--fix`: the edits that findings carry, applied to the document, as long as nothing else changes by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from lossdsl.cli.edits import Replacement, replacement
+from lossdsl.errors import Diagnostic, Edit, Source, Span
+
+Look: TypeAlias = Callable[[str], Sequence[Diagnostic]]
+# The texts that differ between two documents, as they were and as they are; None when more than texts differs.
+Changes: TypeAlias = Callable[[str, str], Sequence[tuple[str, str]] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A document after its edits. fixed: the findings that are gone, as they were; left: those that are there."""
+
+    text: str
+    fixed: tuple[Diagnostic, ...]
+    left: tuple[Diagnostic, ...]
+
+
+def mend(document: str, look: Look, changes: Changes | None = None) -> Mended:
+    """Apply edits and look again, until none is left that does what it says.
+
+    look: the findings of a document. changes: how two documents differ; None when the whole document is one formula.
+    """
+    fixed: list[Diagnostic] = []
+    found = tuple(look(document))
+    seen = {document}
+    while True:
+        step = _step(document, found, look, changes)
+        if step is None or step.text in seen:
+            return Mended(document, tuple(fixed), found)
+        document, found = step.text, step.left
+        seen.add(document)
+        fixed += step.fixed
+
+
+def _step(document: str, found: Sequence[Diagnostic], look: Look, changes: Changes | None) -> Mended | None:
+    """All edits at once where that goes well, else the first that does."""
+    replacements = _apart(filter(None, (replacement(document, finding) for finding in found)))
+    tries = [replacements, *([one] for one in replacements)] if len(replacements) > 1 else [replacements]
+    for attempt in tries if replacements else ():
+        text = _replaced(document, [(r.start, r.end, r.text) for r in attempt])
+        if changes and not _only_as_said(changes(document, text), attempt):
+            continue
+        left = tuple(look(text))
+        if not any(_is_still_there(made, attempt, left) for made in attempt):
+            return Mended(text, tuple(made.finding for made in attempt), left)
+    return None
+
+
+def _apart(replacements: Iterable[Replacement]) -> list[Replacement]:
+    """Those that do not touch each other; of those that do, the first."""
+    chosen: list[Replacement] = []
+    for one in sorted(replacements, key=lambda r: (r.start, r.end)):
+        if not chosen or one.start > chosen[-1].end:
+            chosen.append(one)
+    return chosen
+
+
+def _replaced(text: str, pieces: Iterable[tuple[int, int, str]]) -> str:
+    for start, end, new in sorted(pieces, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def _only_as_said(changed: Sequence[tuple[str, str]] | None, attempt: Sequence[Replacement]) -> bool:
+    """Whether the texts that differ are those of the findings, and differ by the edits alone."""
+    edits: dict[Source, list[Edit]] = {}
+    expected: list[tuple[str, str]] = []
+    for finding in (made.finding for made in attempt):
+        if finding.source is None or finding.edit is None:
+            return False
+        if finding.source.offsets:
+            edits.setdefault(finding.source, []).append(finding.edit)
+        else:
+            expected.append((_cut(finding.source, finding.edit.span), finding.edit.text))
+    for source, own in edits.items():
+        expected.append((source.text, _replaced(source.text, [(e.span.start, e.span.end, e.text) for e in own])))
+    return changed is not None and sorted(changed) == sorted(expected)
+
+
+def _cut(source: Source, span: Span) -> str:
+    return source.text[span.start : span.end]
+
+
+def _is_still_there(made: Replacement, attempt: Sequence[Replacement], left: Sequence[Diagnostic]) -> bool:
+    """Whether the finding stands where it stood, moved by the edits before it."""
+    finding = made.finding
+    start = _start(finding)
+    moved = start + sum(len(r.text) - (r.end - r.start) for r in attempt if r.end <= start)
+    return any((d.code, d.message, _start(d)) == (finding.code, finding.message, moved) for d in left)
+
+
+def _start(finding: Diagnostic) -> int:
+    return finding.source.offset(finding.span.start) if finding.source and finding.span else -1

@@ -1,0 +1,95 @@
+"""What one input holds: a file with any number of losses, or a formula."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lossdsl.api import check_reading
+from lossdsl.api.reports import in_reading_order
+from lossdsl.cli.places import Place
+from lossdsl.errors import Diagnostic, Source
+from lossdsl.spec import read_formula
+from lossdsl.spec.marks import has_mark
+from lossdsl.spec.page import Page
+from lossdsl.spec.search import ANY, losses_of
+
+DEFAULT_KEY = "loss"
+_LIBRARY = ".loss"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Where losses are looked for, and what holds for all of them.
+
+    keys: dotted keys; DEFAULT_KEY when none was given. marked_only: a file needs no loss, and DEFAULT_KEY is not one.
+    """
+
+    given: tuple[str, ...] = ()
+    marked_only: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self.given or (() if self.marked_only else (DEFAULT_KEY,))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was found: findings for each loss. skipped: a file without a loss, which is no finding.
+
+    missing: for each key that leads nowhere, the finding that says so.
+    """
+
+    losses: tuple[tuple[Diagnostic, ...], ...] = ()
+    skipped: bool = False
+    missing: Mapping[str, Diagnostic] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        return in_reading_order(diagnostic for loss in self.losses for diagnostic in loss)
+
+
+def formula_outcome(text: str, label: str, wanted: Wanted) -> Outcome:
+    """A formula that was typed. label: what its findings are named after; empty: the usual."""
+    report = check_reading(read_formula(text), **wanted.options)
+    return Outcome((tuple(_labelled(diagnostic, label) for diagnostic in report.diagnostics),))
+
+
+def _labelled(diagnostic: Diagnostic, label: str) -> Diagnostic:
+    source = diagnostic.source
+    if not label or (source and source.file):
+        return diagnostic
+    return replace(diagnostic, source=replace(source or Source(""), path=label))
+
+
+def page_outcome(page: Page, place: Place, wanted: Wanted) -> Outcome:
+    """All losses of a file that could be opened."""
+    if place.path.endswith(_LIBRARY):
+        from lossdsl.api.libraries import check_library
+
+        return Outcome(check_library(page.text, Path(place.path)))
+    found = losses_of(page, wanted.keys)
+    named = place.named and not wanted.marked_only
+    if not found.is_yaml and not named and not _speaks_of_a_loss(page.text, wanted.keys):
+        return Outcome(skipped=True)
+    reports = [check_reading(reading, **wanted.options) for reading in found.readings]
+    losses = [tuple(d.at(Source("", page.file)) for d in report.diagnostics) for report in reports]
+    findings = found.findings
+    if not losses and not findings:
+        if not named:
+            return Outcome(skipped=True, missing=found.missing)
+        findings = tuple(found.missing.values())
+    if findings:
+        losses = [(*findings, *losses[0]), *losses[1:]] if losses else [findings]
+    return Outcome(tuple(losses), missing=found.missing)
+
+
+def _speaks_of_a_loss(text: str, keys: tuple[str, ...]) -> bool:
+    """Whether a file that cannot be read is likely to have a loss in it."""
+    last = {key.rpartition(".")[2] for key in keys} - {ANY, ""}
+    words = "|".join(map(re.escape, sorted(last)))
+    return has_mark(text) or bool(words and re.search(rf"(?m)^[ \t-]*[\"']?(?:{words})[\"']?[ \t]*:", text))

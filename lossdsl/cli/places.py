@@ -1,0 +1,60 @@
+"""The files that a FILE argument stands for: itself, what matches a pattern, what lies in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SUFFIXES = (".yaml", ".yml", ".json", ".loss")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file to look at. named: it was asked for by name or pattern, so that a loss is expected in it."""
+
+    path: str
+    named: bool = True
+
+
+def places(names: Sequence[str]) -> Iterator[Place]:
+    """The files that the names stand for, each once, in the order of the names; those of a folder sorted."""
+    seen: set[str] = set()
+    for name in names:
+        for place in _matching(name):
+            if os.path.normpath(place.path) not in seen:
+                seen.add(os.path.normpath(place.path))
+                yield place
+
+
+def _matching(name: str) -> Iterator[Place]:
+    if _exists(name) or not any(sign in name for sign in "*?["):
+        yield from _inside(name)
+        return
+    from glob import glob
+
+    matches = sorted(glob(name, recursive=True))  # noqa: PTH207 - a pattern may be absolute
+    for match in matches:
+        yield from _inside(match)
+    if not matches:
+        yield Place(name)
+
+
+def _exists(name: str) -> bool:
+    try:
+        return os.path.lexists(name)
+    except ValueError:  # a zero byte
+        return False
+
+
+def _inside(name: str) -> Iterator[Place]:
+    """The file of this name, or the files of the folder but for those whose names, or folders, begin with a dot."""
+    if not _exists(name) or not os.path.isdir(name):  # noqa: PTH112 - a name may be no path
+        yield Place(name)
+        return
+    for root, folders, files in os.walk(name):
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        for file in sorted(files):
+            if file.endswith(SUFFIXES) and not file.startswith("."):
+                yield Place(str(Path(root) / file), named=False)

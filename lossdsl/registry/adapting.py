@@ -1,0 +1,203 @@
+"""`lossdsl.adapt`: loss functions and modules that others wrote become losses of the language."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from lossdsl.errors import Diagnostic, InputError, PluginError
+from lossdsl.registry.annotations import interval_of, parameter_of
+from lossdsl.registry.kernels import AXES, mark
+from lossdsl.registry.library import read_comment
+from lossdsl.registry.local import register
+from lossdsl.registry.model import Documentation, Kernel, Parameter, Provider
+from lossdsl.syntax.tree import Interval, Name, Number
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_HANDLED = ("reduction", "reduce", "size_average")
+_ANY = Interval(float("-inf"), float("inf"), low_open=True, high_open=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A tensor that an adapted loss takes: `z p y pred target`, or the name under which the caller passes it.
+
+    axes: those that the function wants, of "batch", "class" and "pixel"; "pixel" stands for all axes of the image.
+    integer: as whole numbers. `Input("y", axes=("batch", "pixel"), integer=True)` are class indices.
+    """
+
+    name: str
+    axes: tuple[str, ...] = AXES
+    integer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """Calls a function, or a fresh module for each call, with tensors in the shape that it wants."""
+
+    name: str
+    target: Callable[..., Any]
+    inputs: tuple[Input, ...]
+    keeps: tuple[str, ...]
+    whole: frozenset[str]
+
+    def __call__(self, *tensors: Tensor, spatial: tuple[int, ...] = (), **parameters: Any) -> Tensor:
+        settings = {name: self._setting(name, value) for name, value in parameters.items()}
+        if self.keeps:
+            settings["reduction"] = "none"
+        arguments = [
+            _shaped(self.name, tensor, given, spatial) for tensor, given in zip(tensors, self.inputs, strict=True)
+        ]
+        if inspect.isclass(self.target):
+            module: Any = self.target(**settings)
+            if any(True for _ in module.parameters()):
+                raise PluginError(f"`{self.name}` has parameters that are trained; a loss of a formula has no state")
+            result: Tensor = module(*arguments)
+        else:
+            result = self.target(*arguments, **settings)
+        return self._laid_out(result, tensors[0])
+
+    def _setting(self, name: str, value: Any) -> Any:
+        """`true` as Python's, and a whole number where the signature has one."""
+        if value in ("true", "false") and isinstance(value, str):
+            return value == "true"
+        if name not in self.whole or not isinstance(value, float):
+            return value
+        if not value.is_integer():
+            raise InputError([Diagnostic("LD502", f"`{name}` of `{self.name}` is a whole number, not {value:g}")])
+        return int(value)
+
+    def _laid_out(self, result: Tensor, prediction: Tensor) -> Tensor:
+        if not self.keeps:
+            return result
+        kept = zip(AXES, prediction.shape, strict=True)
+        return result.reshape([size if axis in self.keeps else 1 for axis, size in kept])
+
+
+def _shaped(name: str, tensor: Tensor, given: Input, spatial: tuple[int, ...]) -> Tensor:
+    """(batch, class, pixel) with the axes that are wanted, those of the image apart."""
+    if given.name == "y" and given.integer and "class" not in given.axes:
+        tensor = tensor.argmax(1, keepdim=True) if tensor.shape[1] > 1 else tensor
+    wrong = [axis for axis, size in zip(AXES, tensor.shape, strict=True) if axis not in given.axes and size != 1]
+    if wrong:
+        message = f"`{name}` takes `{given.name}` without {' and '.join(wrong)}; it has the shape {tuple(tensor.shape)}"
+        raise InputError([Diagnostic("LD502", message)])
+    sizes = [tensor.shape[AXES.index(axis)] for axis in ("batch", "class") if axis in given.axes]
+    if "pixel" in given.axes:
+        sizes += spatial if tensor.shape[2] != 1 or not spatial else [1] * len(spatial)
+    shaped = tensor.reshape(sizes)
+    return shaped.long() if given.integer else shaped
+
+
+def adapt(
+    namespace: str,
+    losses: Mapping[str, Callable[..., Any]],
+    *,
+    inputs: Sequence[str | Input] = ("pred", "target"),
+    keeps: Sequence[str] = (),
+    range: str = "(-inf, inf)",
+    about: str = "",
+) -> SimpleNamespace:
+    """Make loss functions and `nn.Module` classes known as `namespace.name`, and return them by name.
+
+    Their keyword parameters with a number, a truth value or a `Literal` as default become parameters; others keep their
+    default. A class is constructed anew for each call, so nothing is kept between calls. An installed package names
+    what is returned in its entry points: `"acme.l1" = "acme.losses:acme.l1"`.
+
+    Args:
+        namespace: what stands before the dot.
+        losses: the functions and classes, by the name to write.
+        inputs: the tensors that they take, in their order.
+        keeps: the axes of the result with reduction="none", of "batch", "class" and "pixel". With all three, masks work
+            too. With none, the result is one number, and a mask is an error.
+        range: the values that they can return, as in the language.
+        about: what `@lossdsl.loss` reads in a docstring: Source:, Note:, Better:, Except:. By default their first line.
+
+    Raises:
+        PluginError: a signature cannot be used, with the reason.
+    """
+    if not namespace.isidentifier():
+        raise PluginError(f"`{namespace}` cannot be the namespace of losses: it is not a name")
+    taken = tuple(Input(given) if isinstance(given, str) else given for given in inputs)
+    made = {}
+    for name, target in losses.items():
+        kernel = _kernel(namespace, name, target, taken, tuple(keeps), range, about)
+        register(kernel, kernel.provider.distribution)
+        made[name] = mark(SimpleNamespace(), kernel)
+    return SimpleNamespace(**made)
+
+
+def _kernel(
+    namespace: str,
+    name: str,
+    target: Callable[..., Any],
+    inputs: tuple[Input, ...],
+    keeps: tuple[str, ...],
+    range: str,
+    about: str,
+) -> Kernel:
+    full = f"{namespace}.{name}"
+    signature = inspect.signature(target)
+    settable = _settable(target, signature, len(inputs), full)
+    if keeps and "reduction" not in signature.parameters:
+        raise PluginError(f"`{full}` has no `reduction`, so it can keep no axes")
+    hints = _hints(target)
+    whole = frozenset(p.name for p in settable if type(p.default) is int and hints.get(p.name, int) is int)
+    return Kernel(
+        name=name,
+        namespace=namespace,
+        inputs=tuple(given.name for given in inputs),
+        keeps=frozenset(keeps),
+        takes_mask=False,
+        takes_spatial=True,
+        parameters=tuple(_parameter(full, p, hints.get(p.name)) for p in settable),
+        range=interval_of(full, range),
+        documentation=_documentation(target, about),
+        provider=Provider(target.__module__, "", f"{target.__module__}:{target.__qualname__}"),
+        function=Adapted(full, target, inputs, keeps, whole),
+        full_size=False,
+        elementwise=set(keeps) == set(AXES),
+    )
+
+
+def _settable(
+    target: Callable[..., Any], signature: inspect.Signature, tensors: int, full: str
+) -> list[inspect.Parameter]:
+    """The parameters that a formula can write."""
+    parameters = list(signature.parameters.values())
+    rest = parameters if inspect.isclass(target) else parameters[tensors:]
+    if not inspect.isclass(target) and len(parameters) < tensors:
+        raise PluginError(f"`{full}` takes {len(parameters)} arguments, `inputs` names {tensors}")
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    needed = [p.name for p in rest if p.default is p.empty and p.kind not in variadic]
+    if needed:
+        raise PluginError(f"`{full}` needs `{needed[0]}`, which is neither a tensor of `inputs` nor has it a default")
+    return [p for p in rest if p.name not in _HANDLED and isinstance(p.default, (bool, int, float, str))
+            and not (isinstance(p.default, str) and get_origin(_hints(target).get(p.name)) is not Literal)]  # fmt: skip
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _parameter(full: str, parameter: inspect.Parameter, hint: Any) -> Parameter:
+    default = parameter.default
+    if isinstance(default, bool):
+        return Parameter(parameter.name, None, ("true", "false"), Name(str(default).lower()))
+    if get_origin(hint) is Literal or (get_origin(hint) is typing.Annotated and isinstance(get_args(hint)[1], str)):
+        return parameter_of(full, parameter, hint)
+    return Parameter(parameter.name, _ANY, (), Number(float(default)))
+
+
+def _documentation(target: Callable[..., Any], about: str) -> Documentation:
+    first = (inspect.getdoc(target) or "").strip().splitlines()
+    return read_comment(about or "".join(first[:1]))

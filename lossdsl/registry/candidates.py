@@ -1,0 +1,120 @@
+"""Entry points to candidates: what is known by name before anything is imported, and the loading of one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import TypeAlias
+
+from lossdsl.errors import Diagnostic, LossError, PluginError
+from lossdsl.registry.contract import LOSSES, namespaced, provider_of
+from lossdsl.registry.kernels import kernel_of
+from lossdsl.registry.library import Absence, Entry, library_files, parse_entry, read_absences, read_entries
+from lossdsl.registry.local import unregistered
+from lossdsl.registry.model import Formula, Kernel, Loss, Provider
+
+ANY = "*"
+"""The name of a candidate that stands for all of a namespace that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """In the place of a loss that cannot be used: why."""
+
+    reason: str
+
+
+Content: TypeAlias = Entry | EntryPoint | Formula | Kernel | Unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A loss known by name and not yet read: an entry of a .loss file, an entry point, or one of this process."""
+
+    name: str
+    namespace: str
+    provider: Provider
+    content: Content
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.namespace}.{self.name}"
+
+    @property
+    def usable(self) -> bool:
+        return not isinstance(self.content, Unusable)
+
+    @property
+    def qualified(self) -> bool:
+        """Whether it is meant by its full name alone."""
+        return isinstance(self.content, Entry) and self.content.qualified
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its .loss file lies, None for a kernel."""
+        return Path(self.content.source.file or "").resolve().parent if isinstance(self.content, Entry) else None
+
+
+def candidates_of(point: EntryPoint, reason: str | None) -> Iterator[Candidate]:
+    """The losses that an entry point brings. With a reason why it may not be used, none of them can be."""
+    provider = provider_of(point)
+    if point.group == LOSSES:
+        namespace, name = namespaced(point, provider)
+        yield Candidate(name, namespace, provider, Unusable(reason) if reason else point)
+        return
+    try:
+        entries = [entry for path in library_files(point.value) for entry in read_entries(path)]
+    except (Exception, SystemExit) as cause:  # a broken library fails alone, in whatever way it does
+        entries, reason = [], reason or f"the library {provider.exactly} cannot be read: {told(cause)}"
+    for entry in entries:
+        yield Candidate(entry.name, point.name, provider, Unusable(reason) if reason else entry)
+    if not entries and reason:
+        yield Candidate(ANY, point.name, provider, Unusable(reason))
+
+
+def absences_of(point: EntryPoint) -> list[Absence]:
+    """What a library leaves out. Nothing for one that cannot be read: `candidates_of` tells of that."""
+    if point.group == LOSSES:
+        return []
+    try:
+        return [absence for path in library_files(point.value) for absence in read_absences(path)]
+    except (Exception, SystemExit):
+        return []
+
+
+def load(candidate: Candidate) -> Loss:
+    """Read or import one loss. Raises FormulaError (in its text) or PluginError (in its import)."""
+    match candidate.content:
+        case Entry() as entry:
+            return parse_entry(entry, candidate.namespace, candidate.provider)
+        case EntryPoint() as point:
+            return _imported(candidate, point)
+        case Unusable(reason):
+            raise PluginError([Diagnostic("LD602", reason)])
+        case loss:
+            return loss
+
+
+def _imported(candidate: Candidate, point: EntryPoint) -> Kernel:
+    who = f"`{candidate.name}` of {candidate.provider.exactly}"
+    try:
+        with unregistered():  # an import makes nothing known but what its entry points name
+            kernel = kernel_of(point.load())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as cause:  # also SystemExit
+        raise PluginError([Diagnostic("LD602", f"{who} cannot be imported: {told(cause)}")]) from cause
+    if kernel is None:
+        raise PluginError([Diagnostic("LD602", f"{who} is not decorated with @lossdsl.loss")])
+    return replace(kernel, name=candidate.name, namespace=candidate.namespace, provider=candidate.provider)
+
+
+def told(cause: BaseException) -> str:
+    """An exception in one line."""
+    if isinstance(cause, LossError):
+        return cause.diagnostics[0].message
+    if isinstance(cause, SyntaxError) and cause.filename:
+        return f"{type(cause).__name__}: {cause.msg} ({cause.filename}, line {cause.lineno})"
+    return repr(cause)

@@ -1,0 +1,68 @@
+"""What a plugin must keep to before it is imported: the version of this interface, and names of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint
+
+from lossdsl.registry.model import LOCAL, Provider
+
+API = "lossdsl.api"
+LIBRARIES = "lossdsl.libraries"
+LOSSES = "lossdsl.losses"
+BUILT_IN = "lossdsl"
+
+VERSION = (1, 0)
+"""The interface that plugins are written for: the groups and what stands in them, `@lossdsl.loss`, .loss files."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?", re.ASCII)
+
+
+def provider_of(point: EntryPoint) -> Provider:
+    """The distribution of an entry point. Its metadata may be missing or damaged."""
+    distribution = getattr(point, "dist", None)
+    if distribution is None:
+        return Provider(BUILT_IN, "", point.value, installed=True)
+    try:
+        name, version = distribution.name, distribution.version
+    except Exception:
+        name, version = None, None
+    return Provider(name or f"the distribution of {point.value}", version or "", point.value, installed=True)
+
+
+def namespaced(point: EntryPoint, provider: Provider) -> tuple[str, str]:
+    """Namespace and name of an entry point for one loss: as it says, else the distribution's name is the namespace."""
+    namespace, _, short = point.name.rpartition(".")
+    own = provider.distribution.lower().removeprefix("lossdsl-")
+    return namespace or re.sub(r"\W", "_", own, flags=re.ASCII), short
+
+
+def declared_versions(points: Iterable[EntryPoint]) -> dict[str, str]:
+    """Distribution -> the version of the interface that it is written for, which is the name of its `lossdsl.api`."""
+    return {provider_of(point).distribution: point.name for point in points if point.group == API}
+
+
+def refusal(point: EntryPoint, provider: Provider, written_for: str | None, own: Provider) -> str | None:
+    """Why an entry point cannot be used, None when nothing speaks against it. `own` is lossdsl itself."""
+    if written_for is not None and not _fits(written_for):
+        ours = ".".join(map(str, VERSION))
+        return f"{provider.exactly} is written for version {written_for} of lossdsl's interface; {own} has {ours}"
+    if point.group == LOSSES and not _NAME.fullmatch(point.name):
+        return f"{provider.exactly} has the name `{point.name}`, which cannot be written in a formula"
+    if point.group == LIBRARIES and not point.name.isidentifier():
+        return f"{provider.exactly} has the namespace `{point.name}`, which cannot be written in a formula"
+    namespace = point.name if point.group == LIBRARIES else namespaced(point, provider)[0]
+    if namespace == LOCAL or (namespace == BUILT_IN and provider.distribution != BUILT_IN):
+        whose = f"the built-ins of {own}" if namespace == BUILT_IN else "what a process registers itself"
+        return f"{provider.exactly} takes the namespace `{namespace}`, which is that of {whose}"
+    return None
+
+
+def _fits(version: str) -> bool:
+    """Whether something written for a version works here: the same first number, the second not above ours."""
+    try:
+        major, minor = (int(part) for part in (*version.split("."), "0")[:2])
+    except ValueError:
+        return False
+    return major == VERSION[0] and minor <= VERSION[1]

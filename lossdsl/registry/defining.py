@@ -1,0 +1,80 @@
+"""A definition typed in a notebook or script: the text of a .loss file, with less to write."""
+
+from __future__ import annotations
+
+import re
+
+from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
+from lossdsl.registry.library import read_comment
+from lossdsl.registry.model import LOCAL, Formula, Provider
+from lossdsl.syntax.parse import parse_library
+
+_COMMENT = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*")
+_WORD = re.compile(r"\s*loss[ \t]+")
+_HEAD = re.compile(r"\s*[A-Za-z_]\w*\s*(\()", re.ASCII)
+_RANGE = re.compile(r"\s*->\s*[\[(][^\])]*[\])]")
+_BODY = re.compile(r"[ \t]*(?==|for\b)")
+_ANYTHING = " -> (-inf, inf)"
+
+
+def read_definition(text: str) -> Formula:
+    """`name(parameters) -> range = formula` as a loss of this process.
+
+    The word `loss` may stand before it and comments above it, as in a .loss file; without a range any value is allowed.
+    Raises FormulaError at the place in the text.
+    """
+    if not isinstance(text, str):
+        raise FormulaError([Diagnostic("LD101", f"a definition is text, got {type(text).__name__}")])
+    source = _completed(text)
+    try:
+        declaration, *more = parse_library(source)
+    except ValueError:
+        raise FormulaError([Diagnostic("LD101", "there is no definition", Source(text))]) from None
+    if more:
+        message = "one definition at a time"
+        raise FormulaError([Diagnostic("LD109", message, source, more[0].span)])
+    try:
+        documentation = read_comment(_comment_of(text))
+    except PluginError as error:
+        raise FormulaError([found.at(source) for found in error.diagnostics]) from None
+    provider = Provider("lossdsl.define", "", "")
+    return Formula(declaration.name, LOCAL, declaration, documentation, provider=provider, source=source)
+
+
+def _comment_of(text: str) -> str:
+    match = _COMMENT.match(text)
+    lines = match.group().splitlines() if match else []
+    return "\n".join(line.strip() for line in lines)
+
+
+def _completed(text: str) -> Source:
+    """The text with what may be left out, every character at the place where it was typed."""
+    comment = _COMMENT.match(text)
+    start = comment.end() if comment else 0
+    word = _WORD.match(text, start)
+    head = _HEAD.match(text, word.end() if word else start)
+    if head is None:
+        return Source(text)
+    closing = _closing(text, head.start(1))
+    declared = _RANGE.match(text, closing)
+    after = declared.end() if declared else closing
+    body = _BODY.match(text, after)
+    pieces = [
+        ("" if word else "loss ", head.start()),
+        *((text[i], i) for i in range(word.start() if word else head.start(), after)),
+        ("" if declared else _ANYTHING, after),
+        ("\n    " if body else "", after),
+        *((text[i], i) for i in range(body.end() if body else after, len(text))),
+    ]
+    offsets = [offset for piece, offset in pieces for _ in piece]
+    return Source("".join(piece for piece, _ in pieces), document=text, offsets=(*offsets, len(text)))
+
+
+def _closing(text: str, opening: int) -> int:
+    """Behind the bracket that closes the one at `opening`; the end of the text when none does."""
+    depth = 0
+    for place in range(opening, len(text)):
+        depth += (text[place] in "([") - (text[place] in ")]")
+        if depth == 0:
+            return place + 1
+    return len(text)

@@ -1,0 +1,83 @@
+"""Every installed plugin and the state that it is in. To know the state each of its losses is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from time import perf_counter
+
+from lossdsl.errors import LossError
+from lossdsl.registry.contract import BUILT_IN, provider_of
+from lossdsl.registry.discover import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One entry point: the losses that it brings, what is wrong with them, and the seconds that loading took."""
+
+    group: str
+    name: str
+    value: str
+    losses: tuple[str, ...]
+    problems: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """An installed distribution that brings losses.
+
+    state: `ready`; `broken`, some loss of it cannot be used; `left out`, by LOSSDSL_PLUGINS, so nothing of it was read.
+    written_for: the version of lossdsl's interface that it declares.
+    """
+
+    distribution: str
+    version: str
+    written_for: str | None
+    state: str
+    parts: tuple[Part, ...]
+
+
+def plugins(registry: Registry) -> tuple[Plugin, ...]:
+    """All of them, lossdsl itself first, then by name."""
+    used = _by_distribution(registry.points)
+    left_out = _by_distribution(registry.left_out)
+    found = [_plugin(registry, who, points) for who, points in used.items()]
+    found += [_left_out(registry, who, points) for who, points in left_out.items()]
+    return tuple(sorted(found, key=lambda p: (p.distribution != BUILT_IN, p.distribution, p.version)))
+
+
+def _by_distribution(points: Iterable[EntryPoint]) -> dict[tuple[str, str], list[EntryPoint]]:
+    grouped: dict[tuple[str, str], list[EntryPoint]] = {}
+    for point in points:
+        provider = provider_of(point)
+        grouped.setdefault((provider.distribution, provider.version), []).append(point)
+    return grouped
+
+
+def _plugin(registry: Registry, who: tuple[str, str], points: list[EntryPoint]) -> Plugin:
+    parts = tuple(_part(registry, point) for point in points)
+    state = "broken" if any(part.problems for part in parts) else "ready"
+    return Plugin(*who, registry.versions.get(who[0]), state, parts)
+
+
+def _left_out(registry: Registry, who: tuple[str, str], points: list[EntryPoint]) -> Plugin:
+    parts = tuple(Part(point.group, point.name, point.value, (), (), 0.0) for point in points)
+    return Plugin(*who, registry.versions.get(who[0]), "left out", parts)
+
+
+def _part(registry: Registry, point: EntryPoint) -> Part:
+    started = perf_counter()
+    names, problems = [], []
+    for candidate in registry.brought_by(point):
+        try:
+            registry.load(candidate)
+            names.append(candidate.full_name)
+        except LossError as error:
+            problems += [found.message for found in error.diagnostics]
+            continue
+        if len(registry.candidates(candidate.full_name)) > 1:
+            problems.append(f"`{candidate.full_name}` comes from more than one place")
+    seconds = perf_counter() - started
+    return Part(point.group, point.name, point.value, tuple(names), tuple(dict.fromkeys(problems)), seconds)

@@ -1,0 +1,38 @@
+"""A kernel of a plugin out of a stored loss: found again by name, so that only what is installed brings code in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lossdsl.errors import Diagnostic, PluginError
+from lossdsl.registry.model import Kernel, full_name
+
+_SIGNATURE = ("inputs", "keeps", "takes_mask", "takes_spatial", "parameters", "full_size")
+
+
+def restored(values: dict[str, Any]) -> Kernel:
+    """The kernel that was stored. Raises PluginError when its plugin is gone, broken, or brings another one now."""
+    stored = Kernel(**values)
+    if values["function"] is not None:
+        return stored
+    found = _found(stored)
+    changed = [name for name in _SIGNATURE if getattr(found, name) != getattr(stored, name)]
+    if changed:
+        message = f"a stored loss uses `{full_name(stored)}` of {stored.provider.exactly}; that of {found.provider}"
+        message += f" has other {' and '.join(changed)}"
+        raise PluginError([Diagnostic("LD602", message, hint="compile the loss again from its formula")])
+    return found
+
+
+def _found(stored: Kernel) -> Kernel:
+    from lossdsl.registry.discover import default_registry
+
+    registry = default_registry()
+    for candidate in registry.candidates(full_name(stored)):
+        if candidate.provider.distribution == stored.provider.distribution:
+            loss = registry.load(candidate)
+            if isinstance(loss, Kernel):
+                return loss
+    message = f"a stored loss uses `{full_name(stored)}` of {stored.provider.exactly}, which is not installed"
+    hint = f"pip install {stored.provider.distribution}=={stored.provider.version}".removesuffix("==")
+    raise PluginError([Diagnostic("LD602", message, hint=hint)])

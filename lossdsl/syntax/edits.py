@@ -1,0 +1,82 @@
+"""The edits that mend a text which does not parse. Each is given only where it has one meaning; else None."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from lossdsl.errors import Edit, Span
+from lossdsl.syntax.characters import stand_in
+from lossdsl.syntax.failure import PAIRS, Failure
+
+_QUOTED_WORD = re.compile(r"\"([A-Za-z_]\w*)\"|'([A-Za-z_]\w*)'", re.ASCII)
+_WORD = re.compile(r"\w", re.ASCII)
+_BINARY = re.compile(r"[\w)\]][ \t\r\n]*[-+*/<>=!^]|[-+*/][ \t\r\n]*[-+*/]", re.ASCII)
+_EXPONENT = re.compile(r"(?<=[eE])[-+](?=\d)")
+
+
+def plain_character(context: Failure) -> Edit | None:
+    """The ASCII for a character that is not part of the language, unless it would run into its neighbours."""
+    character, text = context.found[:1], context.source.text
+    plain = stand_in(character)
+    if plain is None:
+        return None
+    before, after = text[context.span.start - 1 : context.span.start], text[context.span.end : context.span.end + 1]
+    spelt_out = len(plain) > 1 and plain.isalpha()
+    if spelt_out and (_joins(before) or _joins(after)):
+        return None
+    if plain.startswith("**") and (stand_in(after) or "").startswith("**"):
+        return None  # of two raised digits each would become a power
+    if plain in ("sqrt", "sum") and after != "(":
+        return None
+    return context.replaced(plain)
+
+
+def _joins(neighbour: str) -> bool:
+    return bool(neighbour) and (_WORD.match(neighbour) is not None or unicodedata.category(neighbour)[0] in "LNM")
+
+
+def bare_word(context: Failure) -> Edit | None:
+    """`"dice"` without the quotes."""
+    quoted = _QUOTED_WORD.fullmatch(context.found)
+    return context.replaced(quoted[1] or quoted[2]) if quoted else None
+
+
+def product(context: Failure) -> Edit | None:
+    """`0.5 bce`: a number before a name or a bracket is a factor, except in a call, where a comma may be missing."""
+    gap = context.source.text[context.previous_span.end : context.span.start]
+    if context.inside in ("call", "list") or context.after_newline or gap.strip(" \t"):
+        return None
+    before = context.source.text[: context.previous_span.start].rstrip()
+    is_factor = context.previous[0].isdigit() and not before.endswith(("/", "**", "^"))
+    starts_value = context.found == "(" or context.found[0].isalpha()
+    if not (is_factor and starts_value):
+        return None
+    return Edit(Span(context.previous_span.end, context.span.start), "*")
+
+
+def equality(context: Failure) -> Edit | None:
+    """`where(a = b, ...)`: `==`."""
+    if context.inside != "call":
+        return None
+    opening = context.open_brackets[-1].start
+    is_where = re.search(r"(?<![\w.])where$", context.source.text[:opening], re.ASCII)
+    is_first = "," not in re.sub(r"\([^()]*\)|\[[^\[\]]*\]", "", context.since(opening + 1))
+    return context.replaced("==") if is_where and is_first else None
+
+
+def closing(context: Failure) -> Edit | None:
+    """The brackets that are missing at the end, where nothing but the end can be meant: without an operator inside."""
+    if not (context.at_end and context.previous_is_operand):
+        return None
+    inside = _EXPONENT.sub("", _without_comments(context.since(context.open_brackets[0].start + 1)))
+    while (shorter := re.sub(r"\([^()\[\]]*\)|\[[^()\[\]]*\]", "a", inside)) != inside:
+        inside = shorter
+    if _BINARY.search(re.sub(r"(?<![=!<>])=(?!=)", "(", inside)):
+        return None
+    end = context.previous_span.end
+    return Edit(Span(end, end), "".join(PAIRS[bracket.sign] for bracket in reversed(context.open_brackets)))
+
+
+def _without_comments(text: str) -> str:
+    return re.sub(r"#[^\n]*", "", text)

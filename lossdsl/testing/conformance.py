@@ -1,0 +1,95 @@
+"""The rules by name, and how a loss is tried against them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from lossdsl.errors import LossError
+from lossdsl.testing import module_rules, rules
+from lossdsl.testing.subjects import Subject, subject_of
+
+RULES: dict[str, Callable[[Subject], Iterator[str]]] = {
+    "gradient": rules.gradient,
+    "range": rules.declared_range,
+    "finite": rules.finite,
+    "best": rules.best,
+    "worse": rules.worse,
+    "mask": rules.mask,
+    "mask_anywhere": rules.mask_anywhere,
+    "ignore_index": rules.ignore_index,
+    "reductions": rules.reductions,
+    "permutation": rules.permutation,
+    "no_broadcast": module_rules.no_broadcast,
+    "half_precision": module_rules.half_precision,
+    "dtype_and_device": module_rules.dtype_and_device,
+    "inputs_unchanged": module_rules.inputs_unchanged,
+    "no_state": module_rules.no_state,
+    "stored": module_rules.stored,
+    "full_graph": module_rules.full_graph,
+    "import_cost": module_rules.import_cost,
+}
+_OF_LOSSES = ("best", "worse")
+"""They say that lower is better, or higher: nothing to ask of what is neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A rule that a loss breaks, with a small example."""
+
+    rule: str
+    who: str
+    told: str
+
+    def __str__(self) -> str:
+        sentence = " ".join((RULES[self.rule].__doc__ or "").split()) if self.rule in RULES else ""
+        lines = [f"{self.who} breaks the rule `{self.rule}`: {sentence}".rstrip(": "), *self.told.splitlines()]
+        return "\n    ".join(lines)
+
+
+def rules_for(call: str) -> tuple[str, ...]:
+    """The names of the rules that a loss keeps."""
+    return _rules_of(subject_of(call))
+
+
+def _rules_of(subject: Subject) -> tuple[str, ...]:
+    excepted = {word for word, _ in subject.loss.documentation.exceptions}
+    if subject.loss.documentation.better == "neither":
+        excepted |= set(_OF_LOSSES)
+    return tuple(name for name in RULES if name not in excepted)
+
+
+def check(call: str, wanted: Iterable[str] | None, tasks: Iterable[str] | None) -> None:
+    """Raise AssertionError with everything that breaks a rule."""
+    found = list(failures(call, wanted, tasks))
+    if found:
+        raise AssertionError("\n\n".join(map(str, found)))
+
+
+def failures(call: str, wanted: Iterable[str] | None = None, tasks: Iterable[str] | None = None) -> Iterator[Failure]:
+    """Everything that breaks a rule, the first example of each. Raises LossError when the loss cannot be loaded."""
+    wanted = None if wanted is None else tuple(wanted)
+    unknown = sorted(set(wanted or ()) - set(RULES))
+    if unknown:
+        raise LossError(f"there is no rule `{unknown[0]}`; rules are {', '.join(RULES)}")
+    subject = subject_of(call, tasks)
+    who = f"`{subject.call}` of {subject.loss.provider.exactly}"
+    for word, reason in subject.loss.documentation.exceptions:
+        if word not in RULES or not reason:
+            yield Failure("declarations", who, f"`Except: {word} -- {reason}` needs the name of a rule, and a reason")
+    told = set()
+    for rule in _rules_of(subject):
+        if wanted is None or rule in wanted:
+            for failure in _broken(rule, subject, who):
+                if failure.told not in told:  # a loss that raises at every call is told of once
+                    yield failure
+                told.add(failure.told)
+
+
+def _broken(rule: str, subject: Subject, who: str) -> Iterator[Failure]:
+    try:
+        told = next(RULES[rule](subject), None)
+    except Exception as cause:  # a kernel can raise anything; that breaks the rule too
+        told = f"{subject.call}\nit raised {cause!r}"
+    if told is not None:
+        yield Failure(rule, who, told)

@@ -1,0 +1,149 @@
+"""A loss under test: how it is called, for which tasks, and what it says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossdsl.api import compile
+from lossdsl.api.samples import required_words
+from lossdsl.checking.facts import Facts, facts_of
+from lossdsl.checking.resolve import resolve
+from lossdsl.errors import FormulaError, LossError
+from lossdsl.graph.tasks import working_contexts
+from lossdsl.registry.discover import clash, default_registry
+from lossdsl.registry.model import Loss
+from lossdsl.spec import Options, read_formula
+from lossdsl.syntax.parse import parse
+from lossdsl.syntax.printing import number
+from lossdsl.syntax.tree import Call, Interval, Name
+from lossdsl.testing.batches import Batch, Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """call: the formula that is tried. tensors: those that it wants by name. exceptions: rules it does not keep."""
+
+    call: str
+    loss: Loss
+    tasks: tuple[str, ...]
+    tensors: frozenset[str]
+    made: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def settings(self) -> Iterator[Setting]:
+        """Every task with every input, and multiclass with class probabilities as the target."""
+        sizes = self.loss.documentation.shape or (3, 6)
+        for task in self.tasks:
+            for given in ("logits",) if task == "regression" else ("logits", "probs"):
+                yield Setting(task, given, "hard", *sizes)
+                if task == "multiclass":
+                    yield Setting(task, given, "soft", *sizes)
+
+    @property
+    def hard_settings(self) -> Iterator[Setting]:
+        return (setting for setting in self.settings if setting.target == "hard")
+
+    def reduced(self, how: str) -> str:
+        """The call with a reduction."""
+        if not self.call.endswith(")"):
+            return f"{self.call}(reduction={how})"
+        return f"{self.call[:-1]}{'' if self.call.endswith('(') else ', '}reduction={how})"
+
+    def has_map(self, setting: Setting) -> bool:
+        """Whether the loss is more than one number before it is reduced."""
+        return self.works(f"max({self.reduced('none')})", setting)
+
+    def works(self, formula: str, setting: Setting) -> bool:
+        """Whether a formula can be compiled for a setting."""
+        try:
+            self.compiled(formula, setting)
+        except FormulaError:
+            return False
+        return True
+
+    def refuses(self, setting: Setting, batch: Batch, *, mask: Tensor | None = None, **options: Any) -> bool:
+        """Whether a call with a mask or an option is refused, which is how a kernel says that it does not know it."""
+        try:
+            self.value(setting, batch, mask=mask, **options)
+        except FormulaError as error:
+            return all(found.code == "LD306" for found in error.diagnostics)
+        return False
+
+    def compiled(self, formula: str, setting: Setting, **options: Any) -> Any:
+        """The formula as a module, once for the same text and options."""
+        key = (formula, setting.task, setting.input, *sorted(options.items()))
+        if key not in self.made:
+            self.made[key] = compile(formula, task=setting.task, input=setting.input, **options)  # type: ignore[arg-type]
+        return self.made[key]
+
+    def value(
+        self, setting: Setting, batch: Batch, *, formula: str = "", mask: Tensor | None = None, **options: Any
+    ) -> Tensor:
+        """The loss of a batch, or another formula of it."""
+        module = self.compiled(formula or self.call, setting, **options)
+        result: Tensor = module(batch.pred, batch.target, mask=mask, **batch.tensors)
+        return result
+
+    def value_and_slope(
+        self, setting: Setting, batch: Batch, *, mask: Tensor | None = None, **options: Any
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of a batch and its gradient in the prediction; 0 where it has none."""
+        leaf = batch.pred.detach().clone().requires_grad_()
+        result = self.value(setting, replace(batch, pred=leaf), mask=mask, **options)
+        if not result.requires_grad:
+            return result, torch.zeros_like(leaf)
+        (slope,) = torch.autograd.grad(result, leaf, allow_unused=True)
+        return result.detach(), torch.zeros_like(leaf) if slope is None else slope
+
+    def variants(self) -> Iterator[str]:
+        """The call with each parameter in turn at other values: words, the ends of a range, numbers inside of it."""
+        if self.call.endswith(")"):
+            return
+        for parameter in self.loss.parameters:
+            if parameter.lists or parameter.decides_task or parameter.default is None:
+                continue
+            values = [*parameter.words, *(number(value) for value in _numbers(parameter.interval))]
+            yield from (f"{self.call}({parameter.name}={value})" for value in values if value != str(parameter.default))
+
+
+def _numbers(interval: Interval | None) -> list[float]:
+    if interval is None:
+        return []
+    return [value for value in dict.fromkeys((interval.low, 0.3, 2.0, interval.high)) if value in interval]
+
+
+def subject_of(call: str, tasks: Iterable[str] | None = None) -> Subject:
+    """The loss of a call. Raises LossError when it cannot be loaded or its call is wrong."""
+    expression = parse(call).expression
+    assert isinstance(expression, (Name, Call)), f"{call} is not a call of one loss"
+    loss = _loaded(expression.text if isinstance(expression, Name) else expression.function.text)
+    written = loss.documentation.example
+    if isinstance(expression, Name):
+        required = next(required_words(loss), "")
+        call = written or (f"{call}({required})" if required else call)
+    spec = read_formula(call).spec
+    assert spec
+    resolution = resolve(spec, default_registry())
+    if resolution.objective is None:
+        raise FormulaError(resolution.diagnostics)
+    facts: Facts = facts_of(resolution.objective)
+    working: tuple[str, ...] = tuple(working_contexts(resolution.objective, facts, Options()))
+    if facts.raw_only and "regression" in working:
+        working = ("regression",)  # raw numbers are the same whatever they are called
+    chosen = tuple(task for task in working if tasks is None or task in tuple(tasks))
+    assert chosen, f"{call} works for {', '.join(working) or 'no task'}"
+    return Subject(call, loss, chosen, facts.tensors)
+
+
+def _loaded(name: str) -> Loss:
+    registry = default_registry()
+    found = registry.candidates(name)
+    if len(found) != 1:
+        owners = f"`{name}` may be {clash(found)[0]}" if found else f"there is no loss `{name}`"
+        raise LossError(owners)
+    return registry.load(found[0])

@@ -1,0 +1,12 @@
+"""Every loss of the package keeps the rules of lossdsl.testing that it does not except itself from."""
+
+from __future__ import annotations
+
+import pytest
+
+import lossdsl.testing
+
+
+@pytest.mark.parametrize("name", lossdsl.testing.names("lossdsl-boundary"))
+def test_it_conforms(name: str) -> None:
+    lossdsl.testing.check_loss(name)

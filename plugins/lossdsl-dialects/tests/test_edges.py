@@ -1,0 +1,110 @@
+"""Every name of every dialect: gradients against finite differences, and finite numbers where calls are extreme."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import lossdsl
+from lossdsl.cli.known import know
+from lossdsl.registry.discover import default_registry
+from lossdsl.registry.model import Loss
+
+DIALECTS = ("monai", "smp", "kornia", "nnunet", "toolbelt", "keras")
+ACTIVATION = {"binary": "sigmoid", "multilabel": "sigmoid", "multiclass": "softmax"}
+
+
+@cache
+def losses() -> dict[str, tuple[Loss, tuple[str, ...]]]:
+    """Each full name with its definition and its tasks."""
+    registry = default_registry()
+    names = {f"{c.namespace}.{c.name}": c for c in registry.all() if c.namespace in DIALECTS}
+    known = {name: know(name, candidate, registry) for name, candidate in names.items()}
+    return {name: (found.loss, found.tasks) for name, found in known.items() if found.loss}
+
+
+def text(name: str, task: str) -> str:
+    """A call with what must be given, and with an activation where the loss can have one."""
+    written = {}
+    for parameter in losses()[name][0].parameters:
+        if parameter.decides_task:
+            written[parameter.name] = task
+        elif parameter.default is None:
+            written[parameter.name] = "0.3"
+        elif parameter.name == ACTIVATION[task]:
+            written[parameter.name] = "true"
+    return f"{name}({', '.join(f'{word}={value}' for word, value in written.items())})"
+
+
+def cases() -> list[Any]:
+    return [pytest.param(name, task, id=f"{name}-{task}") for name, (_, tasks) in losses().items() for task in tasks]
+
+
+def targets(task: str, shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """Empty, full, one pixel."""
+    classes = shape[1]
+    if task == "multiclass":
+        one = torch.zeros(shape[0], *shape[2:], dtype=torch.long)
+        one.view(-1)[0] = classes - 1
+        return {"empty": torch.zeros_like(one), "full": torch.full_like(one, classes - 1), "one": one}
+    one = torch.zeros(shape)
+    one.view(-1)[0] = 1
+    return {"empty": torch.zeros(shape), "full": torch.ones(shape), "one": one}
+
+
+def test_there_are_all() -> None:
+    assert len(losses()) > 45
+    assert {name.partition(".")[0] for name in losses()} == set(DIALECTS)
+    assert all(loss.documentation.summary and loss.documentation.source for loss, _ in losses().values())
+
+
+@pytest.mark.parametrize(("name", "task"), cases())
+def test_gradient(name: str, task: str) -> None:
+    z = torch.randn(2, 1 if task == "binary" else 2, 4, dtype=torch.float64)
+    target = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 1]])
+    target = target if task == "multiclass" else target[:, None].expand_as(z).to(z.dtype)
+    for given in ("logits", "probs"):
+        pred = z if given == "logits" else z.softmax(1) if task == "multiclass" else z.sigmoid()
+        loss = lossdsl.compile(text(name, task), task=task, input=given)
+        taken = pred.clone().requires_grad_()
+        if "MCC" in name and given == "logits":
+            continue  # of logits its counts are negative, and it has no root
+        assert torch.autograd.gradcheck(lambda x, loss=loss: loss(x, target), (taken,)), given
+
+
+@pytest.mark.parametrize(("name", "task"), cases())
+def test_extremes(name: str, task: str) -> None:
+    loss = {given: lossdsl.compile(text(name, task), task=task, input=given) for given in ("logits", "probs")}
+    values = {"logits": (0.0, 20.0, 1e4), "probs": (0.0, 1e-7, 1 - 1e-7, 1.0)}
+    for shape in ((1, 1 if task == "binary" else 3, 2, 3), (2, 1 if task == "binary" else 2, 1)):
+        for truth, target in targets(task, shape).items():
+            for given, sizes in values.items():
+                for size in sizes:
+                    pred = torch.full(shape, size)
+                    if given == "logits":
+                        pred = pred * torch.randn(shape).sign()
+                    pred = pred.requires_grad_()
+                    value = loss[given](pred, target)
+                    (gradient,) = torch.autograd.grad(value, pred)
+                    place = f"{truth} target, {given} {size}, {shape}"
+                    assert torch.isfinite(value), place
+                    assert torch.isfinite(gradient).all(), place
+
+
+@pytest.mark.parametrize(("name", "task"), cases())
+def test_masked_pixels_are_not_there(name: str, task: str) -> None:
+    classes = 1 if task == "binary" else 2
+    z = torch.randn(2, classes, 3, 6, dtype=torch.float64)
+    labels = torch.randint(0, 2, (2, 3, 6))
+    target = labels if task == "multiclass" else labels[:, None].expand(2, classes, 3, 6).to(z.dtype)
+    mask = torch.ones(2, 3, 6)
+    mask[..., 4:] = 0
+    whole = z.clone()
+    whole[..., 4:] = float("nan")
+    loss = lossdsl.compile(text(name, task), task=task)
+    torch.testing.assert_close(loss(whole, target, mask=mask), loss(z[..., :4], target[..., :4]))
+    assert loss(whole, target, mask=torch.zeros(2, 3, 6)) == 0

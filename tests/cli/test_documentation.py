@@ -1,0 +1,114 @@
+"""The documentation of the codes: none is missing, and every example is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lossdsl
+from lossdsl.cli.documentation import FOLDER, as_plain_text, codes, explained
+from lossdsl.registry import kernels
+from lossdsl.registry.discover import default_registry
+
+PACKAGE = Path(lossdsl.__file__).parent
+EXAMPLES = [(code, which) for code in codes() for which in ("wrong", "right")]
+# It explains the finding that it stands beside.
+BESIDE = {"LD508": {"LD301"}}
+# torch looks for the compiler once in a process.
+IN_A_PROCESS = {"LD507"}
+
+
+def emitted() -> set[str]:
+    """The codes that the source can give to a finding."""
+    return {
+        code for file in PACKAGE.rglob("*.py") for code in re.findall(r"\bLD\d{3}\b", file.read_text(encoding="utf-8"))
+    }
+
+
+def test_every_code_is_documented() -> None:
+    missing = sorted(emitted() - set(codes()))
+    assert not missing, f"add {' and '.join(f'{code}.md' for code in missing)} to {FOLDER}, in the form of LD204.md"
+
+
+def test_nothing_else_is_documented() -> None:
+    stale = sorted(set(codes()) - emitted())
+    assert not stale, f"nothing emits {', '.join(stale)}: remove the file from {FOLDER}"
+
+
+@pytest.fixture
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder to stand in, and a registry that forgets what an example registers."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(kernels, "_LOCAL", {})
+    default_registry.cache_clear()
+    yield tmp_path
+    default_registry.cache_clear()
+
+
+@pytest.mark.parametrize(("code", "which"), EXAMPLES, ids=["-".join(pair) for pair in EXAMPLES])
+def test_example(clean: Path, code: str, which: str) -> None:
+    documentation = explained(code)
+    assert documentation
+    kind, text = getattr(documentation, which)
+    found = run_in_a_process(text, clean) if code in IN_A_PROCESS else RUN[kind](text)
+    if which == "right":
+        assert found == set()
+    else:
+        assert found - BESIDE.get(code, set()) == {code}
+
+
+def run_formula(text: str) -> set[str]:
+    return {finding.code for finding in lossdsl.check(text).diagnostics}
+
+
+def run_config(text: str) -> set[str]:
+    Path("config.yaml").write_text(text, encoding="utf-8")
+    return {finding.code for finding in lossdsl.check("config.yaml").diagnostics}
+
+
+def run_library(text: str) -> set[str]:
+    from lossdsl.api.libraries import check_library
+
+    return {finding.code for findings in check_library(text, Path("some.loss")) for finding in findings}
+
+
+def run_python(text: str) -> set[str]:
+    try:
+        exec(compile(text, "<example>", "exec"), {"__name__": "example"})  # noqa: S102
+    except lossdsl.LossError as error:
+        return {finding.code for finding in error.diagnostics}
+    return set()
+
+
+RUN = {"formula": run_formula, "yaml": run_config, "loss": run_library, "python": run_python}
+
+
+def run_in_a_process(text: str, folder: Path) -> set[str]:
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "TORCHINDUCTOR_CACHE_DIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or "LossError: " in done.stderr
+    return set(re.findall(r"(?<=error )LD\d{3}", done.stderr))
+
+
+@pytest.mark.parametrize("code", codes())
+def test_the_text_is_complete_and_plain(code: str) -> None:
+    documentation = explained(code)
+    assert documentation
+    assert all(len(line) <= 120 for line in documentation.markdown.splitlines())
+    shown = as_plain_text(documentation)
+    assert shown.startswith(f"{code}: {documentation.title}\n")
+    assert "```" not in shown
+    assert documentation.wrong[1].splitlines()[0] in shown
+    assert documentation.mend in shown
+
+
+def test_there_is_no_documentation_of_anything_else() -> None:
+    assert explained("LD999") is None
+    assert explained("../codes/LD101") is None

@@ -1,0 +1,285 @@
+"""`lossdsl check --fix` and `--diff`: what is mended, and that nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lossdsl
+from lossdsl.cli import main
+
+# wrong: what one run of --fix makes of it
+MENDED = {
+    "0.5*bec + 0.5*dcie": "0.5*bce + 0.5*dice",
+    "Dice + bce": "dice + bce",
+    "focal(gama=2)": "focal(gamma=2)",
+    "dice(per=imag)": "dice(per=image)",
+    "dice(per='imge')": "dice(per='image')",
+    "bce(reduction=men)": "bce(reduction=mean)",
+    "mean(p**2, ovr=[batch, class, pixel])": "mean(p**2, over=[batch, class, pixel])",
+    "mean((p - y)^2)": "mean((p - y)**2)",
+    "bce^2 + dice^2": "bce**2 + dice**2",
+    "0.5 bce + 2(dice + iou)": "0.5*bce + 2*(dice + iou)",
+    "0.5   bce": "0.5*bce",
+    "ce + 1 \N{MINUS SIGN} dice_coef": "ce + 1 - dice_coef",
+    "2\N{MULTIPLICATION SIGN}dice\N{NO-BREAK SPACE}+ bce\N{ZERO WIDTH SPACE}": "2*dice + bce",
+    "mean((p - y)\N{SUPERSCRIPT TWO})": "mean((p - y)**2)",
+    "d\N{CYRILLIC SMALL LETTER BYELORUSSIAN-UKRAINIAN I}ce": "dice",
+    "focal(\N{GREEK SMALL LETTER GAMMA}=2)": "focal(gamma=2)",
+    "mean(where(y = 1, 1 - p, p))": "mean(where(y == 1, 1 - p, p))",
+    "mean(where(2*y = 1, 1 - p, p))": "mean(where(2*y == 1, 1 - p, p))",
+    "mean(where(y => 1, 1 - p, p))": "mean(where(y >= 1, 1 - p, p))",
+    "mean(where(y <> 1, 1 - p, p))": "mean(where(y != 1, 1 - p, p))",
+    "'dice' + \"bce\"": "dice + bce",
+    "0,5*bce + 0,5*dice": "0.5*bce + 0.5*dice",
+    "2.*bce": "2.0*bce",
+    "dice(smooth=1e-3, per=batch": "dice(smooth=1e-3, per=batch)",
+    "mean(max(1, where(y > 0.5, p, 1)": "mean(max(1, where(y > 0.5, p, 1)))",
+    "0.5*exp(dice  # the region": "0.5*exp(dice)  # the region",
+}
+
+# What has more than one reading, or none that the hint gives.
+LEFT = [
+    "(bce + dice*2",
+    "bce/2 dice",
+    "log(1 + bce",
+    "region := dice\nregion",
+    "2**3 bce",
+    "mean(0.5 p)",
+    "bce dice",
+    "xce + bce",
+    "0.5*\N{SQUARE ROOT}dice",
+    "mean(p\N{SUPERSCRIPT ONE}\N{SUPERSCRIPT ZERO})",
+    "2\N{GREEK SMALL LETTER ALPHA}x",
+    "tversky(alpha=0.7)",
+    "1.e-3*bce",
+    "dice_los",
+    "bce(\N{LEFT DOUBLE QUOTATION MARK}aux\N{RIGHT DOUBLE QUOTATION MARK})",
+    "e\N{COMBINING ACUTE ACCENT}",
+]
+
+
+@pytest.mark.parametrize("wrong", MENDED, ids=ascii)
+def test_what_is_mended(wrong: str) -> None:
+    result = CliRunner().invoke(main, ["check", "--fix", "-e", wrong, "--format", "json"], catch_exceptions=False)
+    document = json.loads(result.stdout)
+    assert document["ok"]
+    assert document["diagnostics"] == []
+    shown = CliRunner().invoke(main, ["check", "--fix", "-e", wrong], catch_exceptions=False).stdout
+    assert shown.endswith(f"<formula> mended:\n    {MENDED[wrong]}\n1 loss, nothing left; {_counted(document)} fixed\n")
+
+
+def _counted(document: dict[str, list[object]]) -> str:
+    count = len(document["fixed"])
+    return f"{count} finding{'s' * (count > 1)}"
+
+
+@pytest.mark.parametrize("wrong", LEFT, ids=ascii)
+def test_what_is_left_alone(wrong: str) -> None:
+    report = lossdsl.check(wrong)
+    assert report.diagnostics
+    assert not any(finding.edit for finding in report.diagnostics)
+
+
+LAYOUTS = {
+    "plain": "loss: 0.5*bec  # why\nother: 0.5*bec\n",
+    "single quotes": "# 0.5*bec\nloss: '0.5*bec'\nother: 'it''s'\n",
+    "double quotes": 'other: "caf\\u00e9"\nloss: "0.5*bec"\n',
+    "literal block": "loss: |\n  # a comment: 0.5*bex\n  0.5*bec\nother: |-\n  x\n",
+    "folded block": "loss: >-\n  0.5*bec\n  + dcie\nother: 1\n",
+    "flow": "train: {lr: 1e-3}\nloss: {expr: 0.5*bec, task: binary}\n",
+    "terms": "loss:\n  terms:\n    a: {expr: bec, weight: 0.5}\n    b: dcie   # two\n",
+    "anchor": "base: &base 0.5*dcie\nloss: *base\n",
+    "a key": 'loss:\n  taks: binary\n  "expr": bce\n',
+    "a quoted key": "loss:\n  'taks': binary\n  expr: bce\n",
+    "an option": "loss:\n  task: binry\n  expr: bce\n",
+    "json": '{\n\t"other": [1, 2],\n\t"loss": "0.5*bec"\n}',
+    "no line end": "loss: 0.5*bec",
+}
+EXPECTED = {"bec": "bce", "dcie": "dice", "taks": "task", "binry": "binary"}
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_scalar_style(invoke, folder: Path, layout: str, encoding: str, ends: str) -> None:
+    text = ("# \N{SNOWMAN}\n" * (layout != "json") + LAYOUTS[layout]).replace("\n", ends)
+    before = text.encode(encoding)
+    (folder / "a.yaml").write_bytes(before)
+    wanted = text
+    for wrong, right in EXPECTED.items():
+        wanted = re.sub(rf"(?<!# )(?<!other: 0.5\*)(?<!# 0.5\*)\b{wrong}\b", right, wanted)
+    assert wanted != text
+    shown = invoke("check", "a.yaml", "--diff")
+    assert (folder / "a.yaml").read_bytes() == before
+    assert shown.exit_code == 1
+    result = invoke("check", "a.yaml", "--fix")
+    assert (folder / "a.yaml").read_bytes() == wanted.encode(encoding)
+    assert "nothing left" in result.stdout
+    assert result.exit_code == 0
+    assert invoke("check", "a.yaml", "--fix").stdout == "1 loss, nothing found\n"
+
+
+DIFF = """\
+--- a/a.yaml
++++ b/a.yaml
+@@ -1,2 +1,2 @@
+ # the loss
+-loss: 0.5*bec + dice(per=side)
++loss: 0.5*bce + dice(per=side)
+a.yaml:2:26: error LD205: `per` takes image or batch
+    loss: 0.5*bce + dice(per=side)
+                             ^~~~
+    the default is image
+1 error left in 1 loss; 1 finding to be fixed
+"""
+FIXED = """\
+fixed a.yaml:2:11: error LD201: unknown loss `bec`
+a.yaml:2:26: error LD205: `per` takes image or batch
+    loss: 0.5*bce + dice(per=side)
+                             ^~~~
+    the default is image
+1 error left in 1 loss; 1 finding fixed
+"""
+
+
+def test_what_is_said(invoke, folder: Path) -> None:
+    (folder / "a.yaml").write_text("# the loss\nloss: 0.5*bec + dice(per=side)\n")
+    result = invoke("check", "a.yaml", "--diff")
+    assert (result.stdout, result.exit_code) == (DIFF, 1)
+    result = invoke("check", "a.yaml", "--fix")
+    assert (result.stdout, result.exit_code) == (FIXED, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "loss: 0.5\n  bce\n",  # the space is a line break
+        'loss: "0.5\\x20bce"\n',  # the space is an escape
+        "loss: {expr: 'mean(where(y = 1, ''p'', 0))', task: binary}\n",
+        'loss: "\\"dice\\""\n',
+        "loss: ^dice\n",  # ** would begin an alias, and is no formula either
+    ],
+)
+def test_what_cannot_be_written_is_left(invoke, folder: Path, text: str) -> None:
+    (folder / "a.yaml").write_text(text)
+    result = invoke("check", "a.yaml", "--fix")
+    assert result.exit_code == 1
+    after = (folder / "a.yaml").read_text()
+    assert len(after.splitlines()) == len(text.splitlines())
+    assert invoke("check", "a.yaml", "--fix").exit_code == 1
+    assert (folder / "a.yaml").read_text() == after
+
+
+def test_an_edit_that_yaml_would_read_otherwise_is_not_made(invoke, folder: Path) -> None:
+    """`0.5 *bce` would be fine, but at the start of a plain scalar `*` is an alias."""
+    (folder / "a.yaml").write_text("loss: \N{MULTIPLICATION SIGN}bce\n")
+    assert invoke("check", "a.yaml", "--fix").exit_code == 1
+    assert (folder / "a.yaml").read_text() == "loss: \N{MULTIPLICATION SIGN}bce\n"
+
+
+def test_definitions_in_a_loss_file(invoke, folder: Path) -> None:
+    text = "# mine\nloss mine(gamma: [0, inf) = 1) -> [0, inf)\n    for binary = mean(p^gamma) + dcie\n"
+    (folder / "mine.loss").write_text(text)
+    assert invoke("check", "mine.loss", "--fix").exit_code == 0
+    assert (folder / "mine.loss").read_text() == text.replace("^", "**").replace("dcie", "dice")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="everything is writable for root")
+def test_a_file_that_cannot_be_written(invoke, folder: Path) -> None:
+    (folder / "a.yaml").write_text("loss: bec\n")
+    (folder / "a.yaml").chmod(0o444)
+    result = invoke("check", "a.yaml", "--fix")
+    assert "the file cannot be written" in result.stdout
+    assert result.exit_code == 2
+
+
+GOOD = [
+    "0.5*bce + 0.5*dice",
+    "0.5*bce - log(1 - dice)",
+    "mean((p - y)**2) + 0.25*tversky(fp_weight=0.3, smooth=2)",
+    "focal(gamma=2) + min(1, epoch/10)*dice(per=batch)",
+    "0.5*exp(bce) + mean(where(y == 1, 1 - p, p))",
+]
+WORDS = re.compile(r"[a-z_]{4,}|bce")
+HEADS = [
+    "# top: 0,5 bec^2\n",
+    "seed: 1\n",
+    "data: {size: [1, 2]}  # x^2\n",
+    "note: 'it''s 0,5'\n",
+    't: "\\u2212 bec"\n',
+    "",
+]
+TAILS = ["\nafter: bec^2\n", "\n# 0,5 dcie\n", "", "\nlist:\n- bec\n- 0,5\n"]
+FORMS = {
+    "plain": "loss: {}",
+    "single": "loss: '{}'",
+    "double": 'loss: "{}"',
+    "literal": "loss: |\n    {}",
+    "folded": "loss: >\n  {}",
+    "flow": 'loss: {{expr: "{}", task: binary}}',
+    "term": "loss:\n  terms:\n    one: {{expr: '{}', weight: 2}}",
+}
+
+
+@st.composite
+def slips(draw: st.DrawFn) -> tuple[str, str]:
+    """A good formula, and the same with up to three slips."""
+    good = text = draw(st.sampled_from(GOOD))
+    for _ in range(draw(st.integers(1, 3))):
+        text = _slip(draw, text)
+    return good, text
+
+
+def _slip(draw: st.DrawFn, text: str) -> str:
+    kind = draw(st.sampled_from(["power", "product", "minus", "comma", "equal", "end", "twice", "swapped"]))
+    simple = {"power": ("**", "^"), "minus": ("-", "\N{MINUS SIGN}"), "equal": ("==", "="), "comma": ("0.5", "0,5")}
+    if kind in simple:
+        return text.replace(*simple[kind], draw(st.integers(1, 2)))
+    if kind == "product":
+        return re.sub(r"(\d)\*(?=[a-z])", r"\1 ", text, count=1)
+    if kind == "end":
+        return text.removesuffix(")")
+    words = list(WORDS.finditer(text))
+    word = draw(st.sampled_from(words)) if words else None
+    if word is None:
+        return text
+    at = draw(st.integers(word.start(), word.end() - 2))
+    swapped = text[at + 1] + text[at]
+    return text[:at] + (swapped if kind == "swapped" else swapped[::-1] + text[at + 1]) + text[at + 2 :]
+
+
+@settings(max_examples=150)
+@given(
+    slips(),
+    st.sampled_from(HEADS),
+    st.sampled_from(TAILS),
+    st.sampled_from(sorted(FORMS)),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_only_the_formula_is_mended_or_left_with_a_finding(
+    tmp_path_factory: pytest.TempPathFactory, slip: tuple[str, str], head: str, tail: str, form: str, ends: str
+) -> None:
+    good, wrong = slip
+    before, after = FORMS[form].split("{}") if "{{" not in FORMS[form] else FORMS[form].format("\0").split("\0")
+    before, after = (head + before).replace("\n", ends), (after + tail).replace("\n", ends)
+    file = tmp_path_factory.mktemp("fix") / "a.yaml"
+    file.write_bytes(f"{before}{wrong}{after}".encode())
+    result = CliRunner().invoke(main, ["check", "--fix", str(file)], catch_exceptions=False)
+    mended = file.read_bytes().decode()
+    assert mended.startswith(before)
+    assert mended.endswith(after)
+    formula = mended[len(before) : len(mended) - len(after)]
+    report = lossdsl.check(file)
+    assert (not report.diagnostics) is (result.exit_code == 0)
+    if report.ok and not lossdsl.check(wrong).ok:
+        assert lossdsl.parse(formula) == lossdsl.parse(good)
+    again = CliRunner().invoke(main, ["check", "--fix", str(file)], catch_exceptions=False)
+    assert (file.read_bytes().decode(), again.exit_code) == (mended, result.exit_code)

@@ -1,0 +1,91 @@
+"""`lossdsl plugins`: every installed plugin with its state, whatever it does when it is loaded."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+KERNEL = """\
+from lossdsl import loss
+
+@loss(range="[0, inf)")
+def half(pred, target):
+    "Half of it."
+"""
+FILES = {
+    "acme-2.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: acme\nVersion: 2.1\n",
+    "acme-2.1.dist-info/entry_points.txt": "[lossdsl.losses]\nacme.half = acme:half\n[lossdsl.api]\n1 = acme\n",
+    "acme.py": KERNEL,
+    "bolt-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: bolt\nVersion: 1.0\n",
+    "bolt-1.0.dist-info/entry_points.txt": "[lossdsl.losses]\nbolt.exit = bolt:half\n[lossdsl.libraries]\ngone = no\n",
+    "bolt.py": "raise SystemExit(3)",
+    "slow-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n",
+    "slow-1.0.dist-info/entry_points.txt": "[lossdsl.losses]\nslow.half = slow:half\n",
+    "slow.py": f"import time\ntime.sleep(1.1)\n{KERNEL}",
+}
+TEXT = """\
+acme 2.1                ready   1 loss     acme
+bolt 1.0                broken  0 losses   -
+    the library bolt 1.0 (no) cannot be read: `no` is not a package with .loss files
+    `exit` of bolt 1.0 (bolt:half) cannot be imported: SystemExit(3)
+slow 1.0                ready   1 loss     slow
+"""
+
+
+@pytest.fixture
+def plugins(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_the_state_of_each(start, plugins):
+    result = start("plugins", env=plugins)
+    assert (result.stderr, result.returncode) == ("", 1)
+    lines = result.stdout.splitlines()
+    assert lines[0].split()[0] == "lossdsl"
+    start_of_acme = next(i for i, line in enumerate(lines) if line.startswith("acme"))
+    assert "    slow:half took 1." in lines.pop()
+    others = [line for line in lines[start_of_acme:] if "lossdsl" not in line]
+    assert [line.split() for line in others] == [line.split() for line in TEXT.splitlines()]
+
+
+def test_the_state_as_json(start, plugins):
+    result = start("plugins", "--format", "json", env=plugins)
+    found = {plugin["distribution"]: plugin for plugin in json.loads(result.stdout)["plugins"]}
+    assert found["lossdsl"]["state"] == "ready"
+    assert found["acme"] | {"entry_points": []} == {
+        "distribution": "acme",
+        "version": "2.1",
+        "written_for": "1",
+        "state": "ready",
+        "entry_points": [],
+    }
+    (point,) = found["acme"]["entry_points"]
+    assert point | {"seconds": 0} == {
+        "group": "lossdsl.losses",
+        "name": "acme.half",
+        "value": "acme:half",
+        "losses": ["acme.half"],
+        "problems": [],
+        "seconds": 0,
+    }
+    assert [len(point["problems"]) for point in found["bolt"]["entry_points"]] == [1, 1]
+
+
+def test_those_that_are_left_out(start, plugins):
+    result = start("plugins", env=plugins | {"LOSSDSL_PLUGINS": "acme"})
+    assert (result.stderr, result.returncode) == ("", 0)
+    states = {line.split()[0]: " ".join(line.split()[2:-3]) for line in result.stdout.splitlines()}
+    assert states.pop("lossdsl") == states.pop("acme") == "ready"
+    assert {"bolt", "slow"} <= states.keys()
+    assert set(states.values()) == {"left out"}
+
+
+def test_the_list_tells_of_a_library_that_cannot_be_read(start, plugins):
+    listed = start("list", env=plugins).stdout
+    assert "gone.*" in listed
+    assert "cannot be used: the library bolt 1.0 (no) cannot be read" in listed

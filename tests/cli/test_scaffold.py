@@ -1,0 +1,70 @@
+"""`lossdsl new-plugin`: what it writes is installed by pip, passes its own tests, and works in a config."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+USE = """
+import lossdsl, torch
+assert lossdsl.check("experiment.yaml").ok
+loss = lossdsl.load("experiment.yaml")
+print(loss(torch.zeros(2, 1, 4), torch.ones(2, 1, 4)).item())
+"""
+
+
+def run(*command: str | Path, path: list[Path] | None = None, **options: object) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*(path or []), ROOT]))}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_from_nothing_to_a_config(invoke, folder: Path) -> None:
+    result = invoke("new-plugin", "acme-tools")
+    written = [
+        *("pyproject.toml", "README.md", "lossdsl_acme_tools/__init__.py", "lossdsl_acme_tools/kernels.py"),
+        *("lossdsl_acme_tools/acme_tools.loss", "tests/test_acme_tools.py", "lossdsl_acme_tools/py.typed"),
+    ]
+    assert result.stdout.splitlines() == [f"lossdsl-acme-tools/{name}" for name in written]
+    package, site = folder / "lossdsl-acme-tools", folder / "site"
+    assert "$" not in "".join(path.read_text() for path in package.rglob("*") if path.is_file())
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check")
+    run(sys.executable, "-m", "pip", "install", *options, "--target", site, package)
+    tests = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", path=[site], cwd=package)
+    assert "3 passed" in tests
+    (folder / "experiment.yaml").write_text("loss: dice + 0.5*acme_tools.soft_error + sorted_error(focus=2)\n")
+    value = float(run(sys.executable, "-c", USE, path=[site], cwd=folder))
+    assert value == pytest.approx(1 - 5 / 7 + 0.5 * 0.5 + 0.5)
+    state = run(sys.executable, "-m", "lossdsl.cli", "plugins", path=[site], cwd=folder)
+    assert "lossdsl-acme-tools 0.1.0  ready" in state
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Acme", "`Acme` is not lower-case letters and digits, with - between words"),
+        ("acme/../x", "is not lower-case letters and digits"),
+        ("9lives", "is not lower-case letters and digits"),
+        ("class", "`class` cannot be a namespace"),
+        ("local", "`local` cannot be a namespace"),
+        ("monai", "`monai` is the namespace of lossdsl-dialects"),
+    ],
+)
+def test_names_that_cannot_be(invoke, folder: Path, name: str, message: str) -> None:
+    result = invoke("new-plugin", name)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert list(folder.iterdir()) == []
+
+
+def test_nothing_is_overwritten(invoke, folder: Path) -> None:
+    assert invoke("new-plugin", "lossdsl-acme", "--into", "deep/er").exit_code == 0
+    assert (folder / "deep" / "er" / "lossdsl-acme" / "pyproject.toml").exists()
+    again = invoke("new-plugin", "acme", "--into", "deep/er")
+    assert (again.exit_code, "exists already" in again.stderr) == (2, True)
