@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint
 
 from lossdsl.registry.model import LOCAL, Provider
 
@@ -24,11 +25,17 @@ def provider_of(point: EntryPoint) -> Provider:
     distribution = getattr(point, "dist", None)
     if distribution is None:
         return Provider(BUILT_IN, "", point.value, installed=True)
-    try:
-        name, version = distribution.name, distribution.version
-    except Exception:
-        name, version = None, None
+    name, version = _identity(distribution)
     return Provider(name or f"the distribution of {point.value}", version or "", point.value, installed=True)
+
+
+@lru_cache(maxsize=1024)
+def _identity(distribution: Distribution) -> tuple[str | None, str | None]:
+    """Name and version. Reading them parses the metadata each time, and a distribution has many entry points."""
+    try:
+        return distribution.name, distribution.version
+    except Exception:
+        return None, None
 
 
 def namespaced(point: EntryPoint, provider: Provider) -> tuple[str, str]:

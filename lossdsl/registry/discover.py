@@ -181,7 +181,7 @@ class Registry:
             for candidate in Registry([*self._left_out]).candidates(name):
                 return f"{candidate.provider} brings it, and {VARIABLE} leaves it out"
         distribution = who_brings(name)
-        installed = {provider_of(point).distribution for point in self._points}
+        installed = {provider_of(point).distribution for point in self._points} if distribution else ()
         return f"pip install {distribution}" if distribution and distribution not in installed else None
 
 

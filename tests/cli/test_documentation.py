@@ -13,8 +13,8 @@ import pytest
 
 import lossdsl
 from lossdsl.cli.documentation import FOLDER, as_plain_text, codes, explained
-from lossdsl.registry import kernels
 from lossdsl.registry.discover import default_registry
+from lossdsl.registry.local import unregistered
 
 PACKAGE = Path(lossdsl.__file__).parent
 EXAMPLES = [(code, which) for code in codes() for which in ("wrong", "right")]
@@ -46,9 +46,9 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder to stand in, and a registry that forgets what an example registers."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.setattr(kernels, "_LOCAL", {})
     default_registry.cache_clear()
-    yield tmp_path
+    with unregistered():
+        yield tmp_path
     default_registry.cache_clear()
 
 
