@@ -123,7 +123,8 @@ def overflow_findings(proof: Proof) -> Iterator[Diagnostic]:
     written_by_user = [applied for applied in proof.built.trace.applied if not applied.result.is_constant]
     if not any(applied.function in _GROWING for applied in written_by_user):
         return
-    sizes = magnitudes([applied.result for applied in written_by_user], proof.intervals)
+    losses = {used.node for used in proof.built.trace.used}
+    sizes = magnitudes([applied.result for applied in written_by_user], proof.intervals, losses)
     for applied in written_by_user:
         if sizes[applied.result] <= LARGEST or any(sizes[a] > LARGEST for a in applied.arguments if a in sizes):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.proving.interval import Known
@@ -14,14 +15,16 @@ _SCALARS = {"scalar:epoch": 1e4, "scalar:step": 1e7}
 _LEARNED = 50.0
 _BORDER = 1e-19  # of a denominator in float32
 _OF_KERNELS = 1e12
+_OF_LOSSES = 1e30  # by name: they are tested to stay small, bounds of their long formulas need not
 _LOG = 104.0
 
 
-def magnitudes(outputs: list[Node], known: Known) -> dict[Node, float]:
-    """For each node a bound of its distance from 0."""
+def magnitudes(outputs: list[Node], known: Known, losses: Collection[Node] = ()) -> dict[Node, float]:
+    """For each node a bound of its distance from 0. losses: the values of losses by name."""
     found: dict[Node, float] = {}
     for node in in_order(outputs):
-        found[node] = min(_magnitude(node, known, [found[a] for a in node.arguments]), known[node].size)
+        largest = min(known[node].size, _OF_LOSSES if node in losses else math.inf)
+        found[node] = min(_magnitude(node, known, [found[a] for a in node.arguments]), largest)
     return found
 
 

@@ -36,8 +36,8 @@ def _multiply(node: Node, arguments: list[Interval]) -> Interval:
         return of.whole_power(arguments[0], 2)
     result = of.multiply(*arguments)
     for factor, logarithm, at in ((left, right, 0), (right, left, 1)):
-        if _is_logarithm_of(logarithm, factor):
-            high = max(arguments[at].high, 0.0)
+        if arguments[at].at_least_0 and _is_logarithm_of(logarithm, factor):
+            high = arguments[at].high
             return of.meet(result, interval(-1 / math.e, high * _log(high) if high > 1 else 0.0))
     return result
 

@@ -42,6 +42,8 @@ TOTALS = [
     ("mean(z*z)", "binary", "[0, inf)"),
     ("mean(y*log(y))", "binary", "[-0.367879, 0]"),
     ("mean(p*log(p))", "binary", "[-0.367879, 0]"),
+    ("mean((1 + y)*log(1 + y))", "binary", "[0, 1.38629]"),
+    ("mean((y - 1)*log(y - 1))", "binary", "[0, inf)"),
     ("mean(where(p > 0.5, p, 1))", "binary", "(0.5, 1]"),
     ("mean(where(y == 0, y, 1 - y))", "binary", "[0, 1)"),
     ("min(0.5, epoch/20)*dice", "binary", "[0, 0.5)"),

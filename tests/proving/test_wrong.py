@@ -72,6 +72,7 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     # what does not fit into float32
     ("LD706", "mean(exp(<<z>>))", BINARY),
     ("LD706", "bce + exp(<<bce>>)", {}),
+    ("LD706", "exp(<<unified_focal>>)", {"task": "multiclass", "ignore_index": 255}),
     ("LD706", "mean(cosh(<<pred - target>>))", {}),
     ("LD706", "<<mse>>**8", {}),
     ("LD706", "<<2>>**epoch*bce", {}),
