@@ -131,6 +131,7 @@ def smp() -> Any:
         pytest.skip("segmentation_models_pytorch is not installed")
     if name not in sys.modules:
         stub = types.ModuleType(name)
+        stub.__spec__ = found  # so that it is found again
         stub.__path__ = [str(Path(found.origin).parent)]
         sys.modules[name] = stub
     return importlib.import_module(f"{name}.losses")

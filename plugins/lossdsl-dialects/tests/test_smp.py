@@ -51,6 +51,7 @@ def losses() -> Any:
         if found is None or found.origin is None:
             pytest.skip("segmentation_models_pytorch is not installed")
         stub = types.ModuleType(name)
+        stub.__spec__ = found  # so that it is found again
         stub.__path__ = [str(Path(found.origin).parent)]
         sys.modules[name] = stub
     return importlib.import_module(f"{name}.losses")
