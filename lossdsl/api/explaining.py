@@ -53,6 +53,7 @@ def show_loss(loss: Loss) -> str:
         lines.append(f"    better: {loss.documentation.better}")
     lines += [f"    note: {note}" for note in loss.documentation.notes]
     lines += [f"    refused: {word}; {instead}" for word, instead in loss.documentation.refused]
+    lines += [f"    accepted: {word}; {reason}" for word, reason in loss.documentation.accepted]
     lines.append(f"    from: {loss.provider}, {full_name(loss)}")
     return "\n".join(lines)
 

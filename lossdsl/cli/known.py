@@ -142,6 +142,7 @@ def _loss_record(loss: Loss) -> dict[str, Any]:
         "source": documentation.source,
         "notes": list(documentation.notes),
         "refused": [{"word": word, "instead": instead} for word, instead in documentation.refused],
+        "accepted": [{"word": word, "reason": reason} for word, reason in documentation.accepted],
     }
 
 

@@ -187,10 +187,11 @@ def _reduced(evaluator: Evaluator, use: Use, loss: Formula, case: Resolved, redu
 
 
 def _refuse_unused(evaluator: Evaluator, use: Use, loss: Formula, task: str, frame: Frame) -> None:
-    """What was never read must be the default, as in a config that writes all arguments out."""
+    """What was never read must be the default, as in a config that writes all arguments out, or be accepted as such."""
+    accepted = dict(loss.documentation.accepted)
     known = {parameter.name: parameter for parameter in loss.parameters}
     for name, written in use.parameters:
-        if name not in frame.used and not _says_nothing(evaluator, known[name], frame):
+        if name not in frame.used and name not in accepted and not _says_nothing(evaluator, known[name], frame):
             message = f"`{name}` of `{loss.name}` has no effect for {task}"
             raise Fault(written.origin.says("LD305", message, f"lossdsl show {loss.name} prints the text"))
 

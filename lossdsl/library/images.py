@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from lossdsl.errors import Diagnostic, InputError
 from lossdsl.library.arguments import images, whole
+from lossdsl.library.filters import gaussian_mean, pool
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _refuse_small(spatial: tuple[int, ...], least: int) -> None:
 def _similarity(first: Tensor, second: Tensor, c1: float, c2: float, size: int, sigma: float) -> tuple[Tensor, Tensor]:
     """Luminance, and contrast with structure, in each window that lies inside."""
     inputs = (first, second, first**2 + second**2, first * second)
-    a, b, squares, product = (_gaussian_mean(x, size, sigma) for x in inputs)
+    a, b, squares, product = (gaussian_mean(x, size, sigma) for x in inputs)
     luminance = (2 * a * b + c1) / (a**2 + b**2 + c1)
     return luminance, (2 * (product - a * b) + c2) / ((squares - a**2 - b**2).clamp_min(0) + c2)
 
@@ -101,8 +102,7 @@ def _mean_inside(values: Tensor, counts: Tensor, size: int) -> Tensor:
     import torch
 
     absent = (~counts).to(values.dtype)
-    pool = _pool("max_pool", values)
-    there = pool(absent, size, stride=1).flatten(2) == 0
+    there = pool("max_pool", absent)(absent, size, stride=1).flatten(2) == 0
     number = there.sum(2, keepdim=True)
     total = torch.where(there, values.flatten(2), 0.0).sum(2, keepdim=True)
     return torch.where(number > 0, total / number.clamp_min(1), 1.0)
@@ -116,29 +116,6 @@ def _power(mean: Tensor, weight: float) -> Tensor:
     return torch.where(above, torch.where(above, mean, 1.0) ** weight, 0.0**weight)
 
 
-def _gaussian_mean(image: Tensor, size: int, sigma: float) -> Tensor:
-    """The mean of each window that lies inside, weighted by a Gaussian."""
-    import torch
-    from torch.nn import functional
-
-    offsets = torch.arange(size, dtype=torch.float64, device=image.device) - (size - 1) / 2
-    weights = torch.softmax(-0.5 * (offsets / sigma) ** 2, 0).to(image.dtype)
-    convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[image.ndim - 3]
-    result = image.flatten(0, 1).unsqueeze(1)
-    with torch.autocast(image.device.type, enabled=False):
-        for axis in range(2, image.ndim):
-            result = convolve(result, weights.view([size if axis == other else 1 for other in range(image.ndim)]))
-    return result.reshape(*image.shape[:2], *result.shape[2:])
-
-
 def _halved(image: Tensor) -> Tensor:
     """The mean of each block of two pixels along each axis; a last odd pixel goes."""
-    result: Tensor = _pool("avg_pool", image)(image, 2)
-    return result
-
-
-def _pool(kind: str, image: Tensor) -> Callable[..., Tensor]:
-    from torch.nn import functional
-
-    pool: Callable[..., Tensor] = getattr(functional, f"{kind}{image.ndim - 2}d")
-    return pool
+    return pool("avg_pool", image)(image, 2)

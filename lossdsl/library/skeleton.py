@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from lossdsl.library.arguments import images, whole
+from lossdsl.library.filters import pool
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:
@@ -65,8 +66,4 @@ def _dilated(image: Tensor, counts: Tensor | None) -> Tensor:
 
 
 def _largest(image: Tensor, window: tuple[int, ...]) -> Tensor:
-    from torch.nn import functional
-
-    pool = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[len(window) - 1]
-    result: Tensor = pool(image, window, stride=1, padding=tuple(size // 2 for size in window))
-    return result
+    return pool("max_pool", image)(image, window, stride=1, padding=tuple(size // 2 for size in window))

@@ -12,7 +12,9 @@ from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
 from lossdsl.registry.model import Documentation, Formula, Provider
 from lossdsl.syntax.parse import parse_library
 
-_FIELDS = ("Summary", "Source", "Note", "Refused", "Otherwise", "Better", "Example", "Except", "Shape", "Absent")
+_FIELDS = (
+    "Summary", "Source", "Note", "Refused", "Accepted", "Otherwise", "Better", "Example", "Except", "Shape", "Absent",
+)  # fmt: skip
 _SHAPE = re.compile(r"\(N, (\d+)(?:, (\d+))?\)")
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
 _FULL_NAMES = re.compile(r"^#[ \t]*Names:[ \t]*full[ \t]*$", re.MULTILINE)
@@ -120,6 +122,7 @@ def read_comment(comment: str) -> Documentation:
         " ".join(fields["Example"]),
         _instead(fields["Except"]),
         _shape(fields["Shape"]),
+        _instead(fields["Accepted"]),
     )
 
 

@@ -38,6 +38,7 @@ class Documentation:
     """The comment above a definition: what it is, where it comes from, what happens at its edges.
 
     refused: parameter words whose meaning differs between libraries, with what to write instead.
+    accepted: parameters that configs of another library write and that change nothing here, with the reason.
     otherwise: tasks for which it is not written, with what to write instead.
     better: `lower` values are better, as in a loss; `higher` ones, as in a score; `neither`, as in a building block.
     example: a call that stands alone, where the name without brackets does not.
@@ -54,6 +55,7 @@ class Documentation:
     example: str = ""
     exceptions: tuple[tuple[str, str], ...] = ()
     shape: tuple[int, int] | None = None
+    accepted: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

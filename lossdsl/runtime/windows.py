@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lossdsl.library.filters import gaussian_mean, pool
 from lossdsl.runtime.layout import fault
 from lossdsl.runtime.ops import cast_like, divide
 
@@ -59,21 +60,9 @@ def _held(image: Tensor, counts: Tensor | None, outside: float, size: int) -> Te
 
 
 def _largest(image: Tensor, size: int) -> Tensor:
-    pool = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[image.ndim - 3]
-    return pool(image, size, stride=1)
+    return pool("max_pool", image)(image, size, stride=1)
 
 
 def _mean(image: Tensor, size: int, sigma: float | None) -> Tensor:
     """The mean of each window that lies inside."""
-    if sigma is None:
-        pool = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[image.ndim - 3]
-        return pool(image, size, stride=1)
-    offsets = torch.arange(size, dtype=torch.float64, device=image.device) - size // 2
-    weights = torch.softmax(-0.5 * (offsets / sigma) ** 2, 0).to(image.dtype)
-    convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[image.ndim - 3]
-    result = image.reshape(-1, 1, *image.shape[2:])
-    with torch.autocast(image.device.type, enabled=False):
-        for axis in range(2, image.ndim):
-            shape = [size if axis == other else 1 for other in range(image.ndim)]
-            result = convolve(result, weights.view(shape))
-    return result.reshape(*image.shape[:2], *result.shape[2:])
+    return pool("avg_pool", image)(image, size, stride=1) if sigma is None else gaussian_mean(image, size, sigma)

@@ -96,7 +96,7 @@ def test_list_as_json(invoke):
         ["distribution", "version"],
     )
     assert list(dice["loss"]) == [
-        *("kind", "text", "inputs", "parameters", "range", "summary", "source", "notes", "refused")
+        *("kind", "text", "inputs", "parameters", "range", "summary", "source", "notes", "refused", "accepted")
     ]
     assert dice["loss"]["kind"] == "formula"
     assert {"name": "smooth", "allowed": "[0, inf)", "default": "1"} in dice["loss"]["parameters"]

@@ -53,6 +53,11 @@ loss shadowing(per: image | batch = image) -> [0, inf)
     true = 2*batch
     = true
 
+# A parameter that another library has.
+# Accepted: channels_last -- the layout is that of the tensors
+loss lenient(channels_last: true | false = false, factor: [0, 10] = 1) -> [0, inf)
+    = mean(p)
+
 # A list where a number belongs.
 loss wrong(spacing: [(0, inf)] = 1) -> [0, inf)
     = mean(p)*spacing
@@ -213,6 +218,14 @@ def test_a_part_of_a_definition_takes_no_word_of_the_language() -> None:
     assert found("shadowing") == [
         ("LD206", f"`{name}` has a meaning already", "choose another name") for name in ("batch", "true")
     ]
+
+
+def test_a_parameter_that_is_accepted_without_an_effect(batch: tuple[Tensor, Tensor]) -> None:
+    z, y = batch
+    torch.testing.assert_close(lossdsl.compile("lenient(channels_last=true)")(z, y), z.sigmoid().mean())
+    ((code, message, _),) = found("lenient(factor=2)")
+    assert (code, message) == ("LD305", "`factor` of `lenient` has no effect for binary")
+    assert "accepted: channels_last; the layout is that of the tensors" in lossdsl.explain("lenient")
 
 
 # --- parameters that must be given ---
