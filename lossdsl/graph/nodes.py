@@ -6,7 +6,7 @@ is 0-d. So broadcasting follows the names of axes and never the sizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -103,15 +103,15 @@ def _axes_of(operation: str, arguments: tuple[Node, ...]) -> frozenset[str]:
     return NO_AXES.union(*(argument.axes for argument in arguments))
 
 
-def in_order(outputs: Iterable[Node]) -> tuple[Node, ...]:
-    """Every node that the outputs need, arguments first, without recursion."""
+def in_order(outputs: Iterable[Node], known: Container[Node] = ()) -> tuple[Node, ...]:
+    """Every node that the outputs need, arguments first, without recursion; not what those `known` are made of."""
     done: dict[Node, None] = {}
     stack = [(node, False) for node in reversed(list(outputs))]
     while stack:
         node, expanded = stack.pop()
         if node in done:
             continue
-        if expanded:
+        if expanded or node in known:
             done[node] = None
         else:
             stack.append((node, True))

@@ -10,18 +10,31 @@ from torch import Tensor
 
 from lossdsl.errors import Diagnostic, LossError
 from lossdsl.runtime.lower import Plan
+from lossdsl.runtime.staged import Staged
 
 Runner: TypeAlias = Callable[..., tuple[Any, ...]]
+
+# Inductor stores a value that is long to compute or read often. Here nothing that has a value per pixel is worth that.
+_ONE_PASS: dict[str, Any] = {"realize_opcount_threshold": 100_000, "realize_reads_threshold": 100_000}
 
 
 def compiled(plan: Plan, backend: str) -> Runner:
     """The function that runs a plan with a backend, `eager` or `inductor`."""
     if backend == "eager":
-        run: Runner = plan.module.forward
-        return run
-    fused = torch.compile(plan.module, fullgraph=True, backend=backend)
+        return Staged(plan)
+    return Staged(plan, through=lambda module: _fused(module, backend))
 
-    def run_fused(*inputs: Tensor) -> tuple[Any, ...]:
+
+def _fused(module: Any, backend: str) -> Runner:
+    """A module through torch.compile, for any number of images."""
+    fused: Runner = torch.compile(module, fullgraph=True, backend=backend, options=_ONE_PASS)
+
+    mark: Callable[[Tensor, int], None] = torch._dynamo.maybe_mark_dynamic
+
+    def run(*inputs: Tensor) -> tuple[Any, ...]:
+        for value in inputs:
+            if value.ndim == 3 and value.shape[0] > 1:
+                mark(value, 0)
         try:
             result: tuple[Any, ...] = fused(*inputs)
         except Exception as cause:
@@ -31,4 +44,4 @@ def compiled(plan: Plan, backend: str) -> Runner:
             raise LossError([Diagnostic("LD507", 'backend="inductor" needs a C++ compiler', hint=hint)]) from None
         return result
 
-    return run_fused
+    return run
