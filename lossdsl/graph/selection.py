@@ -152,7 +152,8 @@ class _Selection:
 
     def _rest(self, factors: list[Node], without: Node) -> Node | None:
         """The product of the other factors; None when it would be a number."""
-        rest = [self.made[factor] for factor in factors if factor is not without]
+        place = next(i for i, factor in enumerate(factors) if factor is without)  # it may be there twice, as a square
+        rest = [self.made[factor] for i, factor in enumerate(factors) if i != place]
         if not rest or all(is_number(factor) for factor in rest):
             return None
         result = rest[0]
