@@ -42,12 +42,16 @@ class _Selection:
         result = None
         if node.operation in ("sigmoid", "log_sigmoid") and self.apart:
             result = self._from_one_exponential(node)
+        elif node.operation in ("softmax", "log_softmax") and self.apart:
+            result = self._from_one_sum(node)
         elif node.operation == "log_sigmoid":
             result = self._log_sigmoid(node)
         elif node.operation in ("add", "subtract"):
-            result = self._mixture(node) or self._placed(node) or self._sum_with_product(node)
+            result = None if self.apart else self._in_one(node)
         elif node.operation == "sum" and self.apart:
             result = self._apart(node, arguments[0])
+        elif node.operation == "scatter" and self.apart:
+            result = self.graph.make("placed", *arguments, axes=node.axes)
         elif node.operation == "power":
             result = self._square(node)
         elif node.operation == "multiply":
@@ -83,11 +87,24 @@ class _Selection:
         e = make("exp", make("negative", make("abs", x)))
         if node.operation == "log_sigmoid":
             below = make("minimum", x, self.graph.constant(0.0))
-            return make("subtract", make("subtract", below, x) if flipped else below, make("log1p", e))
+            return make("subtract", make("subtract", below, x) if flipped else below, make("log1p_of_share", e))
         larger = make("quotient", one, make("add", one, e))
         smaller = make("multiply", e, larger)
         positive = make("compare", x, self.graph.constant(0.0), attributes=(">=",))
         return make("where", positive, *((smaller, larger) if flipped else (larger, smaller)))
+
+    def _from_one_sum(self, node: Node) -> Node:
+        """softmax(x) and its logarithm from the largest x and the sum of exp(x - largest), as above."""
+        make = self.graph.make
+        x = self.made[node.arguments[0]]
+        narrow = x.axes - {"class"}
+        largest = make("reduce_max", x, attributes=(("class",),), axes=narrow)
+        difference = make("subtract", x, largest)
+        e = make("exp", difference)
+        added = make("sum", e, attributes=(("class",),), axes=narrow)
+        if node.operation == "log_softmax":
+            return make("subtract", difference, make("log", added))
+        return make("multiply", e, make("quotient", self.graph.constant(1.0), added))
 
     def _apart(self, node: Node, value: Node) -> Node | None:
         """A sum over pixels, then over what else."""
@@ -128,6 +145,10 @@ class _Selection:
         if node.operation != "subtract" or self.uses[node] > 1 or not is_wide(node):
             return False
         return all(argument.axes == node.axes for argument in node.arguments)
+
+    def _in_one(self, node: Node) -> Node | None:
+        """A sum or difference with what it is of, as one operation."""
+        return self._mixture(node) or self._placed(node) or self._sum_with_product(node)
 
     def _mixture(self, node: Node) -> Node | None:
         """w*a + (1 - w)*b and (1 - w)*a - w*b as an interpolation, which is exact where w is 0 or 1."""

@@ -9,25 +9,23 @@ import torch
 from torch import Tensor
 
 from lossdsl.errors import Diagnostic, LossError
+from lossdsl.runtime.inductor import one_pass
 from lossdsl.runtime.lower import Plan
 from lossdsl.runtime.staged import Staged
 
 Runner: TypeAlias = Callable[..., tuple[Any, ...]]
-
-# Inductor stores a value that is long to compute or read often. Here nothing that has a value per pixel is worth that.
-_ONE_PASS: dict[str, Any] = {"realize_opcount_threshold": 100_000, "realize_reads_threshold": 100_000}
 
 
 def compiled(plan: Plan, backend: str) -> Runner:
     """The function that runs a plan with a backend, `eager` or `inductor`."""
     if backend == "eager":
         return Staged(plan)
-    return Staged(plan, through=lambda module: _fused(module, backend))
+    return Staged(plan, through=_fused)
 
 
-def _fused(module: Any, backend: str) -> Runner:
+def _fused(module: Any) -> Runner:
     """A module through torch.compile, for any number of images."""
-    fused: Runner = torch.compile(module, fullgraph=True, backend=backend, options=_ONE_PASS)
+    fused: Runner = torch.compile(module, fullgraph=True, backend=one_pass)
 
     mark: Callable[[Tensor, int], None] = torch._dynamo.maybe_mark_dynamic
 

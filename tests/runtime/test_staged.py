@@ -17,7 +17,7 @@ from torch.testing import assert_close
 
 import lossdsl
 from lossdsl.registry.discover import default_registry
-from lossdsl.runtime import sweeps
+from lossdsl.runtime import compiled, slopes, sweeps
 from lossdsl.runtime.staged import Staged
 
 EXACT = {torch.float64: {"rtol": 1e-11, "atol": 1e-12}, torch.float32: {"rtol": 1e-5, "atol": 1e-6}}
@@ -105,6 +105,42 @@ def test_as_autograd(text: str, task: str, special: bool, monkeypatch: pytest.Mo
     for piece in (sweeps.PIECE, *PIECES):
         monkeypatch.setattr(sweeps, "PIECE", piece)
         assert_close(outcome(lossdsl.compile(text, **options), z, target, **call), wanted, **EXACT[torch.float64])
+
+
+@pytest.mark.parametrize("special", [False, True], ids=["all", "masked"])
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("text", [*BUILT_INS, *COMPOSITIONS])
+def test_as_a_compiler_gets_it(text: str, task: str, special: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forms that inductor is given, which differ from those that run one by one, here without inductor."""
+    options = options_of(task, special)
+    if not servable(text, **options):
+        return
+    z, target = a_batch(task)
+    call = a_call(text, special)
+    with plain():
+        wanted = outcome(lossdsl.compile(text, **options), z, target, **call)
+    monkeypatch.setattr(compiled, "_fused", lambda module: module.forward)
+    found = outcome(lossdsl.compile(text, backend="inductor", **options), z, target, **call)
+    assert_close(found, wanted, **EXACT[torch.float64])
+
+
+def test_saturated_logits_as_a_compiler_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In single precision value and slope keep their digits, however small they are."""
+    z, target = a_batch("binary", torch.float32)
+    z = z.sign() * torch.logspace(-3, 1.9, z.numel()).view_as(z)
+    with plain():
+        wanted = outcome(lossdsl.compile("bce", task="binary"), z.double(), target.double())
+    monkeypatch.setattr(compiled, "_fused", lambda module: module.forward)
+    found = outcome(lossdsl.compile("bce", task="binary", backend="inductor"), z, target)
+    for got, true in zip(found, wanted, strict=True):
+        assert_close(got.double(), true, rtol=2e-6, atol=1e-40)
+
+
+def test_logarithm_of_a_share() -> None:
+    x = torch.cat([torch.linspace(0, 1, 10_001), torch.logspace(-37, 0, 2000)])
+    true = torch.log1p(x.double())
+    assert_close(slopes.log1p_of_share(x).double(), true, rtol=3.6e-7, atol=0)
+    assert_close(slopes.log1p_of_share(x.double()), true, rtol=1e-15, atol=0)
 
 
 # What sorts, looks at neighbours, or has no derivative rule; and what is a kernel, which no rule can know.
