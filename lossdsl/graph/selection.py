@@ -17,7 +17,8 @@ def selected(graph: Graph, outputs: Sequence[Node], large: bool = True, apart: b
     """The outputs made anew in a graph, of fewer and cheaper operations; with `large` rather of cheaper ones."""
     nodes = in_order(outputs)
     uses = Counter(argument for node in nodes for argument in node.arguments) + Counter(outputs)
-    selection = _Selection(graph, uses, _two_sided(nodes) if large else frozenset(), apart)
+    # Of many elements what is needed twice is computed twice where that is one operation too.
+    selection = _Selection(graph, Counter() if large else uses, _two_sided(nodes) if large else frozenset(), apart)
     for node in nodes:
         selection.add(node)
     return [selection.made[output] for output in outputs]
@@ -144,6 +145,8 @@ class _Selection:
     def _is_plain_difference(self, node: Node) -> bool:
         if node.operation != "subtract" or self.uses[node] > 1 or not is_wide(node):
             return False
+        if not self.apart and _weight(*(_product_factors(argument) for argument in node.arguments)):
+            return False  # an interpolation
         return all(argument.axes == node.axes for argument in node.arguments)
 
     def _in_one(self, node: Node) -> Node | None:
