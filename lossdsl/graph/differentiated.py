@@ -26,17 +26,19 @@ class Differentiated:
 
 
 def differentiated(
-    outputs: Sequence[Node], names: Sequence[str], small: bool = False, apart: bool = False
+    outputs: Sequence[Node], names: Sequence[str], small: bool = False, apart: bool = False, together: bool = False
 ) -> Differentiated:
     """small: few elements, so that the number of operations counts, and not what each costs. apart: sums over pixels
     are apart from those over images and classes, so that a compiler finds all sums of one domain and makes one pass.
+    together: the gradients are computed with the outputs.
 
     Raises Unsupported where an operation between the inputs and the outputs has no derivative rule.
     """
     graph = Graph(RULES)
     plain, trusted = expanded(graph, outputs, trusting=small)
     found = gradients(graph, plain, names)
-    chosen = iter(selected(Graph(RULES), [*plain, *found.values(), *trusted], large=not small, apart=apart))
+    wanted = [*plain, *found.values(), *trusted]
+    chosen = iter(selected(Graph(RULES), wanted, large=not small, apart=apart, together=together))
     depends = dependent(in_order(plain), names)
     return Differentiated(
         outputs=tuple([next(chosen) for _ in plain]),

@@ -13,28 +13,47 @@ from lossdsl.graph.nodes import Graph, Node, in_order
 from lossdsl.graph.products import is_number, is_wide
 
 
-def selected(graph: Graph, outputs: Sequence[Node], large: bool = True, apart: bool = False) -> list[Node]:
-    """The outputs made anew in a graph, of fewer and cheaper operations; with `large` rather of cheaper ones."""
+def selected(
+    graph: Graph, outputs: Sequence[Node], large: bool = True, apart: bool = False, together: bool = False
+) -> list[Node]:
+    """The outputs made anew in a graph, of fewer and cheaper operations; with `large` rather of cheaper ones.
+
+    together: all of them are computed at the same time, so that each can be made of parts of the others.
+    """
     nodes = in_order(outputs)
     uses = Counter(argument for node in nodes for argument in node.arguments) + Counter(outputs)
-    # Of many elements what is needed twice is computed twice where that is one operation too.
-    selection = _Selection(graph, Counter() if large else uses, _two_sided(nodes) if large else frozenset(), apart)
+    selection = _Selection(
+        graph,
+        # Of many elements what is needed twice is computed twice where that is one operation too.
+        uses=Counter() if large else uses,
+        two_sided=_two_sided(nodes, "log_sigmoid") if large else frozenset(),
+        mirrored=_two_sided(nodes, "sigmoid") if together else frozenset(),
+        apart=apart,
+    )
     for node in nodes:
         selection.add(node)
     return [selection.made[output] for output in outputs]
 
 
-def _two_sided(nodes: Sequence[Node]) -> frozenset[Node]:
-    """Values of which log(sigmoid(x)) and log(sigmoid(-x)) are both needed."""
-    read = {node.arguments[0] for node in nodes if node.operation == "log_sigmoid"}
+def _two_sided(nodes: Sequence[Node], operation: str) -> frozenset[Node]:
+    """Values of which f(x) and f(-x) are both needed."""
+    read = {node.arguments[0] for node in nodes if node.operation == operation}
     return frozenset(node.arguments[0] for node in read if node.operation == "negative" and node.arguments[0] in read)
 
 
 class _Selection:
-    def __init__(self, graph: Graph, uses: Counter[Node], two_sided: frozenset[Node], apart: bool):
+    def __init__(
+        self,
+        graph: Graph,
+        uses: Counter[Node],
+        two_sided: frozenset[Node],
+        mirrored: frozenset[Node],
+        apart: bool,
+    ):
         self.graph = graph
         self.uses = uses
         self.two_sided = two_sided
+        self.mirrored = mirrored
         self.apart = apart
         self.made: dict[Node, Node] = {}
 
@@ -67,16 +86,24 @@ class _Selection:
         self.made[node] = result
 
     def _log_sigmoid(self, node: Node) -> Node | None:
-        """min(x, 0) + log1p(-u) and min(x, 0) - x + log1p(-u) with u = sigmoid(-|x|): one logarithm for both."""
+        """min(x, 0) + log1p(-u) and min(x, 0) - x + log1p(-u) with u = sigmoid(-|x|): one logarithm for both.
+
+        Where sigmoid(x) and sigmoid(-x) are there anyway, u is the smaller of them.
+        """
         (value,) = node.arguments
         positive = value in self.two_sided
         if not positive and not (value.operation == "negative" and value.arguments[0] in self.two_sided):
             return None
         make = self.graph.make
-        x = self.made[value if positive else value.arguments[0]]
+        value = value if positive else value.arguments[0]
+        x = self.made[value]
         below = make("minimum", x, self.graph.constant(0.0))
         above = make("subtract", below, x)
-        shared = make("log1p", make("negative", make("sigmoid", make("add", below, above))))
+        if value in self.mirrored:
+            smaller = make("minimum", make("sigmoid", x), make("sigmoid", make("negative", x)))
+        else:
+            smaller = make("sigmoid", make("add", below, above))
+        shared = make("log1p", make("negative", smaller))
         return make("add", below if positive else above, shared)
 
     def _from_one_exponential(self, node: Node) -> Node:

@@ -69,6 +69,18 @@ def stages(outputs: Sequence[Node], known: Collection[Node] = ()) -> tuple[Stage
     return tuple(result)
 
 
+def in_passing(outputs: Sequence[Node], more: Sequence[Node]) -> bool:
+    """Whether the sweeps that compute the outputs can compute more, too."""
+    alone, together = stages(outputs), stages([*outputs, *more])
+    if alone is None or together is None:
+        return False
+    return _sweeps(alone) == _sweeps(together)
+
+
+def _sweeps(found: Sequence[Stage]) -> int:
+    return sum(bool(stage.sweep.outputs) for stage in found)
+
+
 def _is_reduction(node: Node) -> bool:
     return node.operation in MERGING and not is_wide(node) and any(is_wide(argument) for argument in node.arguments)
 

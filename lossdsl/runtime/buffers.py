@@ -168,12 +168,12 @@ def _squared_difference(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
     return result
 
 
-def _minimum(a: Tensor, b: float, *, out: Tensor) -> Tensor:
-    return torch.clamp_max(a, b, out=out)
+def _minimum(a: Tensor, b: Tensor | float, *, out: Tensor) -> Tensor:
+    return torch.minimum(a, b, out=out) if isinstance(b, Tensor) else torch.clamp_max(a, b, out=out)
 
 
-def _maximum(a: Tensor, b: float, *, out: Tensor) -> Tensor:
-    return torch.clamp_min(a, b, out=out)
+def _maximum(a: Tensor, b: Tensor | float, *, out: Tensor) -> Tensor:
+    return torch.maximum(a, b, out=out) if isinstance(b, Tensor) else torch.clamp_min(a, b, out=out)
 
 
 _INTO: Mapping[str, Into] = {
@@ -195,7 +195,7 @@ def _into(node: Node) -> Into | None:
             whole = node.arguments[1].is_constant and node.arguments[1].value in (2, 3)
             return torch.pow if whole else None
         case "minimum" | "maximum":
-            return (_minimum if node.operation == "minimum" else _maximum) if numbers == [False, True] else None
+            return (_minimum if node.operation == "minimum" else _maximum) if not numbers[0] else None
         case "quotient" | "interpolate":
             return _INTO[node.operation] if not any(numbers) else None
         case "add" | "subtract" | "multiply":

@@ -183,10 +183,11 @@ def cast(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def cast_like(x: Tensor, prediction: Tensor) -> Tensor:
-    """The dtype in which the prediction is computed."""
+def cast_like(x: Tensor | float, prediction: Tensor) -> Tensor:
+    """x in the dtype in which the prediction is computed, a number as a 0-d tensor."""
     half = prediction.dtype in (torch.float16, torch.bfloat16)
-    return x.to(torch.float32 if half else prediction.dtype)
+    dtype = torch.float32 if half else prediction.dtype
+    return x.to(dtype) if isinstance(x, Tensor) else prediction.new_full((), x, dtype=dtype)
 
 
 def constant(number: float, prediction: Tensor) -> Tensor:

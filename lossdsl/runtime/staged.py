@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,9 @@ from torch.autograd import forward_ad
 from lossdsl.graph.nodes import in_order
 from lossdsl.runtime import sweeps
 from lossdsl.runtime.lower import Plan
-from lossdsl.runtime.program import Mode, Program, arranged, program_of
+from lossdsl.runtime.program import Mode, Program, Shapes, arranged, program_of
 
 _PLAIN = (Tensor, nn.Parameter)
-Shapes: TypeAlias = tuple[tuple[int, ...] | None, ...] | None
 
 
 class _Function(torch.autograd.Function):
@@ -28,7 +27,11 @@ class _Function(torch.autograd.Function):
     def forward(ctx: Any, program: Program, plan: Plan, shapes: Shapes, *given: Tensor) -> Any:
         program, outputs, stored = _values(program, arranged(given, shapes))
         ctx.program, ctx.plan, ctx.shapes = program, plan, shapes
-        ctx.save_for_backward(*given, *stored)
+        if program.at_once:
+            ctx.units = stored
+            ctx.save_for_backward(*given)
+        else:
+            ctx.save_for_backward(*given, *stored)
         if not program.all_moving:
             fixed = [output for output, moves in zip(outputs, program.moving, strict=True) if not moves]
             ctx.mark_non_differentiable(*fixed)
@@ -36,11 +39,18 @@ class _Function(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *seeds: Tensor) -> Any:
-        count = len(ctx.plan.inputs)
-        saved = ctx.saved_tensors
+        saved, program, shapes = ctx.saved_tensors, ctx.program, ctx.shapes
+        given = saved[: len(ctx.plan.inputs)]
         if torch.is_grad_enabled():
-            return None, None, None, *_by_autograd(ctx, saved[:count], seeds)
-        return None, None, None, *ctx.program.slopes(saved[:count], ctx.shapes, saved[count:], seeds)
+            return None, None, None, *_by_autograd(ctx, given, seeds)
+        if not program.at_once:
+            return None, None, None, *program.slopes(given, shapes, saved[len(given) :], seeds)
+        units, ctx.units = ctx.units, None
+        if units is not None:
+            return None, None, None, *program.scaled(given, shapes, units, *seeds)
+        # A second time, through a graph that was retained: the gradient itself was given away.
+        program, _, stored = _values(program.later(), arranged(given, shapes))
+        return None, None, None, *program.slopes(given, shapes, stored, seeds)
 
 
 def _values(program: Program, given: Sequence[Tensor]) -> tuple[Program, tuple[Any, ...], tuple[Any, ...]]:
