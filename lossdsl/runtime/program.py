@@ -167,7 +167,8 @@ def program_of(
         both = differentiated(unique, wanted, small=mode == "small" and trusting, apart=through is not None)
     except Unsupported:
         return None
-    if any(is_number(node) for node in both.outputs) or set(both.gradients) != set(wanted):
+    numbers = any(is_number(node) for node in (*both.outputs, *both.gradients.values()))
+    if numbers or set(both.gradients) != set(wanted):
         return None
     at_once = at_once and _in_passing(both, mode)
     if at_once and mode == "pieces":

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import assume, given, reject, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
@@ -122,6 +124,47 @@ def test_as_a_compiler_gets_it(text: str, task: str, special: bool, monkeypatch:
     monkeypatch.setattr(compiled, "_fused", lambda module: module.forward)
     found = outcome(lossdsl.compile(text, backend="inductor", **options), z, target, **call)
     assert_close(found, wanted, **EXACT[torch.float64])
+
+
+PARTS = ["p", "z", "y", "(1 - p)", "p*y", "(1 - p)*y", "p*(1 - y)", "(p - y)", "log(p)", "log(1 - p)", "0.3"]
+NARROW = ["mean(p, over=pixel)", "max(p, over=pixel)", "sum(p*y, over=pixel)/(1 + sum(y, over=pixel))", "mean(y)"]
+WRAPPED = [
+    *("exp({})", "log(1 + {}**2)", "sqrt({}**2 + 0.1)", "abs({} - 0.3)", "tanh({})", "{}**2", "relu({} - 0.2)"),
+    *("max({}, 0.3)", "min({}, 0.6)", "sigmoid({})", "softplus({})", "clamp({}, min=0.1, max=0.9)"),
+    *("{0}*(1 - {0})", "{0}/(1 + {0}**2)", "where(y > 0.5, {0}, 1 - {0})"),
+]
+
+
+def _wider(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    sums = st.tuples(inner, st.sampled_from("+-*"), inner).map(lambda both: f"({' '.join(both)})")
+    return sums | st.tuples(st.sampled_from(WRAPPED), inner).map(lambda both: f"({both[0].format(both[1])})")
+
+
+ELEMENTS = st.recursive(st.sampled_from([*PARTS, *NARROW]), _wider, max_leaves=6)
+TERMS = st.sampled_from(["bce", "dice", "focal(gamma=1)", "tversky", "focal(gamma=3, alpha=0.25)", "poly1", "iou"])
+SUMS = st.lists(TERMS | ELEMENTS.map("mean({})".format), min_size=1, max_size=3).map(" + 0.5*".join)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(text=SUMS, special=st.booleans())
+def test_formulas_at_random(text: str, special: bool) -> None:
+    """Parts that no loss of the library has, in pieces and as a compiler gets them."""
+    options = options_of("binary", special)
+    z, target = a_batch("binary")
+    call = a_call(text, special)
+    try:
+        with plain():
+            wanted = outcome(lossdsl.compile(text, **options), z, target, **call)
+    except (lossdsl.LossError, RuntimeError):
+        reject()  # nothing to train, or nothing of a pixel in it
+    assume(all(tensor.isfinite().all() for tensor in wanted))
+    scale = max(1.0, *(tensor.abs().max().item() for tensor in wanted))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(compiled, "_fused", lambda module: module.forward)
+        for backend, piece in (("eager", 1 << 18), ("eager", 6), ("inductor", 6)):
+            patched.setattr(sweeps, "PIECE", piece)
+            found = outcome(lossdsl.compile(text, backend=backend, **options), z, target, **call)
+            assert_close(found, wanted, rtol=1e-9, atol=1e-11 * scale)
 
 
 def test_saturated_logits_as_a_compiler_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,6 +299,37 @@ class TestInPieces:
         loss = lossdsl.compile("mean(c*w*mse(reduction=none)) + mean(w)*mean(abs(target))", task="regression")
         inputs = (pred, target, w.requires_grad_(), c.requires_grad_())
         assert gradcheck(lambda x, y, w, c: loss(x, y, w=w, c=c), inputs)
+
+
+# The gradient of a mean of pixels is computed with it, that of a loss of sums after it; of few elements always with it.
+AT_ONCE = {"bce": True, "mean(z*y)": True, "mean(w*z)": True, "3*mean(z) + 0.5*hinge": True, "dice": False}
+
+
+@pytest.mark.parametrize("piece", [6, 1 << 18], ids=["pieces", "small"])
+@pytest.mark.parametrize("text", AT_ONCE)
+def test_gradient_with_the_value(text: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scaled by what comes from above, and computed again when it was given away; the inputs stay as they are."""
+    monkeypatch.setattr(sweeps, "PIECE", piece)
+    z, target = a_batch("binary")
+    call = {"w": torch.rand(3, 5, 7, dtype=torch.float64)} if "w*" in text else {}
+    before = [tensor.clone() for tensor in (z, target, *call.values())]
+    with plain():
+        (wanted,) = torch.autograd.grad(lossdsl.compile(text, task="binary")(z.requires_grad_(), target, **call), z)
+    loss = lossdsl.compile(text, task="binary")
+    value = loss(z, target, **call)
+    first = torch.autograd.grad(value, z, retain_graph=True)[0]
+    kept = first.clone()
+    for factor in (1.0, -2.5):
+        (again,) = torch.autograd.grad(value, z, torch.tensor(factor, dtype=torch.float64), retain_graph=True)
+        assert_close(again, factor * wanted)
+    (scaled,) = torch.autograd.grad(0.25 * loss(z, target, **call), z)
+    assert_close(first, wanted)
+    assert_close(scaled, 0.25 * wanted)
+    assert torch.equal(first, kept)
+    for tensor, was in zip((z, target, *call.values()), before, strict=True):
+        assert torch.equal(tensor, was)
+    (program,) = (p for p in next(iter(loss._runners.values())).programs.values() if p is not None)
+    assert program.at_once == (AT_ONCE[text] or piece > 6)
 
 
 def test_what_is_stored_is_small() -> None:
