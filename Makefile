@@ -28,6 +28,7 @@ test: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(BIN)/python benchmarks/scale.py
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
