@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lossdsl.graph.fused import for_a_compiler
 from lossdsl.graph.gradient import dependent, expanded, gradients
 from lossdsl.graph.nodes import Graph, Node, in_order
 from lossdsl.graph.rewrites import RULES
@@ -26,10 +27,9 @@ class Differentiated:
 
 
 def differentiated(
-    outputs: Sequence[Node], names: Sequence[str], small: bool = False, apart: bool = False, together: bool = False
+    outputs: Sequence[Node], names: Sequence[str], small: bool = False, fused: bool = False, together: bool = False
 ) -> Differentiated:
-    """small: few elements, so that the number of operations counts, and not what each costs. apart: sums over pixels
-    are apart from those over images and classes, so that a compiler finds all sums of one domain and makes one pass.
+    """small: few elements, so that the number of operations counts, and not what each costs. fused: for a compiler.
     together: the gradients are computed with the outputs.
 
     Raises Unsupported where an operation between the inputs and the outputs has no derivative rule.
@@ -38,7 +38,8 @@ def differentiated(
     plain, trusted = expanded(graph, outputs, trusting=small)
     found = gradients(graph, plain, names)
     wanted = [*plain, *found.values(), *trusted]
-    chosen = iter(selected(Graph(RULES), wanted, large=not small, apart=apart, together=together))
+    form = Graph(RULES)
+    chosen = iter(for_a_compiler(form, wanted) if fused else selected(form, wanted, large=not small, together=together))
     depends = dependent(in_order(plain), names)
     return Differentiated(
         outputs=tuple([next(chosen) for _ in plain]),

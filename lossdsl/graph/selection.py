@@ -13,9 +13,7 @@ from lossdsl.graph.nodes import Graph, Node, in_order
 from lossdsl.graph.products import is_number, is_wide
 
 
-def selected(
-    graph: Graph, outputs: Sequence[Node], large: bool = True, apart: bool = False, together: bool = False
-) -> list[Node]:
+def selected(graph: Graph, outputs: Sequence[Node], large: bool = True, together: bool = False) -> list[Node]:
     """The outputs made anew in a graph, of fewer and cheaper operations; with `large` rather of cheaper ones.
 
     together: all of them are computed at the same time, so that each can be made of parts of the others.
@@ -28,7 +26,6 @@ def selected(
         uses=Counter() if large else uses,
         two_sided=_two_sided(nodes, "log_sigmoid") if large else frozenset(),
         mirrored=_two_sided(nodes, "sigmoid") if together else frozenset(),
-        apart=apart,
     )
     for node in nodes:
         selection.add(node)
@@ -48,30 +45,20 @@ class _Selection:
         uses: Counter[Node],
         two_sided: frozenset[Node],
         mirrored: frozenset[Node],
-        apart: bool,
     ):
         self.graph = graph
         self.uses = uses
         self.two_sided = two_sided
         self.mirrored = mirrored
-        self.apart = apart
         self.made: dict[Node, Node] = {}
 
     def add(self, node: Node) -> None:
         arguments = [self.made[argument] for argument in node.arguments]
         result = None
-        if node.operation in ("sigmoid", "log_sigmoid") and self.apart:
-            result = self._from_one_exponential(node)
-        elif node.operation in ("softmax", "log_softmax") and self.apart:
-            result = self._from_one_sum(node)
-        elif node.operation == "log_sigmoid":
+        if node.operation == "log_sigmoid":
             result = self._log_sigmoid(node)
         elif node.operation in ("add", "subtract"):
-            result = None if self.apart else self._in_one(node)
-        elif node.operation == "sum" and self.apart:
-            result = self._apart(node, arguments[0])
-        elif node.operation == "scatter" and self.apart:
-            result = self.graph.make("placed", *arguments, axes=node.axes)
+            result = self._mixture(node) or self._placed(node) or self._sum_with_product(node)
         elif node.operation == "power":
             result = self._square(node)
         elif node.operation == "multiply":
@@ -106,44 +93,6 @@ class _Selection:
         shared = make("log1p", make("negative", smaller))
         return make("add", below if positive else above, shared)
 
-    def _from_one_exponential(self, node: Node) -> Node:
-        """sigmoid(x), sigmoid(-x) and their logarithms from e = exp(-|x|), for a compiler that fuses all."""
-        make, one = self.graph.make, self.graph.constant(1.0)
-        (value,) = node.arguments
-        flipped = value.operation == "negative"
-        x = self.made[value.arguments[0] if flipped else value]
-        e = make("exp", make("negative", make("abs", x)))
-        if node.operation == "log_sigmoid":
-            below = make("minimum", x, self.graph.constant(0.0))
-            return make("subtract", make("subtract", below, x) if flipped else below, make("log1p_of_share", e))
-        larger = make("quotient", one, make("add", one, e))
-        smaller = make("multiply", e, larger)
-        positive = make("compare", x, self.graph.constant(0.0), attributes=(">=",))
-        return make("where", positive, *((smaller, larger) if flipped else (larger, smaller)))
-
-    def _from_one_sum(self, node: Node) -> Node:
-        """softmax(x) and its logarithm from the largest x and the sum of exp(x - largest), as above."""
-        make = self.graph.make
-        x = self.made[node.arguments[0]]
-        narrow = x.axes - {"class"}
-        largest = make("reduce_max", x, attributes=(("class",),), axes=narrow)
-        difference = make("subtract", x, largest)
-        e = make("exp", difference)
-        added = make("sum", e, attributes=(("class",),), axes=narrow)
-        if node.operation == "log_softmax":
-            return make("subtract", difference, make("log", added))
-        return make("multiply", e, make("quotient", self.graph.constant(1.0), added))
-
-    def _apart(self, node: Node, value: Node) -> Node | None:
-        """A sum over pixels, then over what else."""
-        over = node.attributes[0]
-        assert isinstance(over, tuple)
-        if "pixel" not in over or len(over) == 1 or not is_wide(value):
-            return None
-        rest = tuple(axis for axis in over if axis != "pixel")
-        inner = self.graph.make("sum", value, attributes=(("pixel",),), axes=value.axes - {"pixel"})
-        return self.graph.make("sum", inner, attributes=(rest,), axes=inner.axes - set(rest))
-
     def _square(self, node: Node) -> Node | None:
         """(a - b)**2 in one operation, where the difference is not needed by itself."""
         difference, exponent = node.arguments
@@ -172,13 +121,9 @@ class _Selection:
     def _is_plain_difference(self, node: Node) -> bool:
         if node.operation != "subtract" or self.uses[node] > 1 or not is_wide(node):
             return False
-        if not self.apart and _weight(*(_product_factors(argument) for argument in node.arguments)):
+        if _weight(*(_product_factors(argument) for argument in node.arguments)):
             return False  # an interpolation
         return all(argument.axes == node.axes for argument in node.arguments)
-
-    def _in_one(self, node: Node) -> Node | None:
-        """A sum or difference with what it is of, as one operation."""
-        return self._mixture(node) or self._placed(node) or self._sum_with_product(node)
 
     def _mixture(self, node: Node) -> Node | None:
         """w*a + (1 - w)*b and (1 - w)*a - w*b as an interpolation, which is exact where w is 0 or 1."""

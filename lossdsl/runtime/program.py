@@ -14,7 +14,7 @@ from lossdsl.graph.differentiated import Differentiated, differentiated
 from lossdsl.graph.gradient import SEED
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.products import Unsupported, is_number, is_wide
-from lossdsl.graph.stages import frontier, in_passing, part, stages
+from lossdsl.graph.stages import MERGING, frontier, in_passing, part, stages
 from lossdsl.runtime import sweeps
 from lossdsl.runtime.ops import border
 from lossdsl.runtime.sweeps import Step
@@ -164,7 +164,7 @@ def program_of(
     if outputs[0].is_constant or prediction is None:
         return None
     try:
-        both = differentiated(unique, wanted, small=mode == "small" and trusting, apart=through is not None)
+        both = differentiated(unique, wanted, small=mode == "small" and trusting, fused=through is not None)
     except Unsupported:
         return None
     numbers = any(is_number(node) for node in (*both.outputs, *both.gradients.values()))
@@ -174,7 +174,7 @@ def program_of(
     if at_once and mode == "pieces":
         both = differentiated(unique, wanted, together=True)
     slopes = tuple(dict.fromkeys(both.gradients.values()))
-    stored = slopes if at_once else _stored(both, mode)
+    stored = slopes if at_once else _stored(both, mode, through is not None)
     values = [*dict.fromkeys([*both.outputs, *stored, *both.trusted])]
     steps = _steps(values, () if at_once else slopes, stored, mode, through)
     if steps is None:
@@ -232,7 +232,12 @@ def _prediction(outputs: Sequence[Node], names: Sequence[str]) -> int | None:
     return names.index(str(found[0])) if found else None
 
 
-def _stored(both: Differentiated, mode: Mode) -> tuple[Node, ...]:
+def _stored(both: Differentiated, mode: Mode, fused: bool) -> tuple[Node, ...]:
+    """Of few elements all that the gradient can use; else what has no pixels, and what a compiler stores anyway."""
     computed = in_order(both.outputs)
-    kept = computed if mode == "small" else [node for node in computed if not is_wide(node)]
+    kept = [node for node in computed if mode == "small" or not is_wide(node) or (fused and _over_classes(node))]
     return frontier(list(both.gradients.values()), kept)
+
+
+def _over_classes(node: Node) -> bool:
+    return node.operation in MERGING and node.attributes == (("class",),)
