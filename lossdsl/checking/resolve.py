@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from lossdsl.checking.bindings import needed
 from lossdsl.checking.resolved import Objective, Origin, Term
-from lossdsl.checking.scope import Memory, Scope, report_cycle
+from lossdsl.checking.memory import Memory
+from lossdsl.checking.scope import Scope, report_cycle
 from lossdsl.checking.terms import terms_of
 from lossdsl.errors import Diagnostic
 from lossdsl.registry.discover import Registry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from lossdsl.checking.arguments import bind_parameters, constant_value
 from lossdsl.checking.bindings import cycle
@@ -15,6 +15,7 @@ from lossdsl.checking.calls import (
     reduction_call,
     where_call,
 )
+from lossdsl.checking.memory import Memory, keep, kept
 from lossdsl.checking.multiscale import multiscale_call
 from lossdsl.checking.resolved import (
     Apply,
@@ -52,16 +53,6 @@ from lossdsl.syntax import tree
 
 _NO_SOURCE = Source("")
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
-
-
-@dataclass(slots=True)
-class Memory:
-    """What one resolution gathers: findings, and the bodies of the formulas that are used."""
-
-    registry: Registry
-    diagnostics: list[Diagnostic] = field(default_factory=list)
-    bodies: dict[str, Body] = field(default_factory=dict)
-    open: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +111,8 @@ class Scope:
 
     def _chain(self, node: tree.Sum | tree.Product, origin: Origin) -> Resolved:
         first, *rest = node.parts
-        operands = tuple((_ARITHMETIC[part.operator], self.expression(part.operand)) for part in rest)
-        return Chain(self.expression(first.operand), operands, origin)
+        start = self.expression(first.operand)
+        return Chain(start, tuple((_ARITHMETIC[p.operator], self.expression(p.operand)) for p in rest), origin)
 
     def _name(self, node: tree.Name, origin: Origin) -> Resolved:
         name = node.text
@@ -225,8 +216,21 @@ class Scope:
                     Diagnostic("LD210", f"`{loss.name}` is defined by itself", loss.source, loss.declaration.span)
                 )
             return
-        memory.open.append(key)
-        declaration = loss.declaration
+        known = kept(memory.registry, loss)
+        if known is None:
+            before = len(memory.diagnostics)
+            known = self._new_body(loss)
+            if len(memory.diagnostics) == before:
+                keep(memory.registry, loss, known)
+        else:
+            for part in known.parts:
+                if isinstance(part, Use) and isinstance(part.loss, Formula):
+                    self._read_body(part.loss)
+        memory.bodies[key] = known
+
+    def _new_body(self, loss: Formula) -> Body:
+        memory, declaration = self.memory, loss.declaration
+        memory.open.append(full_name(loss))
         scope = Scope(
             memory,
             names=frozenset(binding.name for binding in declaration.bindings),
@@ -244,7 +248,7 @@ class Scope:
         report_cycle(memory, bindings)
         cases = tuple(CaseBody(case.tasks, scope.expression(case.expression)) for case in declaration.cases)
         memory.open.pop()
-        memory.bodies[key] = Body(tuple(bindings.items()), cases)
+        return Body(tuple(bindings.items()), cases)
 
     def _learned(self, name: str, call: tree.Call) -> Resolved:
         only = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None

@@ -24,7 +24,7 @@ _TARGETS = frozenset({"input", "cast_like", "keep", "one_hot", "index"})
 def direction_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Losses and scores that the total moves the wrong way with, and a total without a lower bound."""
     leaves = _leaves(proof)
-    found = slopes(proof.built.total, proof.intervals, leaves)
+    found = slopes(proof.built.total, proof.order, proof.intervals, leaves)
     wrong = [used for node, used in leaves.items() if node in found and _is_wrong(used, found[node])]
     for used in wrong:
         yield _rewards(used, proof.intervals[used.node])
@@ -82,7 +82,9 @@ def _turning_weights(proof: Proof) -> Iterator[Diagnostic]:
 
 def _loose(proof: Proof, found: dict[Node, Interval], leaves: Collection[Node]) -> Iterator[Diagnostic]:
     """Learned scalars that training moves one way for ever. One that is a parameter of a loss may be held by it."""
-    below = in_order(leaves)
+    if not proof.facts.learned:
+        return
+    below = set(in_order(leaves))
     for expression, node in proof.built.trace.read:
         slope = found.get(node)
         if not isinstance(expression, Learned) or slope is None or slope == of.ZERO or node in below:

@@ -26,11 +26,22 @@ _GROWING = frozenset({"exp", "cosh", "power", "divide", "multiply"})
 
 def domain_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Logarithms, roots, divisions and powers at or beyond their edge."""
+    for _, found in _judged(proof):
+        yield from found
+
+
+def doubtful_nodes(proof: Proof) -> list[Node]:
+    """The operations that there is something to say about, with their operands."""
+    judged = (applied for applied, found in _judged(proof) if found)
+    return [node for applied in judged for node in (*applied.arguments, applied.result)]
+
+
+def _judged(proof: Proof) -> Iterator[tuple[Applied, list[Diagnostic]]]:
     users = Users(proof.built)
     for applied in proof.built.trace.applied:
         rule = _RULES.get(applied.function)
         if rule and applied.result.operation in (applied.function, "negative"):
-            yield from rule(_Case(proof, applied, users))
+            yield applied, list(rule(_Case(proof, applied, users)))
 
 
 class _Case:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lossdsl.checking.arguments import allowed_values
-from lossdsl.checking.resolved import TensorOf, Use, every
+from lossdsl.checking.resolved import TensorOf, Use
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node, in_order
@@ -114,8 +114,7 @@ def _reads_labels(proof: Proof, used: Used) -> bool:
     if isinstance(loss, Kernel):
         return "y" in loss.inputs
     body = proof.objective.body(full_name(loss))
-    parts = every([*(value for _, value in body.bindings), *(case.value for case in body.cases)])
-    return any(isinstance(part, Use) or (isinstance(part, TensorOf) and part.name in ("y", "p")) for part in parts)
+    return any(isinstance(p, Use) or (isinstance(p, TensorOf) and p.name in ("y", "p")) for p in body.parts)
 
 
 def _parameters(proof: Proof, used: Used) -> Iterator[Diagnostic]:
