@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lossdsl.checking.bindings import needed
-from lossdsl.checking.resolved import Objective, Origin, Term
+from lossdsl.checking.resolved import Objective, Term
 from lossdsl.checking.memory import Memory
 from lossdsl.checking.scope import Scope, report_cycle
 from lossdsl.checking.terms import terms_of
@@ -48,11 +48,11 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
 def _report_repeated(memory: Memory, spec: Spec) -> None:
     """A name that is given two values."""
     seen: set[str] = set()
-    for name, value in [*((d.name, d.value) for d in spec.definitions), *((t.name, t.value) for t in spec.terms)]:
-        if name in seen:
-            place = Origin(value.source, value.expression.span)
-            memory.diagnostics.append(place.says("LD206", f"`{name}` has a value already", "choose another name"))
-        seen.add(name)
+    for part in (*spec.definitions, *spec.terms):
+        if part.name in seen:
+            found = part.place.says("LD206", f"`{part.name}` has a value already", "choose another name")
+            memory.diagnostics.append(found)
+        seen.add(part.name)
 
 
 def _distinct(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:

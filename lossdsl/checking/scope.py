@@ -84,7 +84,8 @@ class Scope:
         own = any(c.namespace in (BUILT_IN, LOCAL) for c in self.memory.registry.candidates(definition.name))
         if own or definition.name in RESERVED:
             kind = "a loss" if own else "a word of the language"
-            scope.report(value, "LD206", f"`{definition.name}` is {kind} already", "choose another name")
+            found = definition.place.says("LD206", f"`{definition.name}` is {kind} already", "choose another name")
+            self.memory.diagnostics.append(found)
         if isinstance(value, tree.Call) and value.function.text == "learn":
             return scope._learned(definition.name, value)
         return replace(scope, in_binding=True).expression(value)

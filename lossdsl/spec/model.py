@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossdsl.errors import Diagnostic, Source
+from lossdsl.spec.values import Place
 from lossdsl.syntax.tree import TASKS as TASKS
 from lossdsl.syntax.tree import Expression
 from lossdsl.syntax.tree import Task as Task
@@ -25,19 +26,21 @@ class Sourced:
 
 @dataclass(frozen=True, slots=True)
 class NamedExpression:
-    """`region = dice(smooth=1)` in a formula, or an entry of `define:`."""
+    """`region = dice(smooth=1)` in a formula, or an entry of `define:`. place: that of the name."""
 
     name: str
     value: Sourced
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
 class TermSpec:
-    """One entry of `terms:`."""
+    """One entry of `terms:`. place: that of the name."""
 
     name: str
     value: Sourced
     weight: Sourced
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,14 +67,15 @@ def _refusal(part: Entry) -> Diagnostic | None:
 
 def _definition(part: Entry) -> Found[NamedExpression | None]:
     found = read_expression(part.value, part.place, f"the definition of {shown(part.name)}")
-    return Found(NamedExpression(part.name, found.value) if found.value else None, found.findings)
+    return Found(NamedExpression(part.name, found.value, part.place) if found.value else None, found.findings)
 
 
 def _term(part: Entry) -> Found[TermSpec | None]:
     what = f"the term {shown(part.name)}"
     if not isinstance(part.value, Table):
         found = read_expression(part.value, part.place, what)
-        return Found(TermSpec(part.name, found.value, _one(part)) if found.value else None, found.findings)
+        whole = TermSpec(part.name, found.value, _one(part), part.place) if found.value else None
+        return Found(whole, found.findings)
     parts = {entry.name: entry for entry in part.value.entries if entry.name in _TERM_KEYS}
     value: Found[Sourced | None] = Found(None, (part.place.says("LD406", f"{what} has no expr", "add expr: ..."),))
     if "expr" in parts:
@@ -82,7 +83,7 @@ def _term(part: Entry) -> Found[TermSpec | None]:
     weight: Found[Sourced | None] = Found(None)
     if "weight" in parts:
         weight = read_expression(parts["weight"].value, parts["weight"].place, f"the weight of {shown(part.name)}")
-    term = TermSpec(part.name, value.value, weight.value or _one(part)) if value.value else None
+    term = TermSpec(part.name, value.value, weight.value or _one(part), part.place) if value.value else None
     return Found(term, (*unknown_keys(part.value, _TERM_KEYS), *value.findings, *weight.findings))
 
 

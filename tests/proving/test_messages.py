@@ -226,9 +226,9 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         "a = dice\nbce",
         {},
         """
-        <formula>:1:5: warning LD734: `a` is defined and never used
+        <formula>:1:1: warning LD734: `a` is defined and never used
             a = dice
-                ^~~~
+            ^
             leave it out
         """,
     ),
@@ -236,9 +236,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         {"terms": {"dice": "1 - dice_coef", "bce": "bce"}},
         {},
         """
-        <loss.terms.dice>:1:1: warning LD735: the term `dice` has the name of a loss that it is not
-            1 - dice_coef
-            ^~~~~~~~~~~~~
+        <loss.terms.dice>: warning LD735: the term `dice` has the name of a loss that it is not
             give the term a name of its own
         """,
     ),
