@@ -47,7 +47,7 @@ from lossdsl.errors import Diagnostic, Edit, LossError, Source, nearest, respelt
 from lossdsl.registry.candidates import Candidate
 from lossdsl.registry.contract import BUILT_IN
 from lossdsl.registry.discover import Registry, clash
-from lossdsl.registry.model import LOCAL, Formula, Loss, full_name
+from lossdsl.registry.model import Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.syntax import tree
 
@@ -60,7 +60,8 @@ class Scope:
     """What the names in one text mean.
 
     words: choices that may stand here. choosing: nothing but a choice may. tensors: an unknown name is a tensor that
-    the caller passes; in_binding: it is one unless it looks like a misspelt loss. home: the namespace looked in first.
+    the caller passes; in_binding: it is one unless it looks like a misspelt loss. passed: names that are one
+    anywhere. home: the namespace looked in first.
     """
 
     memory: Memory
@@ -72,6 +73,7 @@ class Scope:
     tensors: bool = False
     choosing: bool = False
     in_binding: bool = False
+    passed: frozenset[str] = frozenset()
 
     def of(self, written: Sourced) -> Resolved:
         return replace(self, source=written.source).expression(written.expression)
@@ -81,7 +83,7 @@ class Scope:
         what is installed beside lossdsl does not change what a text means."""
         scope = replace(self, source=definition.value.source)
         value = definition.value.expression
-        own = any(c.namespace in (BUILT_IN, LOCAL) for c in self.memory.registry.candidates(definition.name))
+        own = any(candidate.own for candidate in self.memory.registry.candidates(definition.name))
         if own or definition.name in RESERVED:
             kind = "a loss" if own else "a word of the language"
             found = definition.place.says("LD206", f"`{definition.name}` is {kind} already", "choose another name")
@@ -121,7 +123,7 @@ class Scope:
             return ParameterOf(name, origin)
         if name in self.names:
             return Local(name, origin)
-        if name in TENSORS:
+        if name in TENSORS or (name in self.passed and not self.choosing):
             return TensorOf(name, origin)
         if name in SCALARS:
             return ScalarOf(name, origin)
@@ -140,7 +142,7 @@ class Scope:
         if node.text in CALL_WORDS:
             message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
-        known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS}
+        known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed}
         hint = nearest(node.text, known)
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)

@@ -79,11 +79,15 @@ def weight_place(term: Term) -> Origin:
 
 
 def name_findings(spec: Spec, proof: Proof, registry: Registry) -> Iterator[Diagnostic]:
-    """Definitions that nothing reads, and terms under the name of another loss."""
+    """Definitions and tensors that nothing reads, and terms under the name of another loss."""
     used = {name for name, _ in proof.objective.bindings}
     for definition in spec.definitions:
         if definition.name not in used:
             yield _of_name(definition.place, "LD734", f"`{definition.name}` is defined and never used", "leave it out")
+    for passed in spec.tensors or ():
+        if passed.name not in proof.facts.tensors:
+            message = f"the tensor `{passed.name}` is passed and never used"
+            yield _of_name(passed.place, "LD736", message, "use it, or leave it out of `tensors:`")
     for term, written in zip(proof.objective.terms, spec.terms, strict=True) if spec.terms else ():
         if not _is_named(term) and registry.candidates(term.name):
             message = f"the term `{term.name}` has the name of a loss that it is not"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 
 from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.resolved import TensorOf, Use
@@ -12,10 +13,11 @@ from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
-from lossdsl.proving.interval import UNIT, interval
+from lossdsl.proving.interval import UNIT, Interval, interval
 from lossdsl.proving.saying import says, written
 from lossdsl.proving.schedules import first_time_outside
 from lossdsl.registry.model import Kernel, full_name
+from lossdsl.syntax.printing import number
 
 _ACTIVATIONS = frozenset({"sigmoid", "softmax", "log_sigmoid", "log_softmax", "log_one_minus_softmax"})
 _SAME_KIND = frozenset(
@@ -134,5 +136,12 @@ def _parameters(proof: Proof, used: Used) -> Iterator[Diagnostic]:
         verb = "is always" if certain else "can be"
         message = f"`{name}` of `{used.use.loss.name}` {verb} outside {allowed_values(known[name])}: it is in {value}"
         when = first_time_outside(node, allowed, proof.intervals)
-        hint = when or f"clamp({written(origin)}, min=..., max=...)"
+        kept = f"clamp({written(origin)}, {_bounds(allowed)}) keeps it inside"
+        hint = (when or kept) if certain or not when else f"{when}; {kept}"
         yield says(origin, "LD722", message, hint, "error" if certain else "warning")
+
+
+def _bounds(allowed: Interval) -> str:
+    """The keywords of `clamp`; an open end has no last number inside, which is left to the user."""
+    ends = (("min", allowed.low, allowed.low_open), ("max", allowed.high, allowed.high_open))
+    return ", ".join(f"{word}={'...' if is_open else number(end)}" for word, end, is_open in ends if isfinite(end))

@@ -44,6 +44,14 @@ class TermSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """One entry of `tensors:`: a tensor that the call passes by name."""
+
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """The keywords of `lossdsl.compile`; None means not given (task, input, backend) or not wanted (the others)."""
 
@@ -56,12 +64,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A loss before its names are looked up. `total` is None when it is the weighted sum of `terms`."""
+    """A loss before its names are looked up. `total` is None when it is the weighted sum of `terms`.
+
+    tensors: what may be passed by name, None for anything.
+    """
 
     definitions: tuple[NamedExpression, ...]
     terms: tuple[TermSpec, ...]
     total: Sourced | None
     options: Options
+    tensors: tuple[Passed, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

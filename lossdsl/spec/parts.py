@@ -11,7 +11,7 @@ from lossdsl.errors import Diagnostic, Span
 from lossdsl.spec.formula import read_expression
 from lossdsl.spec.keys import unknown_keys
 from lossdsl.spec.model import NamedExpression, Sourced, TermSpec
-from lossdsl.spec.values import Entry, Found, Row, Table, Unread, described, is_null, shown
+from lossdsl.spec.values import Entry, Found, Place, Row, Table, Unread, described, is_null, shown
 from lossdsl.syntax import tree
 from lossdsl.syntax.limits import MAX_NAME
 
@@ -51,17 +51,18 @@ def _read(entry: Entry | None, rule: str, read: Callable[[Entry], Found[T | None
 
 
 def _named(part: Entry, read: Callable[[Entry], Found[T | None]]) -> Found[T | None]:
-    refusal = _refusal(part)
+    refusal = name_fault(part.name, part.place)
     found = read(part)
     return Found(None, (refusal, *found.findings)) if refusal else found
 
 
-def _refusal(part: Entry) -> Diagnostic | None:
-    if not _NAME.fullmatch(part.name):
+def name_fault(name: str, place: Place) -> Diagnostic | None:
+    """Why something cannot be the name of a part."""
+    if not _NAME.fullmatch(name):
         hint = "a name is a letter or _, then letters, digits or _"
-        return part.place.says("LD405", f"{shown(part.name)} cannot be a name", hint)
-    if len(part.name) > MAX_NAME:
-        return part.place.says("LD405", f"the name {shown(part.name, 20)} is longer than {MAX_NAME} characters")
+        return place.says("LD405", f"{shown(name)} cannot be a name", hint)
+    if len(name) > MAX_NAME:
+        return place.says("LD405", f"the name {shown(name, 20)} is longer than {MAX_NAME} characters")
     return None
 
 

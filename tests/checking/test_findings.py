@@ -46,7 +46,7 @@ FINDINGS: dict[str, tuple[str, str, str]] = {
     "mean(«[]»*p)": ("LD208", "the list is empty", "one number for each class"),
     "mean([«[1]», 2]*p)": ("LD208", "a list of lists is no value", "one number for each class"),
     "mean([1, «p»]*p)": ("LD303", "a list holds one number for each class, this has one for each batch", ""),
-    "focal(gamma=«[2, -1]»)": ("LD204", "`gamma` of `focal` is -1, outside [0, inf)", "the default is 2"),
+    "focal(gamma=[2, «-1»])": ("LD204", "`gamma` of `focal` is -1, outside [0, inf)", "the default is 2"),
     "«multiscale()»": ("LD202", "multiscale takes one formula", "multiscale("),
     "«multiscale(dice, [1])»": ("LD202", "multiscale takes one formula", "multiscale("),
     "multiscale(dice, «weight=[1]»)": ("LD203", "`multiscale` has no parameter `weight`", "did you mean `weights`?"),

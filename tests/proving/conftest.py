@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,22 @@ from lossdsl.graph.tasks import first_working
 from lossdsl.proving.analysis import Proof, prove
 from lossdsl.registry.discover import default_registry
 from lossdsl.spec import Options, read_formula
+
+MARK = re.compile(r"<<(.*?)>>", re.DOTALL)
+
+
+@pytest.fixture(scope="session")
+def unmarked() -> Callable[[str], tuple[str, list[tuple[int, int]]]]:
+    """A marked input without its marks, and where each marked part begins and ends."""
+
+    def read(text: str) -> tuple[str, list[tuple[int, int]]]:
+        places = []
+        while match := MARK.search(text):
+            places.append((match.start(), match.start() + len(match[1])))
+            text = text[: match.start()] + match[1] + text[match.end() :]
+        return text, places
+
+    return read
 
 
 @pytest.fixture(scope="session")

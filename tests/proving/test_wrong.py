@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import pytest
 
 import lossdsl
+
+Unmarked: TypeAlias = Callable[[str], tuple[str, list[tuple[int, int]]]]
 
 BINARY: dict[str, Any] = {"task": "binary"}
 MULTICLASS: dict[str, Any] = {"task": "multiclass"}
@@ -131,20 +133,9 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("LD710 LD731", "bce + <<dice_coef>> + <<2>>", {}),
 ]
 
-MARK = re.compile(r"<<(.*?)>>", re.DOTALL)
-
-
-def unmarked(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The input without its marks, and where each marked part begins and ends."""
-    places = []
-    while match := MARK.search(text):
-        places.append((match.start(), match.start() + len(match[1])))
-        text = text[: match.start()] + match[1] + text[match.end() :]
-    return text, places
-
 
 @pytest.mark.parametrize(("codes", "marked", "options"), WRONG, ids=[f"{code}: {text}" for code, text, _ in WRONG])
-def test_code_and_place(codes: str, marked: str, options: dict[str, Any]) -> None:
+def test_code_and_place(codes: str, marked: str, options: dict[str, Any], unmarked: Unmarked) -> None:
     text, places = unmarked(marked)
     found = lossdsl.check(text, **options).diagnostics
     spans = [(one.span.start, one.span.end) if one.span else None for one in found]
