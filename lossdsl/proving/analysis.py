@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from lossdsl.proving.interval import ALL, NON_NEGATIVE, UNIT, Interval, interval
 from lossdsl.proving.refining import branch
 from lossdsl.proving.relations import form_interval, ratio_interval
 from lossdsl.proving.transfer import transfer
+
+_SOME = interval(1, math.inf)
+_CLASSES = {"binary": of.ONE, "multiclass": interval(2, math.inf)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +105,9 @@ def _roots(built: BuiltLoss) -> list[Node]:
 
 
 def _inputs(built: BuiltLoss, order: Sequence[Node], facts: Facts) -> list[tuple[Node, Interval]]:
-    """Predictions and targets as the caller passes them."""
+    """Predictions and targets as the caller passes them, and how many classes they have."""
     known = []
+    tasks = {head.space.prediction: head.space.task for head in built.heads}
     for head in built.heads:
         if not head.prepared:
             known += [(head.prediction, _predictions(head)), (head.truth, _labels(head))]
@@ -112,6 +117,8 @@ def _inputs(built: BuiltLoss, order: Sequence[Node], facts: Facts) -> list[tuple
             known.append((node, _labels(built.heads[0])))
         elif name in facts.predictions:
             known.append((node, _predictions(built.heads[0])))
+        elif node.operation == "classes":
+            known.append((node, _CLASSES.get(tasks.get(node.arguments[0], ""), _SOME)))
     return known
 
 

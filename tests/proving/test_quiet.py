@@ -88,6 +88,8 @@ RIGHT: list[tuple[str, dict[str, Any]]] = [
     ("log(cosh(dice))", {}),
     ("topk(bce(reduction=none), share=0.1) + dice", {"task": "binary"}),
     ("for_class(dice, [1]) + ce", {"task": "multiclass"}),
+    ("ce/log(classes) + dice*classes/(classes - 1)", {"task": "multiclass"}),
+    ("bce + sqrt(classes)*dice/(1 + classes)", {"task": "multilabel"}),
     ("T = 4\nsoft = softmax(teacher/T)\nmean(sum(soft*(log(soft) - log(softmax(z/T))), over=class))", {}),
 ]
 
