@@ -72,7 +72,21 @@ def _calls(facts: Facts, options: Options) -> Iterator[Context]:
 
 def first_working(objective: Objective, facts: Facts, options: Options) -> tuple[BuiltLoss, Context] | None:
     """The graph for the first task that works, with what it was built for."""
-    for context in _calls(facts, options):
+    return _first(objective, _calls(facts, options), options)
+
+
+def also_working(
+    objective: Objective, facts: Facts, options: Options, known: str
+) -> Iterator[tuple[BuiltLoss, Context]]:
+    """The same for each other task that a call may turn out to have and that works."""
+    for task in candidate_tasks(facts, options):
+        working = None if task == known else _first(objective, likely_contexts(task, facts, options), options)
+        if working:
+            yield working
+
+
+def _first(objective: Objective, contexts: Iterable[Context], options: Options) -> tuple[BuiltLoss, Context] | None:
+    for context in contexts:
         try:
             return build(objective, context, options.ignore_index), context
         except FormulaError:

@@ -17,7 +17,7 @@ from lossdsl.proving.analysis import Proof
 from lossdsl.proving.interval import Interval
 from lossdsl.proving.magnitude import LARGEST, magnitudes
 from lossdsl.proving.refining import refined
-from lossdsl.proving.saying import says, written
+from lossdsl.proving.saying import lies, says, written
 from lossdsl.proving.slopes import moves
 from lossdsl.proving.vanishing import Users, vanishes_with
 
@@ -53,7 +53,7 @@ class _Case:
 
     def tells(self, code: str, message: str, hint: str, at: int = 0) -> Diagnostic:
         origin = self.applied.origins[at]
-        message = f"{message}; `{written(origin)}` is in {self.intervals[at]}"
+        message = f"{message}; `{written(origin)}` is {lies(self.intervals[at])}"
         return says(origin, code, message, hint)
 
     def moves(self, at: int = 0) -> bool:

@@ -14,7 +14,7 @@ from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.interval import UNIT, Interval, interval
-from lossdsl.proving.saying import says, written
+from lossdsl.proving.saying import lies, says, written
 from lossdsl.proving.schedules import first_time_outside
 from lossdsl.registry.model import Kernel, full_name
 from lossdsl.syntax.printing import number
@@ -106,7 +106,7 @@ def _labels(proof: Proof, used: Used) -> Iterator[Diagnostic]:
     labels = proof.intervals[head.truth]
     if not labels.within(UNIT) and _reads_labels(proof, used):
         place = used.use.tensors[1].origin
-        message = f"the labels of `{used.use.loss.name}` are in [0, 1], `{written(place)}` is in {labels}"
+        message = f"the labels of `{used.use.loss.name}` are in [0, 1], `{written(place)}` is {lies(labels)}"
         yield says(place, "LD721", message, "y is 0 or 1")
 
 
@@ -134,7 +134,8 @@ def _parameters(proof: Proof, used: Used) -> Iterator[Diagnostic]:
         origin = places[name].origin
         certain = not of.overlap(value, allowed)
         verb = "is always" if certain else "can be"
-        message = f"`{name}` of `{used.use.loss.name}` {verb} outside {allowed_values(known[name])}: it is in {value}"
+        where = f"outside {allowed_values(known[name])}: it is {lies(value)}"
+        message = f"`{name}` of `{used.use.loss.name}` {verb} {where}"
         when = first_time_outside(node, allowed, proof.intervals)
         kept = f"clamp({written(origin)}, {_bounds(allowed)}) keeps it inside"
         hint = (when or kept) if certain or not when else f"{when}; {kept}"

@@ -111,6 +111,7 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("LD722", "focal(gamma=<<-1 - epoch>>)", {}),
     ("LD722", "bce(label_smoothing=<<epoch/10>>)", BINARY),
     ("LD722", "s = learn(2)\nfocal(gamma=<<s>>) + exp(s)", {}),
+    ("LD722", "dice + focal(gamma=<<classes - 2>>)", BINARY),
     ("LD722", "g = 2 - epoch/50\nbce + focal_tversky(gamma=<<g>>)", {}),
     ("LD730", "<<ce>>", {"task": "multiclass", "class_weight": [1.0]}),
     ("LD722", "bce(pos_weight=<<[1, 2 - epoch]>>)", {"task": "multilabel"}),
