@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import isfinite
 
@@ -94,8 +95,13 @@ def _second_activation(used: Used, activated: frozenset[Node]) -> Iterator[Diagn
         yield says(place, "LD720", message, hint, "error", _logits(text))
 
 
+_CALL = re.compile(r"(?:sigmoid|softmax)\((?P<inner>[^()]*(?:\([^()]*\)[^()]*)*)\)")
+
+
 def _logits(text: str) -> str | None:
-    return {"p": "z", "1 - p": "-z"}.get(text)
+    """What stands before the sigmoid or softmax."""
+    call = _CALL.fullmatch(text)
+    return call["inner"] if call else {"p": "z", "1 - p": "-z"}.get(text)
 
 
 def _labels(proof: Proof, used: Used) -> Iterator[Diagnostic]:
