@@ -146,7 +146,10 @@ class Scope:
         hint = nearest(node.text, known)
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
-        hint = hint or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
+        hint = (
+            hint
+            or "lossdsl list shows all; a number is given before, w = 0.5; a tensor stands inside mean(...) or sum(...)"
+        )
         return self._no_loss(node, "loss", hint, known)
 
     def _call(self, node: tree.Call, origin: Origin) -> Resolved:

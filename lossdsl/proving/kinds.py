@@ -17,6 +17,7 @@ from lossdsl.proving.analysis import Proof
 from lossdsl.proving.interval import UNIT, Interval, interval
 from lossdsl.proving.saying import lies, says, written
 from lossdsl.proving.schedules import first_time_outside
+from lossdsl.proving.slopes import moves
 from lossdsl.registry.model import Kernel, full_name
 from lossdsl.syntax.printing import number
 
@@ -40,10 +41,11 @@ def activation_findings(proof: Proof) -> Iterator[Diagnostic]:
 
 
 def label_findings(proof: Proof) -> Iterator[Diagnostic]:
-    """Targets that are no labels."""
+    """Targets that are no labels, and labels in the place of the prediction."""
     for used in proof.built.trace.used:
         if used.by_user:
             yield from _labels(proof, used)
+            yield from _exchanged(proof, used)
 
 
 def parameter_findings(proof: Proof) -> Iterator[Diagnostic]:
@@ -114,6 +116,17 @@ def _labels(proof: Proof, used: Used) -> Iterator[Diagnostic]:
         place = used.use.tensors[1].origin
         message = f"the labels of `{used.use.loss.name}` are in [0, 1], `{written(place)}` is {lies(labels)}"
         yield says(place, "LD721", message, "y is 0 or 1")
+
+
+def _exchanged(proof: Proof, used: Used) -> Iterator[Diagnostic]:
+    """A target that stands first: it would get the sigmoid or softmax."""
+    if len(used.use.tensors) != 2 or not _reads_labels(proof, used):
+        return
+    first, second = used.use.tensors
+    if isinstance(first, TensorOf) and first.name in ("y", "target") and moves(used.head.truth, proof.trained):
+        name, here, there = used.use.loss.name, written(first.origin), written(second.origin)
+        message = f"the target `{here}` stands where `{name}` takes the prediction"
+        yield says(first.origin, "LD721", message, f"the prediction comes first: {name}({there}, {here})")
 
 
 def _reads_labels(proof: Proof, used: Used) -> bool:

@@ -13,7 +13,7 @@ FINDINGS: dict[str, tuple[str, str, str]] = {
     "bce + «Dize»": ("LD201", "unknown loss `Dize`", "did you mean `dice`?"),
     "0.5*«BCE»": ("LD201", "`BCE`", "did you mean `bce`?"),
     "«x»": ("LD201", "unknown loss `x`", "inside mean(...) or sum(...)"),
-    "«weight_map»*bce": ("LD201", "`weight_map`", "a tensor of the call stands inside mean"),
+    "«weight_map»*bce": ("LD201", "`weight_map`", "a tensor stands inside mean"),
     "exp(-«foo»)*bce": ("LD201", "`foo`", "lossdsl list"),
     "«foo.dice»": ("LD201", "`foo.dice`", "did you mean `dice`?"),
     "mean(«foo.w»*p)": ("LD201", "`foo.w`", ""),

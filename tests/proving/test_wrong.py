@@ -107,6 +107,19 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("LD720", "mean(abs(sigmoid(<<sigmoid(z)>>) - y))", BINARY),
     ("LD721", "bce(z, <<2*y - 1>>)", BINARY),
     ("LD721", "dice(z, <<y + 0.5>>)", BINARY),
+    ("LD721", "bce(<<target>>, pred)", BINARY),
+    ("LD721", "ce + dice(<<y>>, p)", MULTICLASS),
+    ("LD203", "ce(<<weight=[1, 2, 3]>>)", MULTICLASS),
+    ("LD203", "bce + dice(<<per_image=true>>)", {}),
+    ("LD202", "bce + <<mean(bce, dice)>>", {}),
+    ("LD202", "<<multiscale(bce, [1, 0.5])>>", {}),
+    ("LD205", "for_class(1, <<dice>>)", {}),
+    ("LD207", "<<learn(1)>>*bce", {}),
+    ("LD208", "bce(pos_weight=[1, <<[2]>>])", {"task": "multilabel"}),
+    ("LD204 LD204", "bce(pos_weight=[1, <<-2>>, <<-3>>])", {"task": "multilabel"}),
+    ("LD204", "cldice(iterations=<<2.5>>)", {}),
+    ("LD204", "<<ssim(size=epoch)>> + 0.1*l1", {}),
+    ("LD302", "for_class(<<mean(dice)>>, [1])", MULTICLASS),
     ("LD722", "focal(gamma=<<2 - epoch>>)", {}),
     ("LD722", "focal(gamma=<<-1 - epoch>>)", {}),
     ("LD722", "bce(label_smoothing=<<epoch/10>>)", BINARY),
@@ -119,6 +132,10 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     # what does nothing
     ("LD731", "bce + <<3>>", {}),
     ("LD731", "bce + <<epoch/10>>", {}),
+    ("LD731", "abs(bce - 0.1) + <<0.2>>", {}),
+    ("LD731", "bce - <<0.1>>", {}),
+    ("LD703", "bce + dice/<<(classes - 1)>>", BINARY),
+    ("LD202", "ce + <<wasserstein_dice>>", MULTICLASS),
     ("LD731", "bce + <<mean(y)>>", BINARY),
     ("LD731", "bce + <<stop_gradient(dice)>>", {}),
     ("LD732", "bce + <<0>>*dice", {}),
@@ -147,4 +164,4 @@ def test_code_and_place(codes: str, marked: str, options: dict[str, Any], unmark
 
 
 def test_enough_of_them() -> None:
-    assert len({text for _, text, _ in WRONG}) >= 100
+    assert len({text for _, text, _ in WRONG}) >= 120
