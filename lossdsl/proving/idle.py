@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
-from lossdsl.checking.resolved import ForClass, Origin, Term, Use
+from lossdsl.checking.resolved import Constant, ForClass, Local, Origin, Term, Use, every
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltTerm
 from lossdsl.graph.nodes import Node
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.sameness import same_up_to_a_factor
-from lossdsl.proving.saying import says
+from lossdsl.proving.saying import says, written
 from lossdsl.proving.slopes import moves
 from lossdsl.registry.discover import Registry
 from lossdsl.spec.model import Options, Spec
@@ -88,10 +88,20 @@ def name_findings(spec: Spec, proof: Proof, registry: Registry) -> Iterator[Diag
         if passed.name not in proof.facts.tensors:
             message = f"the tensor `{passed.name}` is passed and never used"
             yield _of_name(passed.place, "LD736", message, "use it, or leave it out of `tensors:`")
-    for term, written in zip(proof.objective.terms, spec.terms, strict=True) if spec.terms else ():
+    total = proof.objective.total
+    read = {part.name for part in every([total]) if isinstance(part, Local)} if total else {t.name for t in spec.terms}
+    for term, entry in zip(proof.objective.terms, spec.terms, strict=True) if spec.terms else ():
         if not _is_named(term) and registry.candidates(term.name):
-            message = f"the term `{term.name}` has the name of a loss that it is not"
-            yield _of_name(written.place, "LD735", message, "give the term a name of its own")
+            message, hint = (
+                f"the term `{term.name}` has the name of a loss that it is not",
+                "give the term another name",
+            )
+            if isinstance(term.value, Constant):
+                hint = f"a weight is written {term.name}: {{expr: {term.name}, weight: {written(term.value.origin)}}}"
+            yield _of_name(entry.place, "LD735", message, hint)
+        if term.name not in read:
+            message = f"the term `{term.name}` is not in the total: it trains nothing"
+            yield _of_name(entry.place, "LD734", message, "add it to total, or leave it out")
 
 
 def _of_name(place: Place, code: str, message: str, hint: str) -> Diagnostic:

@@ -94,6 +94,8 @@ def _shape(entries: Mapping[str, Entry], place: Place) -> tuple[Diagnostic, ...]
         return (terms.place.says("LD406", "terms is empty", "add a term: region: {expr: dice, weight: 0.5}"),)
     if whole and total:
         return (total.place.says("LD405", "total goes with terms, not with expr", "remove one of the two"),)
+    if total and not (terms or whole):
+        return (total.place.says("LD405", "total goes with terms, and there are none", "write expr for total"),)
     if not (terms or whole):
         empty = next((entries[name].place for name in ("terms", "expr") if name in entries), place)
         return (empty.says("LD406", "the loss has neither terms nor expr", "add expr: 0.5*bce + 0.5*dice"),)

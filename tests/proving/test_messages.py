@@ -237,7 +237,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         {},
         """
         <loss.terms.dice>: warning LD735: the term `dice` has the name of a loss that it is not
-            give the term a name of its own
+            give the term another name
         """,
     ),
     (
