@@ -16,8 +16,11 @@ from lossdsl.checking.resolved import Objective
 from lossdsl.checking.scope import definition_faults
 from lossdsl.checking.terms import terms_of
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, PluginError
-from lossdsl.graph.tasks import first_working, task_faults
+from lossdsl.graph.build import BuiltLoss
+from lossdsl.graph.context import Context
+from lossdsl.graph.tasks import also_working, first_working, task_faults
 from lossdsl.proving.findings import certain_errors, warnings
+from lossdsl.proving.tasks import for_each_task
 from lossdsl.registry.defining import read_definition
 from lossdsl.registry.discover import Registry, clash, default_registry
 from lossdsl.registry.local import trial
@@ -208,9 +211,12 @@ def _faults(spec: Spec, objective: Objective, facts: Facts, known: Registry | No
     working = first_working(objective, facts, spec.options)
     if working is None:
         return task_faults(objective, facts, spec.options)
-    built, context = working
-    found = certain_errors(objective, built, context, facts, spec.options)
-    return (*found, *warnings(spec, objective, built, context, facts, known)) if known else found
+
+    def look(built: BuiltLoss, context: Context) -> tuple[Diagnostic, ...]:
+        found = certain_errors(objective, built, context, facts, spec.options)
+        return (*found, *warnings(spec, objective, built, context, facts, known)) if known else found
+
+    return for_each_task(working, also_working(objective, facts, spec.options, working[1].task), look)
 
 
 def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from lossdsl.checking.lists import flat, written_list
+from lossdsl.checking.lists import flat, flat_items, written_list
 from lossdsl.checking.resolved import (
     Apply,
     Chain,
@@ -53,7 +53,7 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
                 message = f"`{keyword.name}` takes {allowed_values(parameter)}, not `{keyword.value}`"
                 faults.append(place.says("LD205", message, default_hint(parameter)))
                 continue
-            faults += _value_faults(loss, parameter, value, place)
+            faults += _value_faults(loss, parameter, value, keyword.value, source)
             bound.append((keyword.name, value))
     return tuple(bound), reduction, faults
 
@@ -109,27 +109,34 @@ def name_of_keyword(span: Span, name: str) -> Span:
     return Span(span.start, span.start + len(name))
 
 
-def _value_faults(loss: Loss, parameter: Parameter, value: Resolved, origin: Origin) -> list[Diagnostic]:
+def _value_faults(
+    loss: Loss, parameter: Parameter, value: Resolved, written: tree.Expression, source: Source
+) -> list[Diagnostic]:
     if isinstance(value, ParameterOf):
         return []
     if parameter.interval is None or isinstance(value, Word):
-        return _word_faults(parameter, value, origin)
-    for number in _constants(value):
-        if number not in parameter.interval:
-            return [out_of_range(loss, parameter, number, origin)]
-    return []
+        return _word_faults(parameter, value, Origin(source, written.span))
+    return [
+        out_of_range(loss, parameter, number, Origin(source, span))
+        for number, span in _constants(value, written)
+        if number is not None and number not in parameter.interval
+    ]
 
 
-def _constants(value: Resolved) -> tuple[float, ...]:
-    """The numbers in a value that are known already."""
+def _constants(value: Resolved, written: tree.Expression) -> list[tuple[float | None, Span]]:
+    """The numbers in a value with their places, None for one that is not known yet."""
     if isinstance(value, Numbers):
-        return flat(value.values)
-    numbers = map(constant_value, value.items if isinstance(value, PerClass) else (value,))
-    return tuple(number for number in numbers if number is not None)
+        spans = [item.span for item in flat_items(written)]
+        return list(zip(flat(value.values), spans, strict=True))
+    if isinstance(value, PerClass):
+        return [(constant_value(item), item.origin.span) for item in value.items]
+    return [(constant_value(value), written.span)]
 
 
 def out_of_range(loss: Loss, parameter: Parameter, number: float, origin: Origin) -> Diagnostic:
     message = f"`{parameter.name}` of `{loss.name}` is {tree.Number(number)}, outside {allowed_values(parameter)}"
+    if parameter.interval and parameter.interval.whole and not number.is_integer():
+        message = f"`{parameter.name}` of `{loss.name}` is a whole number, not {tree.Number(number)}"
     return origin.says("LD204", message, default_hint(parameter))
 
 

@@ -17,7 +17,7 @@ from lossdsl.checking.resolved import (
     every,
 )
 from lossdsl.checking.vocabulary import TENSORS
-from lossdsl.registry.model import Formula, Kernel, Loss
+from lossdsl.registry.model import Formula, Kernel, Loss, full_name
 from lossdsl.syntax.tree import Task
 
 
@@ -48,7 +48,7 @@ def facts_of(objective: Objective) -> Facts:
     """The facts of everything that the objective can reach."""
     nodes = list(_all(objective))
     names = {node.name for node in nodes if isinstance(node, TensorOf)}
-    losses = tuple(dict.fromkeys(node.loss for node in nodes if isinstance(node, Use)))
+    losses = tuple({full_name(node.loss): node.loss for node in nodes if isinstance(node, Use)}.values())
     read = names | {name for loss in losses if isinstance(loss, Kernel) for name in head_inputs(loss)}
     pairs = pairs_of(objective, nodes)
     beside = _beside_pairs(nodes) if pairs else frozenset(names - set(TENSORS))
@@ -82,10 +82,9 @@ def _roots(objective: Objective) -> list[Resolved]:
 
 
 def _all(objective: Objective) -> Iterator[Resolved]:
-    roots = _roots(objective)
+    yield from every(_roots(objective))
     for _, body in objective.bodies:
-        roots += [value for _, value in body.bindings] + [case.value for case in body.cases]
-    return every(roots)
+        yield from body.parts
 
 
 def _standing(nodes: list[Resolved], place: int) -> frozenset[str]:

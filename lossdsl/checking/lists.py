@@ -47,6 +47,13 @@ def flat(values: NumberList) -> tuple[float, ...]:
     return tuple(number for value in values for number in (flat(value) if isinstance(value, tuple) else (value,)))
 
 
+def flat_items(written: tree.Expression) -> tuple[tree.Expression, ...]:
+    """What stands in a list of any depth; an expression that is no list stands for itself."""
+    if not isinstance(written, tree.Listing):
+        return (written,)
+    return tuple(item for inner in written.items for item in flat_items(inner))
+
+
 def _values(written: tree.Expression, depth: int, number: Number) -> NumberList | None:
     if not isinstance(written, tree.Listing) or not written.items:
         return None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lossdsl.checking.bindings import needed
-from lossdsl.checking.resolved import Objective, Origin, Term
-from lossdsl.checking.scope import Memory, Scope, report_cycle
+from lossdsl.checking.memory import Memory
+from lossdsl.checking.passed import passed_faults
+from lossdsl.checking.resolved import Objective, Term
+from lossdsl.checking.scope import Scope, report_cycle
 from lossdsl.checking.terms import terms_of
 from lossdsl.errors import Diagnostic
 from lossdsl.registry.discover import Registry
@@ -26,7 +28,11 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
     memory = Memory(registry)
     definitions = spec.definitions
     terms = terms_of(spec)
-    scope = Scope(memory, names=frozenset(definition.name for definition in definitions))
+    scope = Scope(
+        memory,
+        names=frozenset(definition.name for definition in definitions),
+        passed=frozenset(one.name for one in spec.tensors or ()),
+    )
     bindings = {d.name: scope.binding(d) for d in definitions}
     report_cycle(memory, bindings)
     _report_repeated(memory, spec)
@@ -34,9 +40,12 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
     total = None
     if spec.terms and spec.total:
         total = replace(scope, names=scope.names | {term.name for term in terms}).of(spec.total)
+    roots = [part for term in resolved for part in (term.weight, term.value)] + ([total] if total else [])
+    if spec.tensors is not None:
+        read = [*bindings.values(), *roots]
+        memory.diagnostics += passed_faults(spec.tensors, read, memory.bodies, registry)
     if any(diagnostic.severity == "error" for diagnostic in memory.diagnostics):
         return Resolution(None, _distinct(memory.diagnostics))
-    roots = [part for term in resolved for part in (term.weight, term.value)] + ([total] if total else [])
     order = needed(bindings, roots)
     objective = Objective(
         tuple((name, bindings[name]) for name in order), resolved, total, tuple(memory.bodies.items())
@@ -47,9 +56,8 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
 def _report_repeated(memory: Memory, spec: Spec) -> None:
     """A name that is given two values."""
     seen: set[str] = set()
-    for name, value in [*((d.name, d.value) for d in spec.definitions), *((t.name, t.value) for t in spec.terms)]:
+    for name, place in [*((d.name, d.place) for d in spec.definitions), *((t.name, t.place) for t in spec.terms)]:
         if name in seen:
-            place = Origin(value.source, value.expression.span)
             memory.diagnostics.append(place.says("LD206", f"`{name}` has a value already", "choose another name"))
         seen.add(name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, Union
 
 from lossdsl.errors import Diagnostic, Edit, Source, Span
@@ -255,10 +255,15 @@ class CaseBody:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The text of a formula loss, looked up."""
+    """The text of a formula loss, looked up. parts: all expressions in it."""
 
     bindings: tuple[tuple[str, Resolved], ...]
     cases: tuple[CaseBody, ...]
+    parts: tuple[Resolved, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        roots = [*(value for _, value in self.bindings), *(case.value for case in self.cases)]
+        object.__setattr__(self, "parts", tuple(every(roots)))
 
     def case(self, task: str) -> Resolved | None:
         for case in self.cases:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from lossdsl.checking.arguments import bind_parameters, constant_value
 from lossdsl.checking.bindings import cycle
@@ -15,6 +15,7 @@ from lossdsl.checking.calls import (
     reduction_call,
     where_call,
 )
+from lossdsl.checking.memory import Memory, keep, kept
 from lossdsl.checking.multiscale import multiscale_call
 from lossdsl.checking.resolved import (
     Apply,
@@ -46,7 +47,7 @@ from lossdsl.errors import Diagnostic, Edit, LossError, Source, nearest, respelt
 from lossdsl.registry.candidates import Candidate
 from lossdsl.registry.contract import BUILT_IN
 from lossdsl.registry.discover import Registry, clash
-from lossdsl.registry.model import LOCAL, Formula, Loss, full_name
+from lossdsl.registry.model import Formula, Loss, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.syntax import tree
 
@@ -54,22 +55,13 @@ _NO_SOURCE = Source("")
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 
 
-@dataclass(slots=True)
-class Memory:
-    """What one resolution gathers: findings, and the bodies of the formulas that are used."""
-
-    registry: Registry
-    diagnostics: list[Diagnostic] = field(default_factory=list)
-    bodies: dict[str, Body] = field(default_factory=dict)
-    open: list[str] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What the names in one text mean.
 
     words: choices that may stand here. choosing: nothing but a choice may. tensors: an unknown name is a tensor that
-    the caller passes; in_binding: it is one unless it looks like a misspelt loss. home: the namespace looked in first.
+    the caller passes; in_binding: it is one unless it looks like a misspelt loss. passed: names that are one
+    anywhere. home: the namespace looked in first.
     """
 
     memory: Memory
@@ -81,6 +73,7 @@ class Scope:
     tensors: bool = False
     choosing: bool = False
     in_binding: bool = False
+    passed: frozenset[str] = frozenset()
 
     def of(self, written: Sourced) -> Resolved:
         return replace(self, source=written.source).expression(written.expression)
@@ -90,10 +83,11 @@ class Scope:
         what is installed beside lossdsl does not change what a text means."""
         scope = replace(self, source=definition.value.source)
         value = definition.value.expression
-        own = any(c.namespace in (BUILT_IN, LOCAL) for c in self.memory.registry.candidates(definition.name))
+        own = any(candidate.own for candidate in self.memory.registry.candidates(definition.name))
         if own or definition.name in RESERVED:
             kind = "a loss" if own else "a word of the language"
-            scope.report(value, "LD206", f"`{definition.name}` is {kind} already", "choose another name")
+            found = definition.place.says("LD206", f"`{definition.name}` is {kind} already", "choose another name")
+            self.memory.diagnostics.append(found)
         if isinstance(value, tree.Call) and value.function.text == "learn":
             return scope._learned(definition.name, value)
         return replace(scope, in_binding=True).expression(value)
@@ -120,8 +114,8 @@ class Scope:
 
     def _chain(self, node: tree.Sum | tree.Product, origin: Origin) -> Resolved:
         first, *rest = node.parts
-        operands = tuple((_ARITHMETIC[part.operator], self.expression(part.operand)) for part in rest)
-        return Chain(self.expression(first.operand), operands, origin)
+        start = self.expression(first.operand)
+        return Chain(start, tuple((_ARITHMETIC[p.operator], self.expression(p.operand)) for p in rest), origin)
 
     def _name(self, node: tree.Name, origin: Origin) -> Resolved:
         name = node.text
@@ -129,7 +123,7 @@ class Scope:
             return ParameterOf(name, origin)
         if name in self.names:
             return Local(name, origin)
-        if name in TENSORS:
+        if name in TENSORS or (name in self.passed and not self.choosing):
             return TensorOf(name, origin)
         if name in SCALARS:
             return ScalarOf(name, origin)
@@ -148,11 +142,14 @@ class Scope:
         if node.text in CALL_WORDS:
             message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
-        known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS}
+        known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed}
         hint = nearest(node.text, known)
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
-        hint = hint or "lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)"
+        hint = (
+            hint
+            or "lossdsl list shows all; a number is given before, w = 0.5; a tensor stands inside mean(...) or sum(...)"
+        )
         return self._no_loss(node, "loss", hint, known)
 
     def _call(self, node: tree.Call, origin: Origin) -> Resolved:
@@ -225,8 +222,21 @@ class Scope:
                     Diagnostic("LD210", f"`{loss.name}` is defined by itself", loss.source, loss.declaration.span)
                 )
             return
-        memory.open.append(key)
-        declaration = loss.declaration
+        known = kept(memory.registry, loss)
+        if known is None:
+            before = len(memory.diagnostics)
+            known = self._new_body(loss)
+            if len(memory.diagnostics) == before:
+                keep(memory.registry, loss, known)
+        else:
+            for part in known.parts:
+                if isinstance(part, Use) and isinstance(part.loss, Formula):
+                    self._read_body(part.loss)
+        memory.bodies[key] = known
+
+    def _new_body(self, loss: Formula) -> Body:
+        memory, declaration = self.memory, loss.declaration
+        memory.open.append(full_name(loss))
         scope = Scope(
             memory,
             names=frozenset(binding.name for binding in declaration.bindings),
@@ -244,7 +254,7 @@ class Scope:
         report_cycle(memory, bindings)
         cases = tuple(CaseBody(case.tasks, scope.expression(case.expression)) for case in declaration.cases)
         memory.open.pop()
-        memory.bodies[key] = Body(tuple(bindings.items()), cases)
+        return Body(tuple(bindings.items()), cases)
 
     def _learned(self, name: str, call: tree.Call) -> Resolved:
         only = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None

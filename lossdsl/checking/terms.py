@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from lossdsl.checking.vocabulary import FUNCTIONS
 from lossdsl.spec.model import NamedExpression, Sourced, Spec, TermSpec
+from lossdsl.spec.values import Place
 from lossdsl.syntax import tree
 
 _NUMBERS = frozenset({"epoch", "step", "inf", "learn", *FUNCTIONS})
@@ -33,7 +34,12 @@ def split_terms(total: Sourced, definitions: tuple[NamedExpression, ...]) -> tup
         values.setdefault(name, value)
         weights.setdefault(name, []).append(weight)
     return tuple(
-        TermSpec(name, Sourced(value, total.source), Sourced(_added(weights[name]), total.source))
+        TermSpec(
+            name,
+            Sourced(value, total.source),
+            Sourced(_added(weights[name]), total.source),
+            Place(total.source, value.span),
+        )
         for name, value in values.items()
     )
 

@@ -33,6 +33,7 @@ from lossdsl.checking.resolved import (
 from lossdsl.graph.context import Context
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
 from lossdsl.graph.heads import Head, raw_head
+from lossdsl.graph.mending import with_its_mean, without_the_mean
 from lossdsl.graph.nodes import AXES, Graph, Node
 from lossdsl.graph.reductions import Reducer
 from lossdsl.graph.rewrites import COMPARISONS, RULES
@@ -94,7 +95,7 @@ class Evaluator:
         if node.axes:
             hint = f"reduce it: mean(...), or mean(..., over=[{listed(node.axes, ', ')}])"
             message = f"{what} is one number, this has one for each {listed(node.axes)}"
-            raise Fault(expression.origin.says("LD303", message, hint))
+            raise Fault(expression.origin.says("LD303", message, hint, with_its_mean(expression)))
         return node
 
     def value(self, expression: Resolved, frame: Frame) -> Value:
@@ -325,7 +326,8 @@ class Evaluator:
             over = value.axes if expression.over is None else frozenset(expression.over)
         if not value.axes and not frame.is_definition:
             hint = "a loss by name is averaged already; reduction=none gives its map, as in bce(reduction=none)"
-            raise Fault(expression.origin.says("LD302", f"`{expression.kind}` of one number", hint))
+            message = f"`{expression.kind}` of one number"
+            raise Fault(expression.origin.says("LD302", message, hint, without_the_mean(expression)))
         if not over <= value.axes:
             message = f"`{expression.kind}` over {listed(over)} of a value that has only {listed(value.axes)}"
             raise Fault(expression.origin.says("LD302", message))

@@ -106,14 +106,14 @@ def _axes_of(operation: str, arguments: tuple[Node, ...]) -> frozenset[str]:
 def in_order(outputs: Iterable[Node], known: Container[Node] = ()) -> tuple[Node, ...]:
     """Every node that the outputs need, arguments first, without recursion; not what those `known` are made of."""
     done: dict[Node, None] = {}
-    stack = [(node, False) for node in reversed(list(outputs))]
+    stack = list(outputs)[::-1]
     while stack:
-        node, expanded = stack.pop()
-        if node in done:
-            continue
-        if expanded or node in known:
+        node = stack[-1]
+        if node not in done:
+            missing = [] if node in known else [argument for argument in node.arguments if argument not in done]
+            if missing:
+                stack.extend(reversed(missing))
+                continue
             done[node] = None
-        else:
-            stack.append((node, True))
-            stack.extend((argument, False) for argument in reversed(node.arguments))
+        stack.pop()
     return tuple(done)

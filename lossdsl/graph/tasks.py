@@ -20,7 +20,8 @@ _MOST_CALLS = 32
 def likely_contexts(task: Task, facts: Facts, options: Options) -> Iterator[Context]:
     """The plainest calls of a task: class indices for multiclass, no mask, tensors by name one number per pixel.
 
-    More than one where tensors by name stand as prediction and target: laid out as pred is, or on their own.
+    More than one where there are tensors by name: some may have one number per class and pixel, and those that stand as
+    prediction and target may be laid out as pred is, or on their own.
     """
     plain = Context(
         task=task,
@@ -30,11 +31,13 @@ def likely_contexts(task: Task, facts: Facts, options: Options) -> Iterator[Cont
         weighted=options.class_weight is not None,
         scales=next((len(scale.weights) or 2 for scale in facts.scales), 0),
     )
-    for chosen in islice(product(*(_layouts(pair) for pair in facts.pairs)), _MOST_CALLS):
+    axes = (("batch", "pixel"), AXES) if facts.beside else (AXES,)
+    choices = product(axes, product(*map(_layouts, facts.pairs)))
+    for beside, chosen in islice(choices, _MOST_CALLS):
         layouts = list(zip(facts.pairs, chosen, strict=True))
         alike = {name for pair, own in layouts if not own for name in pair.names}
         tensors = tuple(
-            (name, AXES if name in facts.predictions | facts.targets else ("batch", "pixel"))
+            (name, AXES if name in facts.predictions | facts.targets else beside)
             for name in sorted(facts.beside | alike)
         )
         heads = tuple((*pair.names, tuple(_of_pair(own, plain))) for pair, own in layouts if own)
@@ -72,7 +75,21 @@ def _calls(facts: Facts, options: Options) -> Iterator[Context]:
 
 def first_working(objective: Objective, facts: Facts, options: Options) -> tuple[BuiltLoss, Context] | None:
     """The graph for the first task that works, with what it was built for."""
-    for context in _calls(facts, options):
+    return _first(objective, _calls(facts, options), options)
+
+
+def also_working(
+    objective: Objective, facts: Facts, options: Options, known: str
+) -> Iterator[tuple[BuiltLoss, Context]]:
+    """The same for each other task that a call may turn out to have and that works."""
+    for task in candidate_tasks(facts, options):
+        working = None if task == known else _first(objective, likely_contexts(task, facts, options), options)
+        if working:
+            yield working
+
+
+def _first(objective: Objective, contexts: Iterable[Context], options: Options) -> tuple[BuiltLoss, Context] | None:
+    for context in contexts:
         try:
             return build(objective, context, options.ignore_index), context
         except FormulaError:

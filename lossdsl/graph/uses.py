@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lossdsl.checking.arguments import out_of_range
+from lossdsl.checking.arguments import default_hint, out_of_range
 from lossdsl.checking.heads import pair_of, takes_head
 from lossdsl.checking.lists import default_list, flat, plain_number
 from lossdsl.checking.resolved import PerClass, Reduction, Resolved, TensorOf, Use, Where, Word
@@ -60,6 +61,10 @@ def _check_ranges(use: Use, given: dict[str, Value]) -> None:
         for number in _constants(value):
             if interval and number not in interval:
                 raise Fault(out_of_range(use.loss, known[name], number, written.origin))
+        counts = interval is not None and interval.whole and isinstance(use.loss, Kernel)
+        if counts and isinstance(value, Node) and not value.is_constant:
+            message = f"`{name}` of `{use.loss.name}` is a whole number, the same at every call"
+            raise Fault(written.origin.says("LD204", message, default_hint(known[name])))
 
 
 def _constants(value: Value) -> tuple[float, ...]:
@@ -208,8 +213,11 @@ def _kernel(
     valid = frame.head.valid
     _refuse_what_it_cannot(evaluator, use, kernel, reduction, frame)
     tensors = _kernel_tensors(evaluator, use, kernel, frame)
-    numbers = [(name, value) for name, value in parameters.items() if isinstance(value, Node)]
-    settings = tuple((name, value) for name, value in parameters.items() if not isinstance(value, Node))
+    counts = {p.name for p in kernel.parameters if p.interval and p.interval.whole}
+    whole = {name: _counted(value) for name, value in parameters.items() if name in counts}
+    numbers = [(name, value) for name, value in parameters.items() if isinstance(value, Node) and name not in whole]
+    words = {name: value for name, value in parameters.items() if not isinstance(value, Node)}
+    settings = tuple((words | whole).items())
     _refuse_maps(use, numbers)
     provided = dict(numbers)
     if valid is not None and kernel.takes_mask:
@@ -224,6 +232,14 @@ def _kernel(
         return value
     reducer = evaluator.reducer(frame)
     return reducer.sum(value, value.axes) if reduction == "sum" else reducer.mean(value, value.axes)
+
+
+def _counted(value: Value) -> Hashable:
+    """A whole number as the integer that it is; those of a list too."""
+    if isinstance(value, Node):
+        return int(value.value)
+    assert not isinstance(value, str)
+    return tuple(int(item) if isinstance(item, float) else _counted(item) for item in value)
 
 
 def _refuse_what_it_cannot(evaluator: Evaluator, use: Use, kernel: Kernel, reduction: str, frame: Frame) -> None:

@@ -11,13 +11,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def whole(name: str, number: float) -> int:
-    """A parameter that counts something, the same at every call."""
-    if not isinstance(number, int | float) or number != int(number):
-        raise InputError([Diagnostic("LD204", f"`{name}` is a whole number, the same at every call")])
-    return int(number)
-
-
 def images(name: str, values: Tensor, spatial: tuple[int, ...]) -> Tensor:
     """(N, C, pixels) with the axes of the image apart; a call without any has one pixel."""
     sizes = tuple(spatial) or (1,)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from lossdsl.errors import Diagnostic, InputError
-from lossdsl.library.arguments import images, whole
+from lossdsl.library.arguments import images
 from lossdsl.library.filters import gaussian_mean, pool
 from lossdsl.registry.kernels import loss
 
@@ -44,7 +44,7 @@ def ms_ssim(
     target: Tensor,
     *,
     data_range: Annotated[float, "(0, inf)"] = 1,
-    size: Annotated[float, "[1, inf)"] = 11,
+    size: Annotated[int, "[1, inf)"] = 11,
     sigma: Annotated[float, "(0, inf)"] = 1.5,
     k1: Annotated[float, "(0, inf)"] = 0.01,
     k2: Annotated[float, "(0, inf)"] = 0.03,
@@ -66,18 +66,17 @@ def ms_ssim(
     """
     import torch
 
-    window = whole("size", size)
     first, second = (images("ms_ssim", x, spatial) for x in (pred, target))
     counts = torch.ones_like(first, dtype=torch.bool) if mask is None else images("ms_ssim", mask, spatial)
-    _refuse_small(spatial, window * 2 ** (len(weights) - 1))
+    _refuse_small(spatial, size * 2 ** (len(weights) - 1))
     c1, c2 = (k1 * data_range) ** 2, (k2 * data_range) ** 2
     score = torch.ones_like(pred[..., :1])
     for scale, weight in enumerate(weights):
         if scale:
             first, second, counts = _halved(first), _halved(second), _halved(counts.to(first.dtype)) == 1
-        luminance, structure = _similarity(first, second, c1, c2, window, sigma)
+        luminance, structure = _similarity(first, second, c1, c2, size, sigma)
         each = structure * luminance if scale == len(weights) - 1 else structure
-        score = score * _power(_mean_inside(each, counts, window), weight)
+        score = score * _power(_mean_inside(each, counts, size), weight)
     return 1 - score
 
 

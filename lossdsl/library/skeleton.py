@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from lossdsl.library.arguments import images, whole
+from lossdsl.library.arguments import images
 from lossdsl.library.filters import pool
 from lossdsl.registry.kernels import loss
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def soft_skeleton(
     map: Tensor,
     *,
-    iterations: Annotated[float, "[0, inf)"] = 3,
+    iterations: Annotated[int, "[0, inf)"] = 3,
     mask: Tensor | None = None,
     spatial: tuple[int, ...] = (),
 ) -> Tensor:
@@ -35,7 +35,7 @@ def soft_skeleton(
     counts = None if mask is None else images("soft_skeleton", mask, spatial)
     thin = images("soft_skeleton", map, spatial)
     skeleton = torch.zeros_like(thin)
-    for step in range(whole("iterations", iterations) + 1):
+    for step in range(iterations + 1):
         if step:
             thin = _eroded(thin, counts)
         lost = (thin - _dilated(_eroded(thin, counts), counts)).relu()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from lossdsl.checking.facts import Facts
@@ -19,18 +20,23 @@ from lossdsl.proving.refining import branch
 from lossdsl.proving.relations import form_interval, ratio_interval
 from lossdsl.proving.transfer import transfer
 
+_SOME = interval(1, math.inf)
+_CLASSES = {"binary": of.ONE, "multiclass": interval(2, math.inf)}
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What was proved of a loss in one context.
 
-    forms: for what its parts have in common. trained: the inputs through which a gradient may reach the model.
+    order: the nodes, arguments first. forms: for what its parts have in common. trained: the inputs through which a
+    gradient may reach the model.
     """
 
     objective: Objective
     facts: Facts
     built: BuiltLoss
     context: Context
+    order: tuple[Node, ...]
     intervals: dict[Node, Interval]
     forms: Forms
     trained: frozenset[Node]
@@ -41,14 +47,17 @@ def prove(
     built: BuiltLoss,
     context: Context,
     facts: Facts,
-    related: bool = True,
+    related: Container[Node] | None = None,
     nodes: Sequence[Node] | None = None,
+    before: Proof | None = None,
 ) -> Proof:
     """Intervals of all nodes that were read, also of those that the total does not need, or only of some nodes.
 
-    related: use what parts have in common, too, which takes more time and is only asked for where it matters.
+    related: the nodes for which to use what their parts have in common, all by default. It takes most of the time.
+    before: a proof of the same with less related; what stands in none of these nodes is taken from it.
     """
-    order = in_order(_roots(built) if nodes is None else nodes)
+    order = before.order if before else in_order(_roots(built) if nodes is None else nodes)
+    earlier = before.intervals if before else {}
     intervals = dict(_inputs(built, order, facts))
     forms = Forms(intervals)
     declared: dict[Node, list[Used]] = {}
@@ -61,14 +70,23 @@ def prove(
             trained.add(node)
         if node in intervals:
             continue
-        result = _interval(node, intervals, forms if related else None)
+        relate = related is None or node in related
+        if earlier and not relate and _stays(node, intervals, earlier):
+            intervals[node] = earlier[node]
+            continue
+        result = _interval(node, intervals, forms if relate else None)
         for used in declared.get(node, ()):
             if takes_what_it_needs(used, intervals):
                 declaration = used.use.loss.range
                 promised = interval(declaration.low, declaration.high, declaration.low_open, declaration.high_open)
                 result = of.meet(result, promised)
         intervals[node] = result
-    return Proof(objective, facts, built, context, intervals, forms, frozenset(trained))
+    return Proof(objective, facts, built, context, order, intervals, forms, frozenset(trained))
+
+
+def _stays(node: Node, intervals: dict[Node, Interval], earlier: dict[Node, Interval]) -> bool:
+    """Whether nothing that the interval of a node depends on is another than before."""
+    return node.operation != "where" and all(intervals[part] is earlier[part] for part in node.arguments)
 
 
 def _is_trained(name: str, facts: Facts) -> bool:
@@ -87,8 +105,9 @@ def _roots(built: BuiltLoss) -> list[Node]:
 
 
 def _inputs(built: BuiltLoss, order: Sequence[Node], facts: Facts) -> list[tuple[Node, Interval]]:
-    """Predictions and targets as the caller passes them."""
+    """Predictions and targets as the caller passes them, and how many classes they have."""
     known = []
+    tasks = {head.space.prediction: head.space.task for head in built.heads}
     for head in built.heads:
         if not head.prepared:
             known += [(head.prediction, _predictions(head)), (head.truth, _labels(head))]
@@ -98,6 +117,8 @@ def _inputs(built: BuiltLoss, order: Sequence[Node], facts: Facts) -> list[tuple
             known.append((node, _labels(built.heads[0])))
         elif name in facts.predictions:
             known.append((node, _predictions(built.heads[0])))
+        elif node.operation == "classes":
+            known.append((node, _CLASSES.get(tasks.get(node.arguments[0], ""), _SOME)))
     return known
 
 

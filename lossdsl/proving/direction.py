@@ -13,7 +13,7 @@ from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.idle import weight_place
 from lossdsl.proving.interval import Interval
-from lossdsl.proving.saying import says
+from lossdsl.proving.saying import lies, says
 from lossdsl.proving.schedules import first_time_outside
 from lossdsl.proving.slopes import moves, slopes
 from lossdsl.syntax.printing import number
@@ -24,7 +24,7 @@ _TARGETS = frozenset({"input", "cast_like", "keep", "one_hot", "index"})
 def direction_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Losses and scores that the total moves the wrong way with, and a total without a lower bound."""
     leaves = _leaves(proof)
-    found = slopes(proof.built.total, proof.intervals, leaves)
+    found = slopes(proof.built.total, proof.order, proof.intervals, leaves)
     wrong = [used for node, used in leaves.items() if node in found and _is_wrong(used, found[node])]
     for used in wrong:
         yield _rewards(used, proof.intervals[used.node])
@@ -74,7 +74,7 @@ def _turning_weights(proof: Proof) -> Iterator[Diagnostic]:
     for built, term in terms:
         weight = proof.intervals[built.weight]
         if weight.low < 0 < weight.high and moves(built.value, proof.trained):
-            message = f"the weight of `{built.name}` can change its sign: it is in {weight}"
+            message = f"the weight of `{built.name}` can change its sign: it is {lies(weight)}"
             when = first_time_outside(built.weight, of.NON_NEGATIVE, proof.intervals)
             hint = f"{when}; max(0, ...) keeps it from 0 on" if when else "keep it above 0: exp(s) for a learned s"
             yield says(weight_place(term), "LD711", message, hint)
@@ -82,7 +82,9 @@ def _turning_weights(proof: Proof) -> Iterator[Diagnostic]:
 
 def _loose(proof: Proof, found: dict[Node, Interval], leaves: Collection[Node]) -> Iterator[Diagnostic]:
     """Learned scalars that training moves one way for ever. One that is a parameter of a loss may be held by it."""
-    below = in_order(leaves)
+    if not proof.facts.learned:
+        return
+    below = set(in_order(leaves))
     for expression, node in proof.built.trace.read:
         slope = found.get(node)
         if not isinstance(expression, Learned) or slope is None or slope == of.ZERO or node in below:
@@ -95,7 +97,7 @@ def _loose(proof: Proof, found: dict[Node, Interval], leaves: Collection[Node]) 
 
 
 def _bottomless(proof: Proof, total: Interval) -> Diagnostic:
-    message = f"nothing keeps the total from falling without bound: it is in {total}"
+    message = f"nothing keeps the total from falling without bound: it is {lies(total)}"
     terms = zip(proof.built.terms, proof.objective.terms, strict=True)
     falling = [term for built, term in terms if proof.intervals[built.contribution].low == -math.inf]
     place = falling[0].value.origin if falling else proof.objective.terms[0].value.origin

@@ -17,7 +17,7 @@ from lossdsl.proving.analysis import Proof
 from lossdsl.proving.interval import Interval
 from lossdsl.proving.magnitude import LARGEST, magnitudes
 from lossdsl.proving.refining import refined
-from lossdsl.proving.saying import says, written
+from lossdsl.proving.saying import lies, says, written
 from lossdsl.proving.slopes import moves
 from lossdsl.proving.vanishing import Users, vanishes_with
 
@@ -26,11 +26,22 @@ _GROWING = frozenset({"exp", "cosh", "power", "divide", "multiply"})
 
 def domain_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Logarithms, roots, divisions and powers at or beyond their edge."""
+    for _, found in _judged(proof):
+        yield from found
+
+
+def doubtful_nodes(proof: Proof) -> list[Node]:
+    """The operations that there is something to say about, with their operands."""
+    judged = (applied for applied, found in _judged(proof) if found)
+    return [node for applied in judged for node in (*applied.arguments, applied.result)]
+
+
+def _judged(proof: Proof) -> Iterator[tuple[Applied, list[Diagnostic]]]:
     users = Users(proof.built)
     for applied in proof.built.trace.applied:
         rule = _RULES.get(applied.function)
         if rule and applied.result.operation in (applied.function, "negative"):
-            yield from rule(_Case(proof, applied, users))
+            yield applied, list(rule(_Case(proof, applied, users)))
 
 
 class _Case:
@@ -42,7 +53,7 @@ class _Case:
 
     def tells(self, code: str, message: str, hint: str, at: int = 0) -> Diagnostic:
         origin = self.applied.origins[at]
-        message = f"{message}; `{written(origin)}` is in {self.intervals[at]}"
+        message = f"{message}; `{written(origin)}` is {lies(self.intervals[at])}"
         return says(origin, code, message, hint)
 
     def moves(self, at: int = 0) -> bool:

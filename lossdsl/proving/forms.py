@@ -37,6 +37,7 @@ class Total(NamedTuple):
 class Atom:
     """interval: where its value lies. total: what it adds up, None for a node. whole: it is 0 or 1.
     counts: it says which elements count, or how much each class does; some element and some class do.
+    factors: how many it is made of.
     """
 
     interval: Interval
@@ -44,6 +45,7 @@ class Atom:
     total: Total | None = None
     whole: bool = False
     counts: bool = False
+    factors: int = 1
 
 
 @dataclass(slots=True)
@@ -165,7 +167,8 @@ class Forms:
         def make() -> Atom:
             axes = NO_AXES.union(*(self.atoms[a].axes for a in monomial)) - over
             inner = self.bounds(monomial)
-            return Atom(of.added_up(inner) if kind == "sum" else inner, axes, key)
+            known = of.added_up(inner) if kind == "sum" else inner
+            return Atom(known, axes, key, factors=max(1, self.degree(monomial)))
 
         return self._number(key, make)
 
@@ -181,6 +184,10 @@ class Forms:
                 result = of.multiply(result, of.whole_power(self.atoms[atom].interval, monomial.count(atom)))
             self._bounds[monomial] = result
         return self._bounds[monomial]
+
+    def degree(self, monomial: Monomial) -> int:
+        """How many factors a monomial has, those under sums counted."""
+        return sum(self.atoms[atom].factors for atom in monomial)
 
 
 _WHOLE = frozenset({"one_hot", "foreground", "compare"})

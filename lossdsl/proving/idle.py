@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
-from lossdsl.checking.resolved import ForClass, Origin, Term, Use
+from lossdsl.checking.resolved import Constant, ForClass, Local, Origin, Term, Use, every
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltTerm
+from lossdsl.graph.nodes import Node
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.sameness import same_up_to_a_factor
-from lossdsl.proving.saying import says
+from lossdsl.proving.saying import says, written
 from lossdsl.proving.slopes import moves
 from lossdsl.registry.discover import Registry
 from lossdsl.spec.model import Options, Spec
+from lossdsl.spec.values import Place
 from lossdsl.syntax.printing import number
 
 
 def idle_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Terms without an effect on the training."""
     terms = list(zip(proof.built.terms, proof.objective.terms, strict=True))
-    falling = any(proof.intervals[built.weight].negative for built, _ in terms)
+    falling = any(proof.intervals[built.weight].negative for built, _ in terms if not built.value.is_constant)
+    restored = _taken_off(proof)
     seen: dict[Hashable, tuple[str, float]] = {}
     for built, term in terms:
         if built.value.is_constant and built.value.value and falling:
             continue  # 1 - a score
+        if built.value in restored:
+            continue  # abs(bce - b) + b
         finding = _without_effect(proof, built, term)
         if finding:
             yield finding
@@ -34,6 +39,19 @@ def idle_findings(proof: Proof) -> Iterator[Diagnostic]:
             yield _repeated(built, term, *seen[core], factor)
         else:
             seen[core] = (built.name, factor)
+
+
+def _taken_off(proof: Proof) -> frozenset[Node]:
+    """What the text takes off a value that trains, inside of another operation: to add it again keeps the scale."""
+    values = {term.value for term in proof.built.terms}
+    return frozenset(
+        applied.arguments[1]
+        for applied in proof.built.trace.applied
+        if applied.function == "subtract"
+        and applied.result not in values
+        and moves(applied.arguments[0], proof.trained)
+        and proof.intervals[applied.arguments[1]] != of.ZERO
+    )
 
 
 def _without_effect(proof: Proof, built: BuiltTerm, term: Term) -> Diagnostic | None:
@@ -61,16 +79,33 @@ def weight_place(term: Term) -> Origin:
 
 
 def name_findings(spec: Spec, proof: Proof, registry: Registry) -> Iterator[Diagnostic]:
-    """Definitions that nothing reads, and terms under the name of another loss."""
+    """Definitions and tensors that nothing reads, and terms under the name of another loss."""
     used = {name for name, _ in proof.objective.bindings}
     for definition in spec.definitions:
         if definition.name not in used:
-            place = Origin(definition.value.source, definition.value.expression.span)
-            yield says(place, "LD734", f"`{definition.name}` is defined and never used", "leave it out")
-    for term in proof.objective.terms if spec.terms else ():
+            yield _of_name(definition.place, "LD734", f"`{definition.name}` is defined and never used", "leave it out")
+    for passed in spec.tensors or ():
+        if passed.name not in proof.facts.tensors:
+            message = f"the tensor `{passed.name}` is passed and never used"
+            yield _of_name(passed.place, "LD736", message, "use it, or leave it out of `tensors:`")
+    total = proof.objective.total
+    read = {part.name for part in every([total]) if isinstance(part, Local)} if total else {t.name for t in spec.terms}
+    for term, entry in zip(proof.objective.terms, spec.terms, strict=True) if spec.terms else ():
         if not _is_named(term) and registry.candidates(term.name):
-            message = f"the term `{term.name}` has the name of a loss that it is not"
-            yield says(term.value.origin, "LD735", message, "give the term a name of its own")
+            message, hint = (
+                f"the term `{term.name}` has the name of a loss that it is not",
+                "give the term another name",
+            )
+            if isinstance(term.value, Constant):
+                hint = f"a weight is written {term.name}: {{expr: {term.name}, weight: {written(term.value.origin)}}}"
+            yield _of_name(entry.place, "LD735", message, hint)
+        if term.name not in read:
+            message = f"the term `{term.name}` is not in the total: it trains nothing"
+            yield _of_name(entry.place, "LD734", message, "add it to total, or leave it out")
+
+
+def _of_name(place: Place, code: str, message: str, hint: str) -> Diagnostic:
+    return Diagnostic(code, message, place.source, place.span, hint, "warning")
 
 
 def _is_named(term: Term) -> bool:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from math import isfinite
 
 from lossdsl.checking.arguments import allowed_values
-from lossdsl.checking.resolved import TensorOf, Use, every
+from lossdsl.checking.resolved import TensorOf, Use
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
-from lossdsl.proving.interval import UNIT, interval
-from lossdsl.proving.saying import says, written
+from lossdsl.proving.interval import UNIT, Interval, interval
+from lossdsl.proving.saying import lies, says, written
 from lossdsl.proving.schedules import first_time_outside
+from lossdsl.proving.slopes import moves
 from lossdsl.registry.model import Kernel, full_name
+from lossdsl.syntax.printing import number
 
 _ACTIVATIONS = frozenset({"sigmoid", "softmax", "log_sigmoid", "log_softmax", "log_one_minus_softmax"})
 _SAME_KIND = frozenset(
@@ -37,10 +41,11 @@ def activation_findings(proof: Proof) -> Iterator[Diagnostic]:
 
 
 def label_findings(proof: Proof) -> Iterator[Diagnostic]:
-    """Targets that are no labels."""
+    """Targets that are no labels, and labels in the place of the prediction."""
     for used in proof.built.trace.used:
         if used.by_user:
             yield from _labels(proof, used)
+            yield from _exchanged(proof, used)
 
 
 def parameter_findings(proof: Proof) -> Iterator[Diagnostic]:
@@ -92,8 +97,13 @@ def _second_activation(used: Used, activated: frozenset[Node]) -> Iterator[Diagn
         yield says(place, "LD720", message, hint, "error", _logits(text))
 
 
+_CALL = re.compile(r"(?:sigmoid|softmax)\((?P<inner>[^()]*(?:\([^()]*\)[^()]*)*)\)")
+
+
 def _logits(text: str) -> str | None:
-    return {"p": "z", "1 - p": "-z"}.get(text)
+    """What stands before the sigmoid or softmax."""
+    call = _CALL.fullmatch(text)
+    return call["inner"] if call else {"p": "z", "1 - p": "-z"}.get(text)
 
 
 def _labels(proof: Proof, used: Used) -> Iterator[Diagnostic]:
@@ -104,8 +114,19 @@ def _labels(proof: Proof, used: Used) -> Iterator[Diagnostic]:
     labels = proof.intervals[head.truth]
     if not labels.within(UNIT) and _reads_labels(proof, used):
         place = used.use.tensors[1].origin
-        message = f"the labels of `{used.use.loss.name}` are in [0, 1], `{written(place)}` is in {labels}"
+        message = f"the labels of `{used.use.loss.name}` are in [0, 1], `{written(place)}` is {lies(labels)}"
         yield says(place, "LD721", message, "y is 0 or 1")
+
+
+def _exchanged(proof: Proof, used: Used) -> Iterator[Diagnostic]:
+    """A target that stands first: it would get the sigmoid or softmax."""
+    if len(used.use.tensors) != 2 or not _reads_labels(proof, used):
+        return
+    first, second = used.use.tensors
+    if isinstance(first, TensorOf) and first.name in ("y", "target") and moves(used.head.truth, proof.trained):
+        name, here, there = used.use.loss.name, written(first.origin), written(second.origin)
+        message = f"the target `{here}` stands where `{name}` takes the prediction"
+        yield says(first.origin, "LD721", message, f"the prediction comes first: {name}({there}, {here})")
 
 
 def _reads_labels(proof: Proof, used: Used) -> bool:
@@ -114,8 +135,7 @@ def _reads_labels(proof: Proof, used: Used) -> bool:
     if isinstance(loss, Kernel):
         return "y" in loss.inputs
     body = proof.objective.body(full_name(loss))
-    parts = every([*(value for _, value in body.bindings), *(case.value for case in body.cases)])
-    return any(isinstance(part, Use) or (isinstance(part, TensorOf) and part.name in ("y", "p")) for part in parts)
+    return any(isinstance(p, Use) or (isinstance(p, TensorOf) and p.name in ("y", "p")) for p in body.parts)
 
 
 def _parameters(proof: Proof, used: Used) -> Iterator[Diagnostic]:
@@ -133,7 +153,15 @@ def _parameters(proof: Proof, used: Used) -> Iterator[Diagnostic]:
         origin = places[name].origin
         certain = not of.overlap(value, allowed)
         verb = "is always" if certain else "can be"
-        message = f"`{name}` of `{used.use.loss.name}` {verb} outside {allowed_values(known[name])}: it is in {value}"
+        where = f"outside {allowed_values(known[name])}: it is {lies(value)}"
+        message = f"`{name}` of `{used.use.loss.name}` {verb} {where}"
         when = first_time_outside(node, allowed, proof.intervals)
-        hint = when or f"clamp({written(origin)}, min=..., max=...)"
+        kept = f"clamp({written(origin)}, {_bounds(allowed)}) keeps it inside"
+        hint = (when or kept) if certain or not when else f"{when}; {kept}"
         yield says(origin, "LD722", message, hint, "error" if certain else "warning")
+
+
+def _bounds(allowed: Interval) -> str:
+    """The keywords of `clamp`; an open end has no last number inside, which is left to the user."""
+    ends = (("min", allowed.low, allowed.low_open), ("max", allowed.high, allowed.high_open))
+    return ", ".join(f"{word}={'...' if is_open else number(end)}" for word, end, is_open in ends if isfinite(end))

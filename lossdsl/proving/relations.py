@@ -33,17 +33,11 @@ def _up_to(bound: Interval) -> Interval:
 def _held_up(forms: Forms, form: Form) -> Interval:
     """An interval whose low end no value of the form is below: what can be negative is charged to what is positive."""
     left = dict(form)
-    for monomial in sorted(form, key=lambda m: (-degree(forms, m), m)):
+    for monomial in sorted(form, key=lambda m: (-forms.degree(m), m)):
         if monomial not in left or not _may_be_negative(forms, monomial, left[monomial]):
             continue
         _charge(forms, left, monomial)
     return interval_of(forms, left)
-
-
-def degree(forms: Forms, monomial: Monomial) -> int:
-    """How many factors a monomial has, those under sums counted."""
-    totals = (forms.atoms[atom].total for atom in monomial)
-    return sum(1 if total is None else max(1, degree(forms, total.monomial)) for total in totals)
 
 
 def _may_be_negative(forms: Forms, monomial: Monomial, coefficient: float) -> bool:
@@ -56,7 +50,7 @@ def _charge(forms: Forms, left: Form, monomial: Monomial) -> None:
 
     The nearest go first: p*y*w should use up p*w, and leave p to hold up p*y.
     """
-    for base in sorted(left, key=lambda m: -degree(forms, m)):
+    for base in sorted(left, key=lambda m: -forms.degree(m)):
         coefficient = left.get(monomial, 0.0)
         if not coefficient:
             return

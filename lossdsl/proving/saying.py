@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lossdsl.checking.resolved import Origin
 from lossdsl.errors import Diagnostic, Edit, Severity
+from lossdsl.proving.interval import Interval
 
 
 def says(
@@ -22,3 +23,8 @@ def says(
 def written(origin: Origin) -> str:
     """What stands at a place, on one line."""
     return " ".join(origin.source.text[origin.span.start : origin.span.end].split())
+
+
+def lies(value: Interval) -> str:
+    """`in [0, 1]`, or the one number that it is."""
+    return str(value) if value.is_number else f"in {value}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
-from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.nodes import Node
 from lossdsl.proving import interval as of
 from lossdsl.proving.interval import ALL, NON_NEGATIVE, ONE, POSITIVE, UNIT, ZERO, Interval, Known, interval
 
@@ -15,10 +15,13 @@ _Slopes: TypeAlias = Callable[[Node, Known], list[Interval]]
 MINUS_ONE = interval(-1, -1)
 
 
-def slopes(total: Node, known: Known, leaves: Collection[Node]) -> dict[Node, Interval]:
-    """Where the derivative of the total by each node above and at the leaves lies. What is below them is left out."""
+def slopes(total: Node, order: Sequence[Node], known: Known, leaves: Collection[Node]) -> dict[Node, Interval]:
+    """Where the derivative of the total by each node above and at the leaves lies. What is below them is left out.
+
+    order: the nodes, arguments first.
+    """
     found: dict[Node, Interval] = {total: ONE}
-    for node in reversed(in_order([total])):
+    for node in reversed(order):
         if node not in found or node in leaves or not node.arguments:
             continue
         for argument, slope in zip(node.arguments, _local(node, known), strict=False):

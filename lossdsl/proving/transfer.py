@@ -212,5 +212,6 @@ _TRANSFER: dict[str, Transfer] = {
     "any": _always(UNIT),
     "any_of": _always(UNIT),
     "size": _always(interval(1, math.inf)),
+    "ones": _always(of.ONE),
     "kernel": _kernel,
 }

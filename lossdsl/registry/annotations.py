@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from lossdsl.errors import FormulaError, PluginError
@@ -22,7 +23,8 @@ def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.Par
         words = tuple(str(word) for word in get_args(hint))
     elif get_origin(hint) is Annotated and isinstance(get_args(hint)[1], str):
         numbers, text, *_ = get_args(hint)
-        interval, lists = interval_of(name, text), _depth(numbers)
+        kind, lists = _numbers(numbers)
+        interval = replace(interval_of(name, text), whole=kind is int)
     else:
         example = 'Annotated[float, "[0, inf)"] or Literal["image", "batch"]'
         raise PluginError(f"the parameter `{parameter.name}` of `{name}` needs a range: annotate it {example}")
@@ -39,9 +41,13 @@ def interval_of(name: str, text: str) -> tree.Interval:
     return declaration.range
 
 
-def _depth(hint: Any) -> int:
-    """0 for float, 1 for Sequence[float], 2 for Sequence[Sequence[float]]."""
-    return 1 + _depth(get_args(hint)[0]) if get_origin(hint) is Sequence else 0
+def _numbers(hint: Any) -> tuple[Any, int]:
+    """The type of the numbers, and 0 for float, 1 for Sequence[float], 2 for Sequence[Sequence[float]]."""
+    depth = 0
+    while get_origin(hint) is Sequence:
+        (hint,) = get_args(hint)
+        depth += 1
+    return hint, depth
 
 
 def _written(default: Any) -> tree.Expression:

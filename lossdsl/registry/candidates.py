@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from lossdsl.errors import Diagnostic, LossError, PluginError
-from lossdsl.registry.contract import LOSSES, namespaced, provider_of
+from lossdsl.registry.contract import BUILT_IN, LOSSES, namespaced, provider_of
 from lossdsl.registry.kernels import kernel_of
 from lossdsl.registry.library import Absence, Entry, library_files, parse_entry, read_absences, read_entries
 from lossdsl.registry.local import unregistered
-from lossdsl.registry.model import Formula, Kernel, Loss, Provider
+from lossdsl.registry.model import LOCAL, Formula, Kernel, Loss, Provider
 
 ANY = "*"
 """The name of a candidate that stands for all of a namespace that cannot be read."""
@@ -50,6 +50,11 @@ class Candidate:
     def qualified(self) -> bool:
         """Whether it is meant by its full name alone."""
         return isinstance(self.content, Entry) and self.content.qualified
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a built-in or of this process: what else is installed changes nothing about its name."""
+        return self.namespace in (BUILT_IN, LOCAL)
 
     @property
     def folder(self) -> Path | None:

@@ -219,7 +219,8 @@ def temporary_registry(points: Iterable[EntryPoint] = (), *, installed: bool = T
 
 @lru_cache(maxsize=1)
 def _installed_registry() -> Registry:
-    found = [point for group in (API, LIBRARIES, LOSSES) for point in entry_points(group=group)]
+    installed = entry_points()  # once: every call reads the metadata of all distributions
+    found = [point for group in (API, LIBRARIES, LOSSES) for point in installed.select(group=group)]
     own = () if any(point.name == BUILT_IN and provider_of(point).distribution == BUILT_IN for point in found) else _OWN
     return Registry(*limited([*found, *own], os.environ))
 

@@ -28,10 +28,11 @@ def loss(
 
     The function takes tensors of shape (batch, class, pixel) by position, named `z p y pred target` where it wants what
     the call provides, and keyword-only parameters, annotated `Annotated[float, "[0, inf)"]`,
-    `Annotated[Sequence[float], "(0, inf)"]`, which arrives as a tuple, or `Literal["image", "batch"]`. A parameter
-    without a default must be given. A keyword `mask` receives the boolean tensor of elements that count, or None; a
-    function without it cannot be used with a mask. A keyword `spatial` receives the sizes of the image axes, whose
-    product is the number of pixels. It returns a tensor whose axes outside `keeps` have size 1.
+    `Annotated[Sequence[float], "(0, inf)"]`, which arrives as a tuple, `Annotated[int, "[1, inf)"]` for a whole number
+    that is the same at every call and arrives as an int, or `Literal["image", "batch"]`. A parameter without a default
+    must be given. A keyword `mask` receives the boolean tensor of elements that count, or None; a function without it
+    cannot be used with a mask. A keyword `spatial` receives the sizes of the image axes, whose product is the number of
+    pixels. It returns a tensor whose axes outside `keeps` have size 1.
 
     Args:
         name: the loss's name; the function's own by default.

@@ -11,10 +11,11 @@ from lossdsl.spec.model import NamedExpression, Options, Reading, Sourced, Spec
 from lossdsl.spec.options import read_options
 from lossdsl.spec.parts import read_definitions, read_terms
 from lossdsl.spec.prune import prune
+from lossdsl.spec.tensors import read_tensors
 from lossdsl.spec.values import Entry, Found, Place, Scalar, Table, Unread, Value, described, is_null
 from lossdsl.syntax import tree
 
-_KEYS = ("task", "input", "ignore_index", "class_weight", "backend", "define", "terms", "total", "expr")
+_KEYS = ("task", "input", "ignore_index", "class_weight", "backend", "tensors", "define", "terms", "total", "expr")
 _EXAMPLE = "write for example 0.5*bce + 0.5*dice"
 
 
@@ -50,13 +51,14 @@ def _formula(program: Found[tree.Program | None], source: Source) -> Reading:
 def _long_form(table: Table, place: Place) -> Reading:
     entries = {entry.name: entry for entry in table.entries if entry.name in _KEYS}
     options = read_options(entries)
+    tensors = read_tensors(entries.get("tensors"))
     define = read_definitions(entries.get("define"))
     terms = read_terms(entries.get("terms"))
     bindings, total = _totals(entries)
-    spec = Spec((*define.value.items, *bindings.value), terms.value.items, total.value, options.value)
+    spec = Spec((*define.value.items, *bindings.value), terms.value.items, total.value, options.value, tensors.value)
     spec = prune(spec, define.value.lost, terms.value.lost)
-    findings = (*unknown_keys(table, _KEYS), *_shape(entries, place), *options.findings, *define.findings)
-    findings += (*terms.findings, *bindings.findings, *total.findings)
+    findings = (*unknown_keys(table, _KEYS), *_shape(entries, place), *options.findings, *tensors.findings)
+    findings += (*define.findings, *terms.findings, *bindings.findings, *total.findings)
     return Reading(spec if spec.definitions or spec.terms or spec.total else None, findings)
 
 
@@ -92,6 +94,8 @@ def _shape(entries: Mapping[str, Entry], place: Place) -> tuple[Diagnostic, ...]
         return (terms.place.says("LD406", "terms is empty", "add a term: region: {expr: dice, weight: 0.5}"),)
     if whole and total:
         return (total.place.says("LD405", "total goes with terms, not with expr", "remove one of the two"),)
+    if total and not (terms or whole):
+        return (total.place.says("LD405", "total goes with terms, and there are none", "write expr for total"),)
     if not (terms or whole):
         empty = next((entries[name].place for name in ("terms", "expr") if name in entries), place)
         return (empty.says("LD406", "the loss has neither terms nor expr", "add expr: 0.5*bce + 0.5*dice"),)

@@ -50,4 +50,7 @@ def read_expression(value: Value, place: Place, what: str) -> Found[Sourced | No
 
 
 def bindings_of(program: tree.Program, source: Source) -> tuple[NamedExpression, ...]:
-    return tuple(NamedExpression(binding.name, Sourced(binding.value, source)) for binding in program.bindings)
+    return tuple(
+        NamedExpression(binding.name, Sourced(binding.value, source), Place(source, binding.span))
+        for binding in program.bindings
+    )

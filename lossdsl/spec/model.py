@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossdsl.errors import Diagnostic, Source
+from lossdsl.spec.values import Place
 from lossdsl.syntax.tree import TASKS as TASKS
 from lossdsl.syntax.tree import Expression
 from lossdsl.syntax.tree import Task as Task
@@ -25,19 +26,29 @@ class Sourced:
 
 @dataclass(frozen=True, slots=True)
 class NamedExpression:
-    """`region = dice(smooth=1)` in a formula, or an entry of `define:`."""
+    """`region = dice(smooth=1)` in a formula, or an entry of `define:`. place: that of the name."""
 
     name: str
     value: Sourced
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
 class TermSpec:
-    """One entry of `terms:`."""
+    """One entry of `terms:`. place: that of the name."""
 
     name: str
     value: Sourced
     weight: Sourced
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One entry of `tensors:`: a tensor that the call passes by name."""
+
+    name: str
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +64,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A loss before its names are looked up. `total` is None when it is the weighted sum of `terms`."""
+    """A loss before its names are looked up. `total` is None when it is the weighted sum of `terms`.
+
+    tensors: what may be passed by name, None for anything.
+    """
 
     definitions: tuple[NamedExpression, ...]
     terms: tuple[TermSpec, ...]
     total: Sourced | None
     options: Options
+    tensors: tuple[Passed, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from lossdsl.errors import Diagnostic, Span
 from lossdsl.spec.formula import read_expression
 from lossdsl.spec.keys import unknown_keys
 from lossdsl.spec.model import NamedExpression, Sourced, TermSpec
-from lossdsl.spec.values import Entry, Found, Row, Table, Unread, described, is_null, shown
+from lossdsl.spec.values import Entry, Found, Place, Row, Table, Unread, described, is_null, shown
 from lossdsl.syntax import tree
 from lossdsl.syntax.limits import MAX_NAME
 
@@ -51,30 +51,32 @@ def _read(entry: Entry | None, rule: str, read: Callable[[Entry], Found[T | None
 
 
 def _named(part: Entry, read: Callable[[Entry], Found[T | None]]) -> Found[T | None]:
-    refusal = _refusal(part)
+    refusal = name_fault(part.name, part.place)
     found = read(part)
     return Found(None, (refusal, *found.findings)) if refusal else found
 
 
-def _refusal(part: Entry) -> Diagnostic | None:
-    if not _NAME.fullmatch(part.name):
+def name_fault(name: str, place: Place) -> Diagnostic | None:
+    """Why something cannot be the name of a part."""
+    if not _NAME.fullmatch(name):
         hint = "a name is a letter or _, then letters, digits or _"
-        return part.place.says("LD405", f"{shown(part.name)} cannot be a name", hint)
-    if len(part.name) > MAX_NAME:
-        return part.place.says("LD405", f"the name {shown(part.name, 20)} is longer than {MAX_NAME} characters")
+        return place.says("LD405", f"{shown(name)} cannot be a name", hint)
+    if len(name) > MAX_NAME:
+        return place.says("LD405", f"the name {shown(name, 20)} is longer than {MAX_NAME} characters")
     return None
 
 
 def _definition(part: Entry) -> Found[NamedExpression | None]:
     found = read_expression(part.value, part.place, f"the definition of {shown(part.name)}")
-    return Found(NamedExpression(part.name, found.value) if found.value else None, found.findings)
+    return Found(NamedExpression(part.name, found.value, part.place) if found.value else None, found.findings)
 
 
 def _term(part: Entry) -> Found[TermSpec | None]:
     what = f"the term {shown(part.name)}"
     if not isinstance(part.value, Table):
         found = read_expression(part.value, part.place, what)
-        return Found(TermSpec(part.name, found.value, _one(part)) if found.value else None, found.findings)
+        whole = TermSpec(part.name, found.value, _one(part), part.place) if found.value else None
+        return Found(whole, found.findings)
     parts = {entry.name: entry for entry in part.value.entries if entry.name in _TERM_KEYS}
     value: Found[Sourced | None] = Found(None, (part.place.says("LD406", f"{what} has no expr", "add expr: ..."),))
     if "expr" in parts:
@@ -82,7 +84,7 @@ def _term(part: Entry) -> Found[TermSpec | None]:
     weight: Found[Sourced | None] = Found(None)
     if "weight" in parts:
         weight = read_expression(parts["weight"].value, parts["weight"].place, f"the weight of {shown(part.name)}")
-    term = TermSpec(part.name, value.value, weight.value or _one(part)) if value.value else None
+    term = TermSpec(part.name, value.value, weight.value or _one(part), part.place) if value.value else None
     return Found(term, (*unknown_keys(part.value, _TERM_KEYS), *value.findings, *weight.findings))
 
 

@@ -100,6 +100,11 @@ class TreeBuilder(Transformer[Token, Any]):
             raise Misplaced("the range is empty", interval.span, "the lower end comes first: [0, 1]")
         return interval
 
+    def whole(self, items: list[Any]) -> tree.Interval:
+        word, interval = items
+        assert isinstance(interval, tree.Interval)
+        return replace(interval, whole=True, span=span_of(word).to(interval.span))
+
     def bound(self, items: list[Any]) -> float:
         sign = -1.0 if items[0] == "-" else 1.0
         token = items[-1]

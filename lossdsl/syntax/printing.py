@@ -27,7 +27,7 @@ def text(node: tree.Node) -> str:
             return _parameter(node)
         case tree.Interval():
             low, high = "[("[node.low_open], "])"[node.high_open]
-            return f"{low}{number(node.low)}, {number(node.high)}{high}"
+            return f"{'whole ' * node.whole}{low}{number(node.low)}, {number(node.high)}{high}"
         case tree.Keyword():
             return f"{node.name}={text(node.value)}"
         case tree.Part():

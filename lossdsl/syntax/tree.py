@@ -135,15 +135,18 @@ class Program(Printed):
 
 @dataclass(frozen=True, slots=True)
 class Interval(Printed):
-    """A range of numbers; each end is open or closed."""
+    """A range of numbers; each end is open or closed. whole: only the whole numbers in it, `whole [1, inf)`."""
 
     low: float
     high: float
     low_open: bool = False
     high_open: bool = False
     span: Span = field(default=NOWHERE, compare=False, repr=False)
+    whole: bool = False
 
     def __contains__(self, value: float) -> bool:
+        if self.whole and not float(value).is_integer():
+            return False
         above = value > self.low if self.low_open else value >= self.low
         below = value < self.high if self.high_open else value <= self.high
         return above and below

@@ -24,7 +24,7 @@ MESSAGES: list[tuple[str, str]] = [
         <formula>:1:1: error LD201: unknown loss `weight_map`
             weight_map*bce
             ^~~~~~~~~~
-            lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)
+            lossdsl list shows all; a number is given before, w = 0.5; a tensor stands inside mean(...) or sum(...)
         """,
     ),
     (
@@ -94,7 +94,7 @@ MESSAGES: list[tuple[str, str]] = [
         <formula>:1:6: error LD201: unknown loss `s`
             exp(-s)*bce + learn(0)
                  ^
-            lossdsl list shows all; a tensor of the call stands inside mean(...) or sum(...)
+            lossdsl list shows all; a number is given before, w = 0.5; a tensor stands inside mean(...) or sum(...)
         <formula>:1:15: error LD207: learn needs a name of its own
             exp(-s)*bce + learn(0)
                           ^~~~~~~~

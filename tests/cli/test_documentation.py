@@ -6,13 +6,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 import lossdsl
 from lossdsl.cli.documentation import FOLDER, as_plain_text, codes, explained
+from lossdsl.errors import Diagnostic
 from lossdsl.registry.discover import _installed_registry
 from lossdsl.registry.local import unregistered
 
@@ -22,6 +23,11 @@ EXAMPLES = [(code, which) for code in codes() for which in ("wrong", "right")]
 BESIDE = {"LD508": {"LD301"}}
 # torch looks for the compiler once in a process.
 IN_A_PROCESS = {"LD507"}
+# What the wrong example of each code gives, in full.
+MESSAGES = {
+    text[:5]: text.partition("\n")[2].strip("\n")
+    for text in Path(__file__).with_name("messages.txt").read_text(encoding="utf-8").split("=== ")[1:]
+}
 
 
 def emitted() -> set[str]:
@@ -57,44 +63,50 @@ def test_example(clean: Path, code: str, which: str) -> None:
     documentation = explained(code)
     assert documentation
     kind, text = getattr(documentation, which)
-    found = run_in_a_process(text, clean) if code in IN_A_PROCESS else RUN[kind](text)
+    said = run_in_a_process(text, clean) if code in IN_A_PROCESS else rendered(RUN[kind](text))
     if which == "right":
-        assert found == set()
+        assert said == ""
     else:
-        assert found - BESIDE.get(code, set()) == {code}
+        assert set(re.findall(r"(?:error|warning) (LD\d{3}):", said)) - BESIDE.get(code, set()) == {code}
+        assert re.sub(r"lossdsl \d+(\.\d+)+", "lossdsl 0.1.0", said) == MESSAGES[code]
 
 
-def run_formula(text: str) -> set[str]:
-    return {finding.code for finding in lossdsl.check(text).diagnostics}
+def rendered(found: Iterable[Diagnostic]) -> str:
+    return "\n".join(finding.render() for finding in found)
 
 
-def run_config(text: str) -> set[str]:
+def run_formula(text: str) -> Iterable[Diagnostic]:
+    return lossdsl.check(text).diagnostics
+
+
+def run_config(text: str) -> Iterable[Diagnostic]:
     Path("config.yaml").write_text(text, encoding="utf-8")
-    return {finding.code for finding in lossdsl.check("config.yaml").diagnostics}
+    return lossdsl.check("config.yaml").diagnostics
 
 
-def run_library(text: str) -> set[str]:
+def run_library(text: str) -> Iterable[Diagnostic]:
     from lossdsl.api.libraries import check_library
 
-    return {finding.code for findings in check_library(text, Path("some.loss")) for finding in findings}
+    return [finding for findings in check_library(text, Path("some.loss")) for finding in findings]
 
 
-def run_python(text: str) -> set[str]:
+def run_python(text: str) -> Iterable[Diagnostic]:
     try:
         exec(compile(text, "<example>", "exec"), {"__name__": "example"})  # noqa: S102
     except lossdsl.LossError as error:
-        return {finding.code for finding in error.diagnostics}
-    return set()
+        return error.diagnostics
+    return ()
 
 
 RUN = {"formula": run_formula, "yaml": run_config, "loss": run_library, "python": run_python}
 
 
-def run_in_a_process(text: str, folder: Path) -> set[str]:
+def run_in_a_process(text: str, folder: Path) -> str:
+    """What ends it, below the traceback."""
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "TORCHINDUCTOR_CACHE_DIR": str(folder)}
     done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0 or "LossError: " in done.stderr
-    return set(re.findall(r"(?<=error )LD\d{3}", done.stderr))
+    return done.stderr.rpartition("LossError: ")[2].strip()
 
 
 @pytest.mark.parametrize("code", codes())

@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 
+import lossdsl
+import lossdsl.testing
+from lossdsl.checking.facts import facts_of
+from lossdsl.checking.resolve import resolve
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node
+from lossdsl.registry.discover import default_registry
 from lossdsl.runtime.lower import lower
+from lossdsl.spec import read_formula
 
 FORMULAS = {
     "0.5*bce + 0.5*(-log(1 - dice))": "binary",
@@ -39,6 +45,23 @@ def test_built_twice(formula: str, fields: Any, built: Any, nodes_of: Any) -> No
     assert lower(first).module.code == lower(second).module.code
     assert [term.name for term in first.terms] == [term.name for term in second.terms]
     assert [str(rewrite.rule) for rewrite in first.rewrites] == [str(rewrite.rule) for rewrite in second.rewrites]
+
+
+def test_definitions_that_are_kept_change_nothing() -> None:
+    """Read for the first time in a registry, and again."""
+    names = [
+        loss.name for loss in default_registry().built_ins() if not any(p.default is None for p in loss.parameters)
+    ]
+    with lossdsl.testing.registry() as registry:
+        for text in (" + ".join(names[::2]), *names):
+            spec = read_formula(text).spec
+            assert spec
+            first, second = (resolve(spec, registry).objective for _ in range(2))
+            assert first
+            assert second
+            assert [name for name, _ in first.bodies] == [name for name, _ in second.bodies]
+            assert all(old is new for (_, old), (_, new) in zip(first.bodies, second.bodies, strict=True))
+            assert [loss.name for loss in facts_of(first).losses] == [loss.name for loss in facts_of(second).losses]
 
 
 _SCRIPT = """

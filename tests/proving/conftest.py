@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,19 +13,35 @@ from torch import Tensor
 from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.errors import FormulaError
-from lossdsl.graph.build import BuiltLoss, BuiltTerm
+from lossdsl.graph.build import BuiltLoss, BuiltTerm, build
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.tasks import first_working
 from lossdsl.proving.analysis import Proof, prove
 from lossdsl.registry.discover import default_registry
 from lossdsl.spec import Options, read_formula
 
+MARK = re.compile(r"<<(.*?)>>", re.DOTALL)
+
+
+@pytest.fixture(scope="session")
+def unmarked() -> Callable[[str], tuple[str, list[tuple[int, int]]]]:
+    """A marked input without its marks, and where each marked part begins and ends."""
+
+    def read(text: str) -> tuple[str, list[tuple[int, int]]]:
+        places = []
+        while match := MARK.search(text):
+            places.append((match.start(), match.start() + len(match[1])))
+            text = text[: match.start()] + match[1] + text[match.end() :]
+        return text, places
+
+    return read
+
 
 @pytest.fixture(scope="session")
 def proved() -> Callable[..., Proof]:
-    """The proof of a formula: proved(text, task=..., input=..., ignore_index=...)."""
+    """The proof of a formula: proved(text, masked=True, task=..., input=..., ignore_index=..., class_weight=...)."""
 
-    def make(text: str, **options: Any) -> Proof:
+    def make(text: str, masked: bool = False, **options: Any) -> Proof:
         reading = read_formula(text)
         assert reading.spec is not None, reading.diagnostics
         resolution = resolve(reading.spec, default_registry())
@@ -33,7 +50,11 @@ def proved() -> Callable[..., Proof]:
         facts = facts_of(resolution.objective)
         working = first_working(resolution.objective, facts, Options(**options))
         assert working is not None, f"no task for {text}"
-        return prove(resolution.objective, *working, facts)
+        built, context = working
+        if masked:
+            context = context._replace(mask=("batch", "pixel"))
+            built = build(resolution.objective, context, options.get("ignore_index"))
+        return prove(resolution.objective, built, context, facts)
 
     return make
 
@@ -45,11 +66,16 @@ def node_values() -> Callable[..., dict[Node, Any]]:
     from lossdsl.runtime.lower import lower
 
     def run(
-        proof: Proof, pred: Tensor, target: Tensor, mask: Tensor | None = None, **scalars: Tensor
+        proof: Proof,
+        pred: Tensor,
+        target: Tensor,
+        mask: Tensor | None = None,
+        class_weight: Tensor | None = None,
+        **scalars: Tensor,
     ) -> dict[Node, Any]:
         context = proof.context
         tensors = {name: scalars.pop(name) for name in sorted(proof.facts.tensors)}
-        call = arrange(context.task, context.input, context.ignoring, None, pred, target, mask, tensors)
+        call = arrange(context.task, context.input, context.ignoring, class_weight, pred, target, mask, tensors)
         nodes = [node for node in in_order(proof.intervals) if not node.is_constant]
         terms = tuple(BuiltTerm(str(number), node, node, node) for number, node in enumerate(nodes))
         plan = lower(BuiltLoss(terms, proof.built.total, (), proof.built.trace, proof.built.heads))
@@ -118,13 +144,13 @@ def scalars(task: str) -> st.SearchStrategy[str]:
     return st.recursive(leaves, grown, max_leaves=5)
 
 
-def random_formulas(task: str) -> st.SearchStrategy[str]:
-    """A learned scalar and a formula that may use it."""
+def random_formulas(task: str, around: str = "{}") -> st.SearchStrategy[str]:
+    """A learned scalar and a formula that may use it. around: what the formula stands in."""
     first = "ce" if task == "multiclass" else "bce"
-    return scalars(task).map(lambda text: f"s = learn(0)\n{first} + exp(s)*({text}) - s")
+    return scalars(task).map(lambda text: "s = learn(0)\n" + around.format(f"{first} + exp(s)*({text}) - s"))
 
 
 @pytest.fixture(scope="session")
-def formulas() -> Callable[[str], st.SearchStrategy[str]]:
-    """formulas(task): random formulas for it, with `s` to learn."""
+def formulas() -> Callable[..., st.SearchStrategy[str]]:
+    """formulas(task, around="{}"): random formulas for it, with `s` to learn."""
     return random_formulas

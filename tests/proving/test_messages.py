@@ -159,7 +159,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:13: warning LD722: `gamma` of `focal` can be outside [0, inf): it is in (-inf, 2]
             focal(gamma=2 - epoch)
                         ^~~~~~~~~
-            at epoch 3 it is -1
+            at epoch 3 it is -1; clamp(2 - epoch, min=0) keeps it inside
         """,
     ),
     (
@@ -226,9 +226,9 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         "a = dice\nbce",
         {},
         """
-        <formula>:1:5: warning LD734: `a` is defined and never used
+        <formula>:1:1: warning LD734: `a` is defined and never used
             a = dice
-                ^~~~
+            ^
             leave it out
         """,
     ),
@@ -236,10 +236,18 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         {"terms": {"dice": "1 - dice_coef", "bce": "bce"}},
         {},
         """
-        <loss.terms.dice>:1:1: warning LD735: the term `dice` has the name of a loss that it is not
-            1 - dice_coef
-            ^~~~~~~~~~~~~
-            give the term a name of its own
+        <loss.terms.dice>: warning LD735: the term `dice` has the name of a loss that it is not
+            give the term another name
+        """,
+    ),
+    (
+        {"terms": {"pixel": "bce"}, "tensors": ["edge"]},
+        {},
+        """
+        <loss.tensors[0]>:1:1: warning LD736: the tensor `edge` is passed and never used
+            edge
+            ^~~~
+            use it, or leave it out of `tensors:`
         """,
     ),
 ]

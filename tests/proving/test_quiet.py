@@ -49,6 +49,8 @@ RIGHT: list[tuple[str, dict[str, Any]]] = [
     ("ce + dice(include_background=false)", {"task": "multiclass"}),
     ("mean(-log(1 - dice(reduction=none)))", {}),
     ("dice**2 + bce", {}),
+    ("abs(bce - 0.1) + 0.1", {}),
+    ("b = 0.05*min(1, epoch/10)\nrelu(bce + dice - b) + b", {}),
     ("(1 - dice_coef)**1.5", {}),
     ("(-log(1 - dice))**2 + bce", {}),
     ("sqrt(mse + 1e-6)", {}),
@@ -86,6 +88,8 @@ RIGHT: list[tuple[str, dict[str, Any]]] = [
     ("log(cosh(dice))", {}),
     ("topk(bce(reduction=none), share=0.1) + dice", {"task": "binary"}),
     ("for_class(dice, [1]) + ce", {"task": "multiclass"}),
+    ("ce/log(classes) + dice*classes/(classes - 1)", {"task": "multiclass"}),
+    ("bce + sqrt(classes)*dice/(1 + classes)", {"task": "multilabel"}),
     ("T = 4\nsoft = softmax(teacher/T)\nmean(sum(soft*(log(soft) - log(softmax(z/T))), over=class))", {}),
 ]
 

@@ -22,8 +22,8 @@ TASKS = pytest.mark.parametrize("task", ["binary", "multilabel", "multiclass"])
 
 
 @st.composite
-def calls(draw: st.DrawFn, task: str, given: str, ignored: int | None) -> dict[str, Tensor]:
-    """Saturated and ordinary predictions, soft, empty and full targets, one to some pixels, early and late epochs."""
+def calls(draw: st.DrawFn, task: str, given: str, ignored: int | None, masked: bool = False) -> dict[str, Tensor]:
+    """Saturated and ordinary predictions, soft, empty and full targets, few pixels, early and late epochs."""
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
     classes = 1 if task == "binary" else 3
     shape = (draw(st.integers(1, 2)), classes, draw(st.sampled_from([1, 3, 8])))
@@ -42,9 +42,14 @@ def calls(draw: st.DrawFn, task: str, given: str, ignored: int | None) -> dict[s
         gone = torch.rand(target.shape, generator=generator) < 0.4
         gone[..., 0] = False
         target = target.masked_fill(gone, ignored)
+    call = {"pred": pred, "target": target}
+    if masked:
+        mask = torch.rand((shape[0], shape[2]), generator=generator) < draw(st.sampled_from([0.2, 0.8]))
+        mask[0, 0] = True
+        call["mask"] = mask
     epoch = torch.tensor(draw(st.sampled_from([0.0, 1.0, 7.0, 1000.0])), dtype=torch.float64)
     learned = torch.tensor(draw(st.sampled_from([0.0, -2.0, 3.0])), dtype=torch.float64)
-    return {"pred": pred, "target": target, "epoch": epoch, "s": learned}
+    return {**call, "epoch": epoch, "s": learned}
 
 
 def outside(proof: Proof, values: dict[Any, Any]) -> list[str]:
@@ -69,25 +74,35 @@ def outside(proof: Proof, values: dict[Any, Any]) -> list[str]:
 
 @TASKS
 @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
-@given(data=st.data(), given_as=st.sampled_from(["logits", "probs"]), ignored=st.sampled_from([None, 255]))
+@given(
+    data=st.data(),
+    given_as=st.sampled_from(["logits", "probs"]),
+    ignored=st.sampled_from([None, 255]),
+    masked=st.booleans(),
+    weights=st.sampled_from([None, (0.0, 0.5, 3.0), (1.0, 2.0, 1e-3)]),
+)
 def test_what_is_proved_holds(
     task: str,
     data: st.DataObject,
     given_as: str,
     ignored: int | None,
+    masked: bool,
+    weights: tuple[float, ...] | None,
     formulas: Any,
     proved: Callable[..., Proof],
     node_values: Callable[..., Any],
 ) -> None:
     text = data.draw(formulas(task))
-    options: dict[str, Any] = {"task": task, "input": given_as, "ignore_index": ignored}
+    weights = None if task == "binary" else weights
+    options: dict[str, Any] = {"task": task, "input": given_as, "ignore_index": ignored, "class_weight": weights}
     report = lossdsl.check(text, **options)
     if any(found.code < "LD7" for found in report.diagnostics):
         return
     note(text)
-    call = data.draw(calls(task, given_as, ignored))
-    proof = proved(text, **options)
-    assert not outside(proof, node_values(proof, **call)), text
+    call = data.draw(calls(task, given_as, ignored, masked))
+    proof = proved(text, masked, **options)
+    weighed = {"class_weight": torch.tensor(weights, dtype=torch.float64)} if weights else {}
+    assert not outside(proof, node_values(proof, **call, **weighed)), text
     if not any(found.code < "LD71" for found in report.diagnostics):
         loss = lossdsl.compile(text, **options)
         for dtype in (torch.float64, torch.float32):
@@ -101,7 +116,7 @@ def all_finite(loss: Any, call: dict[str, Tensor], dtype: torch.dtype) -> bool:
             parameter.copy_(call["s"])
     pred = call["pred"].to(dtype).clone().requires_grad_()
     target = call["target"].to(dtype) if call["target"].is_floating_point() else call["target"]
-    total = loss(pred, target, epoch=call["epoch"])
+    total = loss(pred, target, epoch=call["epoch"], mask=call.get("mask"))
     total.backward()
     return bool(total.isfinite()) and (pred.grad is None or bool(pred.grad.isfinite().all()))
 
@@ -114,3 +129,42 @@ def test_a_wrong_proof_would_be_seen(proved: Callable[..., Proof], node_values: 
         if node.operation == "mean":
             wrong = replace(proof, intervals=proof.intervals | {node: point(-1.0)})
             assert outside(wrong, values)
+
+
+# What a formula stands in, and the outputs and tensors that a call has for it.
+SHAPES = {
+    "scales": "multiscale({}, weights=[1, 0.5])",
+    "a head": "{} + 0.3*bce(aux, labels) + 0.1*l1(boxes, true_boxes)",
+    "a mapped head": "{} + log(1 + dice(aux, labels))",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+@given(data=st.data(), masked=st.booleans())
+def test_the_total_lies_in_its_interval(
+    shape: str, data: st.DataObject, masked: bool, formulas: Any, proved: Callable[..., Proof]
+) -> None:
+    """Of several outputs and of heads: the total alone, which depends on all the rest."""
+    text = data.draw(formulas("binary", SHAPES[shape]))
+    options: dict[str, Any] = {"task": "binary"}
+    report = lossdsl.check(text, **options)
+    if any(found.code < "LD7" for found in report.diagnostics):
+        return
+    note(text)
+    call = data.draw(calls("binary", "logits", None, masked))
+    heads = {name: call[key] for name, key in (("aux", "pred"), ("labels", "target"))} if "aux" in text else {}
+    if "boxes" in text:
+        heads |= {"boxes": call["pred"][:, :, 0], "true_boxes": call["target"][:, :, 0]}
+    loss = lossdsl.compile(text, **options)
+    with torch.no_grad():
+        for parameter in loss.parameters():
+            parameter.copy_(call["s"])
+    pred = [call["pred"], call["pred"][..., ::2].flip(0)] if shape == "scales" else call["pred"]
+    total = loss(pred, call["target"], epoch=call["epoch"], mask=call.get("mask"), **heads).detach()
+    proof = proved(text, masked, **options)
+    known = proof.intervals[proof.built.total]
+    slack = 1e-9 * max(1.0, float(total.abs()))
+    assert not total.isfinite() or known.low - slack <= total <= known.high + slack, f"{total} outside of {known}"
+    if not any(found.code < "LD71" for found in report.diagnostics):
+        assert total.isfinite()

@@ -58,6 +58,23 @@ def test_compile_refuses_what_is_certainly_wrong(formula: str, options: dict, co
     assert set(caught.value.diagnostics) <= set(report.diagnostics)
 
 
+def test_what_holds_for_some_tasks_names_them_and_stops_nothing() -> None:
+    formula = "dice + focal(gamma=classes - 1.5)"
+    found = lossdsl.check(formula).diagnostics
+    assert sorted((one.severity, one.message) for one in found) == [
+        ("warning", "for binary: `gamma` of `focal` is always outside [0, inf): it is -0.5"),
+        ("warning", "for multilabel: `gamma` of `focal` can be outside [0, inf): it is in [-0.5, inf)"),
+    ]
+    lossdsl.compile(formula)
+    assert str(lossdsl.check(formula, task="multiclass")) == "ok"
+    assert not lossdsl.check(formula, task="binary").ok
+
+
+def test_what_holds_for_all_tasks_does_not() -> None:
+    (found,) = lossdsl.check("dice - log(1 - iou(smooth=0))").diagnostics
+    assert found.message.startswith("the logarithm")
+
+
 @pytest.mark.parametrize("formula", ["-log(1 - dice(smooth=0))", "bce - 2*dice", "focal(gamma=2 - epoch)", "bce + 3"])
 def test_compile_lets_warnings_pass(formula: str) -> None:
     report = lossdsl.check(formula, task="binary")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import pytest
 
 import lossdsl
+
+Unmarked: TypeAlias = Callable[[str], tuple[str, list[tuple[int, int]]]]
 
 BINARY: dict[str, Any] = {"task": "binary"}
 MULTICLASS: dict[str, Any] = {"task": "multiclass"}
@@ -26,7 +28,7 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("LD204", "focal(gamma=<<-1>>)", {}),
     ("LD204", "dice(smooth=<<1 - 2>>)", {}),
     ("LD205", "dice(per=<<class>>)", {}),
-    ("LD206", "bce = <<focal>>\nbce + dice", {}),
+    ("LD206", "<<bce>> = focal\nbce + dice", {}),
     ("LD210", "a = <<b>>\nb = a\na*bce", {}),
     ("LD301", "<<bce>> + dice", MULTICLASS),
     ("LD302", "<<mean(dice)>>", {}),
@@ -105,10 +107,24 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("LD720", "mean(abs(sigmoid(<<sigmoid(z)>>) - y))", BINARY),
     ("LD721", "bce(z, <<2*y - 1>>)", BINARY),
     ("LD721", "dice(z, <<y + 0.5>>)", BINARY),
+    ("LD721", "bce(<<target>>, pred)", BINARY),
+    ("LD721", "ce + dice(<<y>>, p)", MULTICLASS),
+    ("LD203", "ce(<<weight=[1, 2, 3]>>)", MULTICLASS),
+    ("LD203", "bce + dice(<<per_image=true>>)", {}),
+    ("LD202", "bce + <<mean(bce, dice)>>", {}),
+    ("LD202", "<<multiscale(bce, [1, 0.5])>>", {}),
+    ("LD205", "for_class(1, <<dice>>)", {}),
+    ("LD207", "<<learn(1)>>*bce", {}),
+    ("LD208", "bce(pos_weight=[1, <<[2]>>])", {"task": "multilabel"}),
+    ("LD204 LD204", "bce(pos_weight=[1, <<-2>>, <<-3>>])", {"task": "multilabel"}),
+    ("LD204", "cldice(iterations=<<2.5>>)", {}),
+    ("LD204", "<<ssim(size=epoch)>> + 0.1*l1", {}),
+    ("LD302", "for_class(<<mean(dice)>>, [1])", MULTICLASS),
     ("LD722", "focal(gamma=<<2 - epoch>>)", {}),
     ("LD722", "focal(gamma=<<-1 - epoch>>)", {}),
     ("LD722", "bce(label_smoothing=<<epoch/10>>)", BINARY),
     ("LD722", "s = learn(2)\nfocal(gamma=<<s>>) + exp(s)", {}),
+    ("LD722", "dice + focal(gamma=<<classes - 2>>)", BINARY),
     ("LD722", "g = 2 - epoch/50\nbce + focal_tversky(gamma=<<g>>)", {}),
     ("LD730", "<<ce>>", {"task": "multiclass", "class_weight": [1.0]}),
     ("LD722", "bce(pos_weight=<<[1, 2 - epoch]>>)", {"task": "multilabel"}),
@@ -116,6 +132,10 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     # what does nothing
     ("LD731", "bce + <<3>>", {}),
     ("LD731", "bce + <<epoch/10>>", {}),
+    ("LD731", "abs(bce - 0.1) + <<0.2>>", {}),
+    ("LD731", "bce - <<0.1>>", {}),
+    ("LD703", "bce + dice/<<(classes - 1)>>", BINARY),
+    ("LD202", "ce + <<wasserstein_dice>>", MULTICLASS),
     ("LD731", "bce + <<mean(y)>>", BINARY),
     ("LD731", "bce + <<stop_gradient(dice)>>", {}),
     ("LD732", "bce + <<0>>*dice", {}),
@@ -124,27 +144,16 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("LD733", "bce + <<focal(gamma=0)>>", BINARY),
     ("LD733", "dice + <<f_beta>>", BINARY),
     ("LD733", "2*mean(abs(p - y)) + <<mean(abs(p - y)*3)>>", BINARY),
-    ("LD734", "a = <<dice>>\nbce", {}),
-    ("LD734 LD734", "a = <<dice>>\nb = <<a + focal>>\nbce", {}),
+    ("LD734", "<<a>> = dice\nbce", {}),
+    ("LD734 LD734", "<<a>> = dice\n<<b>> = a + focal\nbce", {}),
     # several at once
     ("LD711 LD701", "<<(1 - epoch/50)>>*bce - log(<<1 - dice(smooth=0)>>)", {}),
     ("LD710 LD731", "bce + <<dice_coef>> + <<2>>", {}),
 ]
 
-MARK = re.compile(r"<<(.*?)>>", re.DOTALL)
-
-
-def unmarked(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The input without its marks, and where each marked part begins and ends."""
-    places = []
-    while match := MARK.search(text):
-        places.append((match.start(), match.start() + len(match[1])))
-        text = text[: match.start()] + match[1] + text[match.end() :]
-    return text, places
-
 
 @pytest.mark.parametrize(("codes", "marked", "options"), WRONG, ids=[f"{code}: {text}" for code, text, _ in WRONG])
-def test_code_and_place(codes: str, marked: str, options: dict[str, Any]) -> None:
+def test_code_and_place(codes: str, marked: str, options: dict[str, Any], unmarked: Unmarked) -> None:
     text, places = unmarked(marked)
     found = lossdsl.check(text, **options).diagnostics
     spans = [(one.span.start, one.span.end) if one.span else None for one in found]
@@ -155,4 +164,4 @@ def test_code_and_place(codes: str, marked: str, options: dict[str, Any]) -> Non
 
 
 def test_enough_of_them() -> None:
-    assert len({text for _, text, _ in WRONG}) >= 100
+    assert len({text for _, text, _ in WRONG}) >= 120

@@ -58,6 +58,10 @@ loss shadowing(per: image | batch = image) -> [0, inf)
 loss lenient(channels_last: true | false = false, factor: [0, 10] = 1) -> [0, inf)
     = mean(p)
 
+# A number that counts.
+loss raised(times: whole [1, 5]) -> [0, 1]
+    = repeated(times=times)
+
 # A list where a number belongs.
 loss wrong(spacing: [(0, inf)] = 1) -> [0, inf)
     = mean(p)*spacing
@@ -79,7 +83,17 @@ def weighed(p: Tensor, *, factor: Annotated[float, "[0, inf)"] = 1.0) -> Tensor:
     return p.mean() * factor
 
 
-KERNELS = {measure: ("batch", "class"), expected_cost: ("batch", "pixel"), weighed: ()}
+def repeated(
+    p: Tensor, *, times: Annotated[int, "[1, 5]"] = 2, lags: Annotated[Sequence[int], "[0, 9]"] = (1,)
+) -> Tensor:
+    """p multiplied with itself, the mean shifted along the pixels."""
+    assert type(times) is int
+    assert all(type(lag) is int for lag in lags)
+    raised = torch.stack([p] * times).prod(0)
+    return sum(raised.roll(lag, -1) for lag in lags).mean() / len(lags)
+
+
+KERNELS = {measure: ("batch", "class"), expected_cost: ("batch", "pixel"), weighed: (), repeated: ()}
 
 
 @pytest.fixture(autouse=True)
@@ -205,6 +219,13 @@ def test_a_list_of_lists() -> None:
         ("expected_cost(costs=[1, 2])", "LD205", "`costs` takes [[[0, inf)]], not `[1, 2]`"),
         ("expected_cost(costs=1)", "LD205", "`costs` takes [[[0, inf)]], not `1`"),
         ("wrong", "LD205", "in `wrong`: a list stands where one number belongs"),
+        ("repeated(times=2.5)", "LD204", "`times` of `repeated` is a whole number, not 2.5"),
+        ("repeated(times=6)", "LD204", "`times` of `repeated` is 6, outside whole [1, 5]"),
+        ("repeated(times=1 + epoch)", "LD204", "`times` of `repeated` is a whole number, the same at every call"),
+        ("repeated(lags=[1, 1.5])", "LD204", "`lags` of `repeated` is a whole number, not 1.5"),
+        ("raised(times=1/2)", "LD204", "`times` of `raised` is a whole number, not 0.5"),
+        ("n = 1/2\nraised(times=n)", "LD204", "`times` of `raised` is a whole number, not 0.5"),
+        ("raised(times=epoch)", "LD204", "in `raised`: `times` of `repeated` is a whole number, the same at"),
         ("weighed(factor=[1, 2])", "LD303", "`factor` of `weighed` takes one number, this has one for each class"),
         ("weighed(factor=mean(p, over=pixel))", "LD303", "`factor` of `weighed` takes one number"),
     ],
@@ -226,6 +247,13 @@ def test_a_parameter_that_is_accepted_without_an_effect(batch: tuple[Tensor, Ten
     ((code, message, _),) = found("lenient(factor=2)")
     assert (code, message) == ("LD305", "`factor` of `lenient` has no effect for binary")
     assert "accepted: channels_last; the layout is that of the tensors" in lossdsl.explain("lenient")
+
+
+def test_whole_numbers_arrive_as_such(batch: tuple[Tensor, Tensor]) -> None:
+    z, y = batch
+    expected = z.sigmoid().pow(3).mean()
+    torch.testing.assert_close(lossdsl.compile("raised(times=3)")(z, y), expected)
+    torch.testing.assert_close(lossdsl.compile("repeated(times=1 + 2, lags=[0, 2])")(z, y), expected)
 
 
 # --- parameters that must be given ---

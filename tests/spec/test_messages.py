@@ -17,8 +17,8 @@ experiment.yaml:1:38: error LD401: the file is not valid YAML: expected ',' or '
 experiment.yaml:2:3: error LD402: unknown key `taks`
       taks: binary
       ^~~~
-    did you mean `task`? the keys are task, input, ignore_index, class_weight, backend, define, terms, total, expr
-""",
+    did you mean `task`? the keys are task, input, ignore_index, class_weight, backend, tensors, define, terms, total, expr
+""",  # noqa: E501
     "loss:\n  terms:\n    pixel: ce\n    pixel: bce\n": """
 experiment.yaml:4:5: error LD403: the key `pixel` is given twice; the first is in line 3
         pixel: bce
@@ -40,6 +40,12 @@ experiment.yaml:2:38: error LD405: a comma inside { } ends the value, here in th
       terms: {pixel: {expr: focal(gamma=2, alpha=0.25), weight: 1}}
                                          ^
     quote the formula: expr: "focal(gamma=2, alpha=0.25)"
+""",
+    "loss: {expr: bce, tensors: edge}\n": """
+experiment.yaml:1:28: error LD405: tensors must be a list of names, got `edge`
+    loss: {expr: bce, tensors: edge}
+                               ^~~~
+    write for example tensors: [edge, depth]
 """,
     "loss:\n  task: binary\n": """
 experiment.yaml:1:1: error LD406: the loss has neither terms nor expr

@@ -82,6 +82,21 @@ def test_the_tree_of_lists_tasks_and_required_parameters() -> None:
     )
 
 
+def test_whole_numbers() -> None:
+    text = "loss f(a: whole [1, inf) | none = 3, b: [whole (0, 9]] = 1) -> [0, 1]\n    = a"
+    (found,) = parse_library(text)
+    assert str(found) == text
+    counts, few = (parameter.interval for parameter in found.parameters)
+    assert (counts, few) == (
+        tree.Interval(1, inf, high_open=True, whole=True),
+        tree.Interval(0, 9, low_open=True, whole=True),
+    )
+    assert [value for value in (1.0, 1.5, 9, inf, float("nan")) if value in counts] == [1, 9]
+    with pytest.raises(FormulaError):
+        parse_library("loss f(a: even [0, 4] = 2) -> [0, 1]\n    = a")
+    assert parse_library("loss whole(whole: [0, 4] = 2) -> [0, 1]\n    = mean(whole*whole_map)")
+
+
 def test_a_body_is_read_as_a_formula_is() -> None:
     formula = "0.5*bce(aux, reduction=none) + where(z < -1, -z**2, [1, 2])"
     (declaration,) = parse_library(f"loss f() -> [0, 1]\n    = {formula}")

@@ -123,6 +123,7 @@ def test_the_list_has_all() -> None:
         ("boundary.hausdorff(alfa=2)", "LD203", "did you mean `alpha`?"),
         ("boundary.hausdorff(alpha=-1)", "LD204", "the default is 2"),
         ("boundary.hausdorff_erosion(iterations=11)", "LD204", "the default is 10"),
+        ("boundary.hausdorff_erosion(iterations=2.5)", "LD204", "the default is 10"),
         ("boundary.boundary(spacings=2)", "LD203", "did you mean `spacing`?"),
         ("boundary.hausdorf", "LD201", "did you mean `boundary.hausdorff`?"),
         ("distance_map(p, spacing=[1, 0])", "LD204", "the default is [1]"),

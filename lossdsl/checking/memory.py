@@ -1,0 +1,37 @@
+"""What one resolution gathers, and the looked-up definitions that the process keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from lossdsl.checking.resolved import Body
+from lossdsl.errors import Diagnostic
+from lossdsl.registry.discover import Registry
+from lossdsl.registry.local import local_losses
+from lossdsl.registry.model import Formula, full_name
+
+_KEPT: WeakKeyDictionary[Registry, dict[str, tuple[Formula, Body]]] = WeakKeyDictionary()
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one resolution gathers: findings, and the bodies of the formulas that are used."""
+
+    registry: Registry
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    bodies: dict[str, Body] = field(default_factory=dict)
+    open: list[str] = field(default_factory=list)
+
+
+def kept(registry: Registry, loss: Formula) -> Body | None:
+    """The body of a definition that was read before. What this process registers can change what its names mean."""
+    if local_losses():
+        return None
+    known, body = _KEPT.get(registry, {}).get(full_name(loss), (None, None))
+    return body if known is loss else None
+
+
+def keep(registry: Registry, loss: Formula, body: Body) -> None:
+    if not local_losses():
+        _KEPT.setdefault(registry, {})[full_name(loss)] = loss, body
