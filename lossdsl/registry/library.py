@@ -9,11 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
-from lossdsl.registry.model import Documentation, Formula, Provider
+from lossdsl.registry.model import INPUTS, Documentation, Formula, Provider
 from lossdsl.syntax.parse import parse_library
 
 _FIELDS = (
-    "Summary", "Source", "Note", "Refused", "Accepted", "Otherwise", "Better", "Example", "Except", "Shape", "Absent",
+    "Summary", "Source", "Note", "Refused", "Accepted", "Otherwise", "Better", "Example", "Except", "Shape", "Input",
+    "Absent",
 )  # fmt: skip
 _SHAPE = re.compile(r"\(N, (\d+)(?:, (\d+))?\)")
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
@@ -123,7 +124,15 @@ def read_comment(comment: str) -> Documentation:
         _instead(fields["Except"]),
         _shape(fields["Shape"]),
         _instead(fields["Accepted"]),
+        _input(fields["Input"]),
     )
+
+
+def _input(lines: list[str]) -> str:
+    word = " ".join(lines)
+    if word not in ("", *INPUTS):
+        raise PluginError(f"`Input: {word}` is none of {', '.join(INPUTS)}")
+    return word
 
 
 def _shape(lines: list[str]) -> tuple[int, int] | None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossdsl.errors import Diagnostic, Source
+from lossdsl.registry.model import INPUTS as INPUTS
 from lossdsl.syntax.tree import TASKS as TASKS
 from lossdsl.syntax.tree import Expression
 from lossdsl.syntax.tree import Task as Task
 
-INPUTS = ("logits", "probs")
 BACKENDS = ("eager", "inductor")
 
 
