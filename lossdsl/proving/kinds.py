@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.resolved import TensorOf, Use, every
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltLoss
@@ -16,6 +15,7 @@ from lossdsl.proving.interval import UNIT, interval
 from lossdsl.proving.saying import says, written
 from lossdsl.proving.schedules import first_time_outside
 from lossdsl.registry.model import Kernel, full_name
+from lossdsl.registry.signatures import allowed_values
 
 _ACTIVATIONS = frozenset({"sigmoid", "softmax", "log_sigmoid", "log_softmax", "log_one_minus_softmax"})
 _SAME_KIND = frozenset(

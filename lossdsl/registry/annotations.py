@@ -26,7 +26,12 @@ def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.Par
     else:
         example = 'Annotated[float, "[0, inf)"] or Literal["image", "batch"]'
         raise PluginError(f"the parameter `{parameter.name}` of `{name}` needs a range: annotate it {example}")
-    default = None if parameter.default is parameter.empty else _written(parameter.default)
+    try:
+        default = None if parameter.default is parameter.empty else _written(parameter.default)
+    except (TypeError, ValueError):
+        raise PluginError(
+            f"the default of `{parameter.name}` of `{name}` is {parameter.default!r}, which is no number"
+        ) from None
     return tree.ParameterSyntax(parameter.name, interval, words, default, lists)
 
 

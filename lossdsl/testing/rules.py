@@ -30,11 +30,11 @@ def slack(*values: float, dtype: torch.dtype = torch.float64) -> float:
 
 def gradient(subject: Subject) -> FOUND:
     """The slope along a direction is what differences of the value along it are, also for the squares of its map."""
-    moved = False
+    moved, mapped = False, tuple(subject.each_task)
     for seed, setting in enumerate(subject.settings):
         batch = random_batch(setting, subject.tensors, seed)
-        squares = (f"sum({subject.reduced('none')}**2)",) if subject.has_map(setting) else ()
-        for formula in (subject.call, *squares):
+        squared = f"sum({subject.reduced('none')}**2)"
+        for formula in (subject.call, *((squared,) if setting in mapped and subject.works(squared, setting) else ())):
             slope = subject.value_and_slope(setting, batch, formula=formula)[1]
             moved = moved or bool(slope.any())
             yield from _slope_along(subject, setting, batch, formula, slope, 97 + seed)
@@ -74,8 +74,9 @@ def declared_range(subject: Subject) -> FOUND:
         inside = declared.low - near <= result <= declared.high + near
         return "" if inside else f"the value {result:.12g} is outside {declared}"
 
+    mapped = tuple(subject.each_task)
     for seed, setting in enumerate(subject.settings):
-        whole = subject.has_map(setting)
+        whole = setting in mapped and subject.has_map(setting)
         maps = [f"{extreme}({subject.reduced('none')})" for extreme in ("max", "min")] if whole else []
         variants = [formula for formula in subject.variants() if subject.works(formula, setting)] if seed == 0 else []
         for batch in _extremes(subject, setting, seed):
@@ -227,7 +228,7 @@ def ignore_index(subject: Subject) -> FOUND:
 
 def reductions(subject: Subject) -> FOUND:
     """The mean and the sum are those of the map that reduction=none gives."""
-    for setting in subject.settings:
+    for setting in subject.each_task:
         if not subject.has_map(setting):
             continue
         batch = random_batch(setting, subject.tensors, 13)

@@ -62,6 +62,11 @@ class Subject:
     def hard_settings(self) -> Iterator[Setting]:
         return (setting for setting in self.settings if setting.target == "hard")
 
+    @property
+    def each_task(self) -> Iterator[Setting]:
+        """One setting of each task, where the input plays no part."""
+        return iter({setting.task: setting for setting in reversed(list(self.hard_settings))}.values())
+
     def reduced(self, how: str) -> str:
         """The call with a reduction."""
         if not self.call.endswith(")"):
