@@ -50,6 +50,15 @@ class Batch:
         tensors = {name: tensor[images][..., pixels] for name, tensor in self.tensors.items()}
         return Batch(self.pred[images][..., pixels], self.target[images][..., pixels], tensors)
 
+    def kept(self, counts: Tensor) -> Batch:
+        """What counts alone: images of which something does, with the same number of pixels in each."""
+        images = counts.any(1).nonzero().flatten().tolist()
+
+        def of(tensor: Tensor) -> Tensor:
+            return torch.stack([tensor[image][..., counts[image]] for image in images])
+
+        return Batch(of(self.pred), of(self.target), {name: of(tensor) for name, tensor in self.tensors.items()})
+
     def to(self, dtype: torch.dtype) -> Batch:
         target = self.target.to(dtype) if self.target.is_floating_point() else self.target
         return Batch(self.pred.to(dtype), target, {name: tensor.to(dtype) for name, tensor in self.tensors.items()})

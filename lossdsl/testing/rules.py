@@ -132,10 +132,12 @@ def finite(subject: Subject) -> FOUND:
 
 
 def _kept(setting: Setting, anywhere: bool) -> Tensor:
-    """Which pixels count: half of them, and one image not at all."""
+    """Which pixels count: half of them, and one image not at all. Anywhere: others in each image, where that can be."""
     pixels = torch.arange(setting.pixels)
     counts = (pixels % 2 == 0 if anywhere else pixels < (setting.pixels + 1) // 2).expand(BATCH, -1).clone()
     counts[1] = False
+    if anywhere and setting.pixels % 2 == 0:
+        counts[2] = ~counts[2]
     return counts
 
 
@@ -152,17 +154,16 @@ def _removed(subject: Subject, anywhere: bool) -> FOUND:
 
 
 def _removed_in(subject: Subject, setting: Setting, counts: Tensor, options: dict[str, Any]) -> FOUND:
-    images, pixels = torch.tensor([0, 2]), counts[0].nonzero().flatten()
     batch = random_batch(setting, subject.tensors, 7)
     if subject.refuses(setting, batch, mask=counts, **options):
         return
-    wanted, wanted_slope = subject.value_and_slope(setting, batch.picked(images, pixels), **options)
+    wanted, wanted_slope = subject.value_and_slope(setting, batch.kept(counts), **options)
     there = counts.unsqueeze(1)
     result, slope = subject.value_and_slope(setting, holding(batch, counts, float("nan")), mask=counts, **options)
     said = ""
     if not torch.isclose(result, wanted, rtol=1e-10, atol=1e-12):
         said = f"with the mask the value is {result.item():.12g}, without these elements {wanted.item():.12g}"
-    elif not torch.allclose(slope[images][..., pixels], wanted_slope, rtol=1e-8, atol=1e-12):
+    elif not torch.allclose(replace(batch, pred=slope).kept(counts).pred, wanted_slope, rtol=1e-8, atol=1e-12):
         said = "the gradient differs"
     elif slope.masked_select(~there).any():
         said = "elements that do not count have a gradient"
