@@ -6,17 +6,20 @@ value = loss(pred, target)
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lossdsl.api import Report, check, compile, define, explain, load, parse
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, InputError, LossError, PluginError
-from lossdsl.registry.adapting import Input, adapt
+from lossdsl.registry.adapting import EMBEDDINGS, Input, adapt
+from lossdsl.registry.discover import rediscover
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:
     from lossdsl.runtime.loss import Breakdown, Loss, TermValue
 
 __all__ = [
+    "EMBEDDINGS",
     "Breakdown",
     "ConfigError",
     "Diagnostic",
@@ -36,11 +39,14 @@ __all__ = [
     "load",
     "loss",
     "parse",
+    "rediscover",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """The classes that need torch, imported when they are first asked for."""
+    """The classes that need torch, and the kit, imported when they are first asked for."""
+    if name == "testing":
+        return import_module("lossdsl.testing")
     if name in ("Breakdown", "Loss", "TermValue"):
         from lossdsl.runtime import loss as module
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
+from importlib import invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -222,6 +223,12 @@ def _installed_registry() -> Registry:
     found = [point for group in (API, LIBRARIES, LOSSES) for point in entry_points(group=group)]
     own = () if any(point.name == BUILT_IN and provider_of(point).distribution == BUILT_IN for point in found) else _OWN
     return Registry(*limited([*found, *own], os.environ))
+
+
+def rediscover() -> None:
+    """Read again what is installed. For a running notebook, after `pip install` of a plugin."""
+    invalidate_caches()
+    _installed_registry.cache_clear()
 
 
 def _own_provider() -> Provider:

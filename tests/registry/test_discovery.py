@@ -256,3 +256,16 @@ def test_a_registry_for_tests_forgets() -> None:
         assert lossdsl.check("twice").ok
     assert not lossdsl.check("acme.dice").ok
     assert not lossdsl.check("twice").ok
+
+
+def test_what_is_installed_later_is_found_after_rediscovery(write, kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `pip install` in a running notebook."""
+    assert not lossdsl.check("acme.late").ok
+    points = {"lossdsl.losses": {"acme.late": "acme_late:late"}}
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(str(write("acme", "1.0", {"acme_late.py": kernel("late")}, points)))
+        lossdsl.rediscover()
+        assert lossdsl.check("acme.late").ok
+    lossdsl.rediscover()
+    assert not lossdsl.check("acme.late").ok
+    sys.modules.pop("acme_late", None)
