@@ -25,6 +25,7 @@ def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.Par
         interval, lists = interval_of(name, text), _depth(numbers)
     else:
         example = 'Annotated[float, "[0, inf)"] or Literal["image", "batch"]'
+        example = 'Literal["true", "false"]' if hint is bool else example
         raise PluginError(f"the parameter `{parameter.name}` of `{name}` needs a range: annotate it {example}")
     try:
         default = None if parameter.default is parameter.empty else _written(parameter.default)
@@ -45,8 +46,9 @@ def interval_of(name: str, text: str) -> tree.Interval:
 
 
 def _depth(hint: Any) -> int:
-    """0 for float, 1 for Sequence[float], 2 for Sequence[Sequence[float]]."""
-    return 1 + _depth(get_args(hint)[0]) if get_origin(hint) is Sequence else 0
+    """0 for float, 1 for Sequence[float], list[float] or tuple[float, ...], 2 for Sequence[Sequence[float]]."""
+    origin = get_origin(hint)
+    return 1 + _depth(get_args(hint)[0]) if isinstance(origin, type) and issubclass(origin, Sequence) else 0
 
 
 def _written(default: Any) -> tree.Expression:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -152,6 +152,24 @@ def test_kernels(case: str) -> None:
     with pytest.raises(lossdsl.PluginError) as caught:
         lossdsl.loss()(f)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [Sequence[float], list[float], tuple[float, ...]], ids=str)
+def test_lists_of_a_kernel(kind: Any) -> None:
+    def f(p: Any, y: Any, *, m: Any = (0.2, 0.5)) -> Any: ...
+
+    f.__annotations__["m"] = Annotated[kind, "[0, 1]"]
+    with lossdsl.testing.registry():
+        lossdsl.loss()(f)
+        assert lossdsl.check("f(m=[0, 1, 0.5])").ok
+        assert [found.code for found in lossdsl.check("f(m=[0, 2])").diagnostics] == ["LD204"]
+
+
+def test_a_truth_value_of_a_kernel_is_two_words() -> None:
+    def f(p: Any, y: Any, *, m: bool = True) -> Any: ...
+
+    with pytest.raises(lossdsl.PluginError, match=r'annotate it Literal\["true", "false"\]'):
+        lossdsl.loss()(f)
 
 
 def test_a_kernel_has_no_parameter_that_every_call_has() -> None:
