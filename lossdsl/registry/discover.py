@@ -189,10 +189,10 @@ class Registry:
 def clash(found: Iterable[Candidate]) -> tuple[str, str]:
     """Who brings a name that more than one does, and the way out."""
     found = sorted(found, key=lambda c: (c.full_name, str(c.provider)))
-    owners = " and ".join(f"`{c.full_name}` of {c.provider}" for c in found)
     full = dict.fromkeys(c.full_name for c in found)
     if len(full) == len(found):
-        return owners, f"write {' or '.join(full)}"
+        return " and ".join(f"`{c.full_name}` of {c.provider}" for c in found), f"write {' or '.join(full)}"
+    owners = " and ".join(f"`{c.full_name}` of {c.provider.exactly}" for c in found)
     return owners, f"uninstall one of them, or list those to use in {VARIABLE}"
 
 

@@ -110,7 +110,7 @@ def test_a_short_name_that_two_bring_is_a_clash(install) -> None:
 def test_a_full_name_that_two_bring_is_a_clash(write, install) -> None:
     write("acme", "1.0", {"lib/a.loss": HALF}, {"lossdsl.libraries": {"a": "lib"}})
     install("bolt", "2.0", {"lib2/a.loss": HALF}, {"lossdsl.libraries": {"a": "lib2"}})
-    clash = "`a.half` may be `a.half` of acme 1.0 and `a.half` of bolt 2.0"
+    clash = "`a.half` may be `a.half` of acme 1.0 (lib) and `a.half` of bolt 2.0 (lib2)"
     assert messages("a.half") == [
         ("LD601", clash, "uninstall one of them, or list those to use in LOSSDSL_PLUGINS"),
     ]
