@@ -30,8 +30,8 @@ def plain_number(written: tree.Expression) -> float | None:
         case tree.Number(value=number):
             return number
         case tree.Negative(operand=operand):
-            number = plain_number(operand)
-            return None if number is None else -number
+            positive = plain_number(operand)
+            return None if positive is None else -positive
         case tree.Name(text="inf"):
             return float("inf")
     return None

@@ -10,6 +10,7 @@ import sys
 import warnings
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -152,7 +153,7 @@ def _compiled_whole(subject: Subject, setting: Setting, batch: Batch, counts: Te
     torch._dynamo.reset()  # every loss is the same class to dynamo, which gives up after a number of kinds of one
     # Of a kernel the backward pass is traced too, which takes longer. Formulas are made of operations that are known.
     backend = "aot_eager" if isinstance(subject.loss, Kernel) else "eager"
-    module = torch.compile(subject.compiled(subject.call, setting), fullgraph=True, backend=backend)
+    module: Any = torch.compile(subject.compiled(subject.call, setting), fullgraph=True, backend=backend)
     leaf = batch.pred.clone().requires_grad_()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dynamo warns about what it does itself
