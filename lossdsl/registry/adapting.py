@@ -44,13 +44,17 @@ EMBEDDINGS = (Input("z", ("batch", "class")), Input("y", ("batch",), integer=Tru
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """Calls a function, or a fresh module for each call, with tensors in the shape that it wants."""
+    """Calls a function, or a fresh module for each call, with tensors in the shape that it wants.
+
+    whole: parameters whose default is a whole number. only_whole: those of them that can be nothing else.
+    """
 
     name: str
     target: Callable[..., Any]
     inputs: tuple[Input, ...]
     keeps: tuple[str, ...]
     whole: frozenset[str]
+    only_whole: frozenset[str]
 
     def __call__(self, *tensors: Tensor, spatial: tuple[int, ...] = (), **parameters: Any) -> Tensor:
         settings = {name: self._setting(name, value) for name, value in parameters.items()}
@@ -69,12 +73,14 @@ class Adapted:
         return self._laid_out(result, tensors[0])
 
     def _setting(self, name: str, value: Any) -> Any:
-        """`true` as Python's, and a whole number where the signature has one."""
+        """`true` as Python's, and a whole number as one where the default is; it must be one where the hint says so."""
         if value in ("true", "false") and isinstance(value, str):
             return value == "true"
         if name not in self.whole or not isinstance(value, float):
             return value
         if not value.is_integer():
+            if name not in self.only_whole:
+                return value
             raise InputError([Diagnostic("LD502", f"`{name}` of `{self.name}` is a whole number, not {value:g}")])
         return int(value)
 
@@ -170,7 +176,7 @@ def _kernel(
         range=interval_of(full, range),
         documentation=_documentation(target, about),
         provider=Provider(home.__module__, "", f"{home.__module__}:{home.__qualname__}"),
-        function=Adapted(full, target, inputs, keeps, whole),
+        function=Adapted(full, target, inputs, keeps, whole, whole.intersection(hints)),
         full_size=False,
         elementwise=set(keeps) == set(AXES),
     )

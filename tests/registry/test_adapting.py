@@ -22,7 +22,7 @@ EACH = ("batch", "class", "pixel")
 class PairMargin(nn.Module):
     """Pulls embeddings with the same label together and pushes others apart. As in pytorch-metric-learning."""
 
-    def __init__(self, pos_margin: float = 0, neg_margin: float = 1, reducer: object = None, **kwargs: object):
+    def __init__(self, pos_margin=0, neg_margin=1, reducer: object = None, **kwargs: object):
         super().__init__()
         self.pos_margin, self.neg_margin = pos_margin, neg_margin
 
@@ -161,8 +161,8 @@ def test_embeddings_and_labels_alone() -> None:
     """The short way: labels are the target. They count from 0, below the size of an embedding."""
     embeddings, labels = torch.randn(6, 8), torch.tensor([0, 1, 2, 0, 1, 2])
     lossdsl.adapt("pml", {"contrastive": PairMargin}, inputs=lossdsl.EMBEDDINGS, range="[0, inf)")
-    loss = lossdsl.compile("2*pml.contrastive(neg_margin=2) + pml.contrastive")
-    wanted = 2 * PairMargin(neg_margin=2)(embeddings, labels) + PairMargin()(embeddings, labels)
+    loss = lossdsl.compile("2*pml.contrastive(neg_margin=0.5) + pml.contrastive")
+    wanted = 2 * PairMargin(neg_margin=0.5)(embeddings, labels) + PairMargin()(embeddings, labels)
     torch.testing.assert_close(loss(embeddings, labels), wanted)
     with pytest.raises(lossdsl.InputError, match="LD506: `target` has the class index 20, `pred` has 8 classes"):
         lossdsl.compile("pml.contrastive")(embeddings, torch.tensor([0, 1, 20, 0, 1, 20]))
