@@ -6,7 +6,6 @@ value = loss(pred, target)
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lossdsl.api import Report, check, compile, define, explain, load, parse
@@ -46,7 +45,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """The classes that need torch, and the kit, imported when they are first asked for."""
     if name == "testing":
-        return import_module("lossdsl.testing")
+        import lossdsl.testing as kit
+
+        return kit
     if name in ("Breakdown", "Loss", "TermValue"):
         from lossdsl.runtime import loss as module
 
