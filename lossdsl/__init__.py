@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from lossdsl.api import Report, check, compile, define, explain, load, parse
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, InputError, LossError, PluginError
-from lossdsl.registry.adapting import Input, adapt
+from lossdsl.registry.adapting import EMBEDDINGS, Input, adapt
+from lossdsl.registry.discover import rediscover
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:
     from lossdsl.runtime.loss import Breakdown, Loss, TermValue
 
 __all__ = [
+    "EMBEDDINGS",
     "Breakdown",
     "ConfigError",
     "Diagnostic",
@@ -36,11 +38,16 @@ __all__ = [
     "load",
     "loss",
     "parse",
+    "rediscover",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """The classes that need torch, imported when they are first asked for."""
+    """The classes that need torch, and the kit, imported when they are first asked for."""
+    if name == "testing":
+        import lossdsl.testing as kit
+
+        return kit
     if name in ("Breakdown", "Loss", "TermValue"):
         from lossdsl.runtime import loss as module
 

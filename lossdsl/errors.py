@@ -6,7 +6,7 @@ colour: the terminal adds colour, an exception never does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import takewhile
@@ -182,7 +182,7 @@ def respelt(source: Source, span: Span, word: str, known: Iterable[str]) -> Edit
     """The edit that mends the spelling of a `word` inside a span, where only one known word is a slip away."""
     names = tuple(known)
     match = _nearest(word, names)
-    if match is None or {name for name in names if _is_slip(word.lower(), name)} != {match}:
+    if match is None or {name for name in names if _is_slip(word.lower(), name.lower())} != {match}:
         return None
     start = source.text.find(word, span.start, span.end)
     if start < 0 or word in source.text[start + 1 : span.end]:
@@ -191,12 +191,17 @@ def respelt(source: Source, span: Span, word: str, known: Iterable[str]) -> Edit
 
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:
-    if len(word) < 3:
-        return None  # everything short is near to a letter or two
     names = sorted(known)
+    lowered = {name.lower(): name for name in reversed(names)}
+    if word.lower() in lowered or len(word) < 3:  # everything short is near to a letter or two
+        return lowered.get(word.lower())
     # `dice_loss` is `dice`, not the score `dice_coef` that has more letters in common with it.
     beginnings = [name for name in names if word.lower().startswith(f"{name}_")]
-    return next(iter(beginnings[-1:] or get_close_matches(word.lower(), names, n=1, cutoff=0.6)), None)
+    return next(iter(beginnings[-1:] or _close(word.lower(), lowered)), None)
+
+
+def _close(word: str, lowered: Mapping[str, str]) -> list[str]:
+    return [lowered[match] for match in get_close_matches(word, lowered, n=1, cutoff=0.6)]
 
 
 def _is_slip(word: str, name: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from lossdsl.api.opening import Opening
-from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import build
@@ -16,6 +15,7 @@ from lossdsl.graph.tasks import first_working, working_contexts
 from lossdsl.proving.analysis import prove
 from lossdsl.proving.describing import described
 from lossdsl.registry.model import Kernel, Loss, Parameter, full_name
+from lossdsl.registry.signatures import allowed_values
 from lossdsl.spec.model import Options, Spec, Task, TermSpec
 from lossdsl.syntax.printing import text
 from lossdsl.syntax.tree import Expression, Name, Node, Part, Product, Sum

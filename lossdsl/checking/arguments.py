@@ -20,8 +20,8 @@ from lossdsl.checking.resolved import (
 from lossdsl.checking.vocabulary import REDUCTION_WORDS, WORDS
 from lossdsl.errors import Diagnostic, Source, Span, nearest, respelt
 from lossdsl.registry.model import Loss, Parameter
+from lossdsl.registry.signatures import allowed_values
 from lossdsl.syntax import tree
-from lossdsl.syntax.printing import numbers_allowed
 
 _REDUCTION = Parameter("reduction", None, REDUCTION_WORDS, tree.Name("mean"))
 
@@ -151,11 +151,6 @@ def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[
     message = f"`{parameter.name}` takes {allowed_values(parameter)}"
     edit = respelt(origin.source, origin.span, value.text, parameter.words) if isinstance(value, Word) else None
     return [origin.says("LD205", message, hint or default_hint(parameter), edit)]
-
-
-def allowed_values(parameter: Parameter) -> str:
-    """`[0, 1] or none`, `image or batch`."""
-    return " or ".join([*numbers_allowed(parameter), *parameter.words])
 
 
 def constant_value(value: Resolved) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from lossdsl.checking.resolved import NumberList, Numbers, Origin
 from lossdsl.errors import Source
 from lossdsl.registry.model import Parameter
+from lossdsl.registry.signatures import plain_number
 from lossdsl.syntax import tree
 
 _NO_SOURCE = Source("")
@@ -28,18 +29,6 @@ def default_list(parameter: Parameter) -> NumberList:
     found = written_list(parameter, parameter.default, plain_number, Origin(_NO_SOURCE, parameter.span))
     assert found is not None, f"default of {parameter.name}"
     return found.values
-
-
-def plain_number(written: tree.Expression) -> float | None:
-    """A number with or without a sign."""
-    match written:
-        case tree.Number(value=number):
-            return number
-        case tree.Negative(operand=tree.Number(value=number)):
-            return -number
-        case tree.Name(text="inf"):
-            return float("inf")
-    return None
 
 
 def flat(values: NumberList) -> tuple[float, ...]:

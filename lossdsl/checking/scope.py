@@ -33,17 +33,19 @@ from lossdsl.checking.resolved import (
     Use,
     Word,
 )
+from lossdsl.checking.similar import similar
 from lossdsl.checking.vocabulary import (
     CALL_WORDS,
     COMBINATORS,
     FUNCTIONS,
     NEIGHBOURHOODS,
+    PROVIDED,
     REDUCTIONS,
     RESERVED,
     SCALARS,
     TENSORS,
 )
-from lossdsl.errors import Diagnostic, Edit, LossError, Source, nearest, respelt
+from lossdsl.errors import Diagnostic, Edit, LossError, Source, respelt
 from lossdsl.registry.candidates import Candidate
 from lossdsl.registry.contract import BUILT_IN
 from lossdsl.registry.discover import Registry, clash
@@ -143,7 +145,7 @@ class Scope:
             message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
         known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed}
-        hint = nearest(node.text, known)
+        hint = similar(node.text, known)
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
         hint = (
@@ -175,7 +177,7 @@ class Scope:
         if self.is_loss(name):
             return self._use(node, origin)
         known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
-        hint = nearest(name, known) or "lossdsl list shows all losses"
+        hint = similar(name, known) or "lossdsl list shows all losses"
         return self._no_loss(node.function, "loss or function", hint, known)
 
     def _no_loss(self, node: tree.Name, kind: str, hint: str, known: set[str]) -> Resolved:
@@ -246,6 +248,10 @@ class Scope:
             source=loss.source,
         )
         inside = replace(scope, tensors=True)
+        for parameter in declaration.parameters:
+            if parameter.name in PROVIDED:
+                message = f"`{parameter.name}` has a meaning in every call"
+                scope.report(parameter, "LD206", message, "choose another name")
         for binding in declaration.bindings:
             if binding.name in RESERVED or binding.name in scope.words | scope.parameters:
                 message = f"`{binding.name}` has a meaning already"

@@ -34,6 +34,8 @@ WORDS = ("image", "batch", "class", "pixel", "none", "mean", "sum", "true", "fal
 
 # Keywords of every call, so that no tensor can be passed under these names.
 CALL_WORDS = ("mask", "self")
+# What a call itself provides or takes, so that no parameter of a definition can have these names.
+PROVIDED = frozenset({*TENSORS, *CALL_WORDS, "epoch", "step", "reduction", "inf", "none", "true", "false"})
 RESERVED = frozenset(
     {
         *FUNCTIONS,

@@ -9,7 +9,6 @@ from typing import Any
 
 from lossdsl.api.explaining import show_loss
 from lossdsl.api.samples import required_words
-from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, REDUCTIONS, TENSORS
@@ -18,6 +17,7 @@ from lossdsl.graph.tasks import working_contexts
 from lossdsl.registry.candidates import ANY, Candidate
 from lossdsl.registry.discover import Registry, clash, default_registry
 from lossdsl.registry.model import Kernel, Loss, Parameter, Provider
+from lossdsl.registry.signatures import allowed_values
 from lossdsl.spec import read_formula
 from lossdsl.syntax.printing import text
 from lossdsl.syntax.tree import Task

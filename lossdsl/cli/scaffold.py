@@ -14,7 +14,12 @@ from lossdsl.registry.public import NAMESPACES
 
 _TEMPLATES = Path(__file__).parent / "plugin_template"
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", re.ASCII)
-_TAKEN = ("lossdsl", "local", "for", "loss")
+_TAKEN = {
+    "lossdsl": "that of the built-ins",
+    "local": "that of what a process registers itself",
+    "for": "a word of the language",
+    "loss": "a word of the language",
+}
 
 # template -> where it goes
 _FILES = {
@@ -62,8 +67,9 @@ def _fault(name: str) -> str | None:
     if not _NAME.fullmatch(name):
         return f"`{name}` is not lower-case letters and digits, with - between words"
     namespace = name.replace("-", "_")
-    if keyword.iskeyword(namespace) or namespace in _TAKEN:
-        return f"`{namespace}` cannot be a namespace"
+    taken = _TAKEN.get(namespace) or ("a word of Python" if keyword.iskeyword(namespace) else None)
+    if taken:
+        return f"`{namespace}` cannot be a namespace: it is {taken}"
     if namespace in NAMESPACES:
         return f"`{namespace}` is the namespace of {NAMESPACES[namespace]}"
     return None

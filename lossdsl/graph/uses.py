@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lossdsl.checking.arguments import default_hint, out_of_range
 from lossdsl.checking.heads import pair_of, takes_head
-from lossdsl.checking.lists import default_list, flat, plain_number
+from lossdsl.checking.lists import default_list, flat
 from lossdsl.checking.resolved import PerClass, Reduction, Resolved, TensorOf, Use, Where, Word
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
@@ -17,6 +17,7 @@ from lossdsl.graph.nodes import Node
 from lossdsl.graph.scales import check_entry, check_exit
 from lossdsl.graph.trace import Used
 from lossdsl.registry.model import Formula, Kernel, Parameter, full_name
+from lossdsl.registry.signatures import plain_number
 from lossdsl.syntax import tree
 from lossdsl.syntax.tree import TASKS
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from math import isfinite
 
-from lossdsl.checking.arguments import allowed_values
 from lossdsl.checking.resolved import TensorOf, Use
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltLoss
@@ -19,6 +18,7 @@ from lossdsl.proving.saying import lies, says, written
 from lossdsl.proving.schedules import first_time_outside
 from lossdsl.proving.slopes import moves
 from lossdsl.registry.model import Kernel, full_name
+from lossdsl.registry.signatures import allowed_values
 from lossdsl.syntax.printing import number
 
 _ACTIVATIONS = frozenset({"sigmoid", "softmax", "log_sigmoid", "log_softmax", "log_one_minus_softmax"})

@@ -6,6 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -37,15 +38,23 @@ class Input:
     integer: bool = False
 
 
+EMBEDDINGS = (Input("z", ("batch", "class")), Input("y", ("batch",), integer=True))
+"""What losses of metric learning take: `loss(embeddings, labels)` of shapes (N, D) and (N,), with labels below D."""
+
+
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """Calls a function, or a fresh module for each call, with tensors in the shape that it wants."""
+    """Calls a function, or a fresh module for each call, with tensors in the shape that it wants.
+
+    whole: parameters whose default is a whole number. only_whole: those of them that can be nothing else.
+    """
 
     name: str
     target: Callable[..., Any]
     inputs: tuple[Input, ...]
     keeps: tuple[str, ...]
     whole: frozenset[str]
+    only_whole: frozenset[str]
 
     def __call__(self, *tensors: Tensor, spatial: tuple[int, ...] = (), **parameters: Any) -> Tensor:
         settings = {name: self._setting(name, value) for name, value in parameters.items()}
@@ -54,7 +63,7 @@ class Adapted:
         arguments = [
             _shaped(self.name, tensor, given, spatial) for tensor, given in zip(tensors, self.inputs, strict=True)
         ]
-        if inspect.isclass(self.target):
+        if _is_class(self.target):
             module: Any = self.target(**settings)
             if any(True for _ in module.parameters()):
                 raise PluginError(f"`{self.name}` has parameters that are trained; a loss of a formula has no state")
@@ -64,12 +73,14 @@ class Adapted:
         return self._laid_out(result, tensors[0])
 
     def _setting(self, name: str, value: Any) -> Any:
-        """`true` as Python's, and a whole number where the signature has one."""
+        """`true` as Python's, and a whole number as one where the default is; it must be one where the hint says so."""
         if value in ("true", "false") and isinstance(value, str):
             return value == "true"
         if name not in self.whole or not isinstance(value, float):
             return value
         if not value.is_integer():
+            if name not in self.only_whole:
+                return value
             raise InputError([Diagnostic("LD502", f"`{name}` of `{self.name}` is a whole number, not {value:g}")])
         return int(value)
 
@@ -107,13 +118,14 @@ def adapt(
     """Make loss functions and `nn.Module` classes known as `namespace.name`, and return them by name.
 
     Their keyword parameters with a number, a truth value or a `Literal` as default become parameters; others keep their
-    default. A class is constructed anew for each call, so nothing is kept between calls. An installed package names
-    what is returned in its entry points: `"acme.l1" = "acme.losses:acme.l1"`.
+    default. What has no default is given by `functools.partial`. A class is constructed anew for each call, so nothing
+    is kept between calls. An installed package names what is returned in its entry points:
+    `"acme.l1" = "acme.losses:acme.l1"`.
 
     Args:
         namespace: what stands before the dot.
         losses: the functions and classes, by the name to write.
-        inputs: the tensors that they take, in their order.
+        inputs: the tensors that they take, in their order; `EMBEDDINGS` for losses of embeddings and labels.
         keeps: the axes of the result with reduction="none", of "batch", "class" and "pixel". With all three, masks work
             too. With none, the result is one number, and a mask is an error.
         range: the values that they can return, as in the language.
@@ -143,6 +155,10 @@ def _kernel(
     about: str,
 ) -> Kernel:
     full = f"{namespace}.{name}"
+    if hasattr(target, "forward") and not inspect.isclass(target):
+        given = type(target).__name__
+        raise PluginError(f"`{full}` is a module, which may remember its calls: give its class, {given}")
+    home = _written(target)
     signature = inspect.signature(target)
     settable = _settable(target, signature, len(inputs), full)
     if keeps and "reduction" not in signature.parameters:
@@ -159,8 +175,8 @@ def _kernel(
         parameters=tuple(_parameter(full, p, hints.get(p.name)) for p in settable),
         range=interval_of(full, range),
         documentation=_documentation(target, about),
-        provider=Provider(target.__module__, "", f"{target.__module__}:{target.__qualname__}"),
-        function=Adapted(full, target, inputs, keeps, whole),
+        provider=Provider(home.__module__, "", f"{home.__module__}:{home.__qualname__}"),
+        function=Adapted(full, target, inputs, keeps, whole, whole.intersection(hints)),
         full_size=False,
         elementwise=set(keeps) == set(AXES),
     )
@@ -171,8 +187,8 @@ def _settable(
 ) -> list[inspect.Parameter]:
     """The parameters that a formula can write."""
     parameters = list(signature.parameters.values())
-    rest = parameters if inspect.isclass(target) else parameters[tensors:]
-    if not inspect.isclass(target) and len(parameters) < tensors:
+    rest = parameters if _is_class(target) else parameters[tensors:]
+    if not _is_class(target) and len(parameters) < tensors:
         raise PluginError(f"`{full}` takes {len(parameters)} arguments, `inputs` names {tensors}")
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     needed = [p.name for p in rest if p.default is p.empty and p.kind not in variadic]
@@ -182,9 +198,18 @@ def _settable(
             and not (isinstance(p.default, str) and get_origin(_hints(target).get(p.name)) is not Literal)]  # fmt: skip
 
 
+def _is_class(target: Callable[..., Any]) -> bool:
+    return inspect.isclass(_written(target))
+
+
+def _written(target: Callable[..., Any]) -> Callable[..., Any]:
+    return target.func if isinstance(target, partial) else target
+
+
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+        written = _written(target)
+        return typing.get_type_hints(written.__init__ if inspect.isclass(written) else written, include_extras=True)
     except (NameError, TypeError, AttributeError):
         return {}
 
@@ -199,5 +224,5 @@ def _parameter(full: str, parameter: inspect.Parameter, hint: Any) -> Parameter:
 
 
 def _documentation(target: Callable[..., Any], about: str) -> Documentation:
-    first = (inspect.getdoc(target) or "").strip().splitlines()
+    first = (_written(target).__doc__ or "").strip().splitlines()  # not that of a base class
     return read_comment(about or "".join(first[:1]))

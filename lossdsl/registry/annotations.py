@@ -27,8 +27,14 @@ def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.Par
         interval = replace(interval_of(name, text), whole=kind is int)
     else:
         example = 'Annotated[float, "[0, inf)"] or Literal["image", "batch"]'
+        example = 'Literal["true", "false"]' if hint is bool else example
         raise PluginError(f"the parameter `{parameter.name}` of `{name}` needs a range: annotate it {example}")
-    default = None if parameter.default is parameter.empty else _written(parameter.default)
+    try:
+        default = None if parameter.default is parameter.empty else _written(parameter.default)
+    except (TypeError, ValueError):
+        raise PluginError(
+            f"the default of `{parameter.name}` of `{name}` is {parameter.default!r}, which is no number"
+        ) from None
     return tree.ParameterSyntax(parameter.name, interval, words, default, lists)
 
 
@@ -42,10 +48,10 @@ def interval_of(name: str, text: str) -> tree.Interval:
 
 
 def _numbers(hint: Any) -> tuple[Any, int]:
-    """The type of the numbers, and 0 for float, 1 for Sequence[float], 2 for Sequence[Sequence[float]]."""
+    """The type of the numbers, and 0 for float, 1 for Sequence[float] or the like, 2 for Sequence[Sequence[float]]."""
     depth = 0
-    while get_origin(hint) is Sequence:
-        (hint,) = get_args(hint)
+    while isinstance(origin := get_origin(hint), type) and issubclass(origin, Sequence):
+        hint = get_args(hint)[0]
         depth += 1
     return hint, depth
 

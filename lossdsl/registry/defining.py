@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
-from lossdsl.registry.library import read_comment
+from lossdsl.errors import Diagnostic, FormulaError, Source
+from lossdsl.registry.library import read_documentation
 from lossdsl.registry.model import LOCAL, Formula, Provider
 from lossdsl.syntax.parse import parse_library
 
@@ -33,10 +33,7 @@ def read_definition(text: str) -> Formula:
     if more:
         message = "one definition at a time"
         raise FormulaError([Diagnostic("LD109", message, source, more[0].span)])
-    try:
-        documentation = read_comment(_comment_of(text))
-    except PluginError as error:
-        raise FormulaError([found.at(source) for found in error.diagnostics]) from None
+    documentation = read_documentation(_comment_of(text), declaration, source)
     provider = Provider("lossdsl.define", "", "")
     return Formula(declaration.name, LOCAL, declaration, documentation, provider=provider, source=source)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
+from importlib import invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -188,10 +189,10 @@ class Registry:
 def clash(found: Iterable[Candidate]) -> tuple[str, str]:
     """Who brings a name that more than one does, and the way out."""
     found = sorted(found, key=lambda c: (c.full_name, str(c.provider)))
-    owners = " and ".join(f"`{c.full_name}` of {c.provider}" for c in found)
     full = dict.fromkeys(c.full_name for c in found)
     if len(full) == len(found):
-        return owners, f"write {' or '.join(full)}"
+        return " and ".join(f"`{c.full_name}` of {c.provider}" for c in found), f"write {' or '.join(full)}"
+    owners = " and ".join(f"`{c.full_name}` of {c.provider.exactly}" for c in found)
     return owners, f"uninstall one of them, or list those to use in {VARIABLE}"
 
 
@@ -223,6 +224,12 @@ def _installed_registry() -> Registry:
     found = [point for group in (API, LIBRARIES, LOSSES) for point in installed.select(group=group)]
     own = () if any(point.name == BUILT_IN and provider_of(point).distribution == BUILT_IN for point in found) else _OWN
     return Registry(*limited([*found, *own], os.environ))
+
+
+def rediscover() -> None:
+    """Read again what is installed. For a running notebook, after `pip install` of a plugin."""
+    invalidate_caches()
+    _installed_registry.cache_clear()
 
 
 def _own_provider() -> Provider:

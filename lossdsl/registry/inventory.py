@@ -9,7 +9,7 @@ from time import perf_counter
 
 from lossdsl.errors import LossError
 from lossdsl.registry.contract import BUILT_IN, provider_of
-from lossdsl.registry.discover import Registry
+from lossdsl.registry.discover import Registry, clash
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ def _part(registry: Registry, point: EntryPoint) -> Part:
         except LossError as error:
             problems += [found.message for found in error.diagnostics]
             continue
-        if len(registry.candidates(candidate.full_name)) > 1:
-            problems.append(f"`{candidate.full_name}` comes from more than one place")
+        rivals = registry.candidates(candidate.full_name)
+        if len(rivals) > 1:
+            problems.append(f"`{candidate.full_name}` may be {clash(rivals)[0]}")
     seconds = perf_counter() - started
     return Part(point.group, point.name, point.value, tuple(names), tuple(dict.fromkeys(problems)), seconds)

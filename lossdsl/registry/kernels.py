@@ -13,6 +13,7 @@ from lossdsl.registry.annotations import interval_of, parameter_of
 from lossdsl.registry.library import read_comment
 from lossdsl.registry.local import register as register_loss
 from lossdsl.registry.model import LOCAL, Kernel, Provider
+from lossdsl.registry.signatures import signature_faults
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Marked = TypeVar("Marked")
@@ -75,10 +76,14 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
             )
         if parameter.kind is not parameter.KEYWORD_ONLY:
             inputs.append(parameter.name)
+        elif parameter.name == "reduction":
+            raise PluginError(f"`{name}` cannot have a parameter `reduction`: every call has one; declare keeps=")
         elif parameter.name in ("mask", "spatial"):
             provided.add(parameter.name)
         else:
             parameters.append(parameter_of(name, parameter, _hint(function, parameter.name)))
+    for fault in signature_faults(parameters, None):
+        raise PluginError(f"in `{name}`, {fault.message}; {fault.hint}")
     home = function.__module__ or "__main__"  # an interactive session may have no name
     return Kernel(
         name=name,

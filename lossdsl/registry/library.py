@@ -9,13 +9,22 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
-from lossdsl.registry.model import Documentation, Formula, Provider
+from lossdsl.registry.model import INPUTS, Documentation, Formula, Provider
+from lossdsl.registry.signatures import signature_faults
 from lossdsl.syntax.parse import parse_library
+from lossdsl.syntax.tree import TASKS, Declaration
 
 _FIELDS = (
-    "Summary", "Source", "Note", "Refused", "Accepted", "Otherwise", "Better", "Example", "Except", "Shape", "Absent",
+    "Summary", "Source", "Note", "Refused", "Accepted", "Otherwise", "Better", "Example", "Except", "Shape", "Input",
+    "Absent",
 )  # fmt: skip
-_SHAPE = re.compile(r"\(N, (\d+)(?:, (\d+))?\)")
+_REASONED = {
+    "Refused": "word -- what to write instead",
+    "Accepted": "word -- reason",
+    "Otherwise": "task -- what to use instead",
+    "Except": "rule -- reason",
+}
+_SHAPE = re.compile(r"\(N, ([1-9]\d{0,3})(?:, ([1-9]\d{0,3}))?\)")
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
 _FULL_NAMES = re.compile(r"^#[ \t]*Names:[ \t]*full[ \t]*$", re.MULTILINE)
 _ABSENT = re.compile(r"^#[ \t]*Absent:(.*(?:\n#(?![ \t]*[A-Z][a-z]+:)[ \t]*\S.*)*)", re.MULTILINE)
@@ -90,9 +99,21 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
     if more:
         message = f"`loss {more[0].name}` must stand at the start of a line"
         raise FormulaError([Diagnostic("LD109", message, entry.source, more[0].span)])
-    return Formula(
-        entry.name, namespace, declaration, read_comment(entry.comment), provider=provider, source=entry.source
-    )
+    documentation = read_documentation(entry.comment, declaration, entry.source)
+    return Formula(entry.name, namespace, declaration, documentation, provider=provider, source=entry.source)
+
+
+def read_documentation(comment: str, declaration: Declaration, source: Source) -> Documentation:
+    """What stands above a definition. Raises FormulaError with all that is wrong there and in the signature."""
+    faults = list(signature_faults(declaration.parameters, source))
+    documentation = Documentation("")
+    try:
+        documentation = read_comment(comment)
+    except PluginError as error:
+        faults += [Diagnostic("LD109", found.message, source, declaration.span) for found in error.diagnostics]
+    if faults:
+        raise FormulaError(faults)
+    return documentation
 
 
 def read_comment(comment: str) -> Documentation:
@@ -112,6 +133,7 @@ def read_comment(comment: str) -> Documentation:
             fields[current][-1] += " " + line
         else:
             fields[current].append(line)
+    _check_words(fields)
     return Documentation(
         " ".join(fields["Summary"]),
         " ".join(fields["Source"]),
@@ -123,7 +145,27 @@ def read_comment(comment: str) -> Documentation:
         _instead(fields["Except"]),
         _shape(fields["Shape"]),
         _instead(fields["Accepted"]),
+        _input(fields["Input"]),
     )
+
+
+def _check_words(fields: dict[str, list[str]]) -> None:
+    """Lines that say `word -- text` have both, and a task is one."""
+    for key in _REASONED:
+        for line in fields[key]:
+            words, _, text = line.partition("--")
+            unknown = [word.strip() for word in words.split(",") if key == "Otherwise" and word.strip() not in TASKS]
+            if not text.strip() or not all(word.strip() for word in words.split(",")):
+                raise PluginError(f"`{key}: {line}` is not like `{key}: {_REASONED[key]}`")
+            if unknown:
+                raise PluginError(f"`{key}: {unknown[0]}` is none of {', '.join(TASKS)}")
+
+
+def _input(lines: list[str]) -> str:
+    word = " ".join(lines)
+    if word not in ("", *INPUTS):
+        raise PluginError(f"`Input: {word}` is none of {', '.join(INPUTS)}")
+    return word
 
 
 def _shape(lines: list[str]) -> tuple[int, int] | None:

@@ -11,6 +11,8 @@ from lossdsl.syntax.tree import TASKS, Declaration, Interval, ParameterSyntax
 
 Parameter: TypeAlias = ParameterSyntax
 
+INPUTS = ("logits", "probs")
+
 LOCAL = "local"
 """The namespace of what this process registered."""
 
@@ -44,6 +46,7 @@ class Documentation:
     example: a call that stands alone, where the name without brackets does not.
     exceptions: rules of lossdsl.testing that it does not keep, with the reason.
     shape: the numbers of classes and pixels of a call that it can take, where it cannot take any.
+    input: what the prediction must be, `logits` or `probs`, of a loss that takes it as it is; empty where both work.
     """
 
     summary: str
@@ -56,6 +59,7 @@ class Documentation:
     exceptions: tuple[tuple[str, str], ...] = ()
     shape: tuple[int, int] | None = None
     accepted: tuple[tuple[str, str], ...] = ()
+    input: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from types import MappingProxyType
@@ -52,6 +52,18 @@ class Breakdown:
 
     total: Tensor
     terms: Mapping[str, TermValue]
+
+    def __reduce__(self) -> tuple[Callable[..., Breakdown], tuple[Any, ...]]:
+        """Stored as numbers, without the graph of the gradient."""
+        terms = {name: tuple(getattr(value, part).detach() for part in _PARTS) for name, value in self.terms.items()}
+        return _stored, (self.total.detach(), terms)
+
+
+_PARTS = ("value", "weight", "contribution")
+
+
+def _stored(total: Tensor, terms: Mapping[str, tuple[Tensor, ...]]) -> Breakdown:
+    return Breakdown(total, MappingProxyType({name: TermValue(*parts) for name, parts in terms.items()}))
 
 
 class Loss(nn.Module):

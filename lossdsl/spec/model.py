@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossdsl.errors import Diagnostic, Source
+from lossdsl.registry.model import INPUTS as INPUTS
 from lossdsl.spec.values import Place
 from lossdsl.syntax.tree import TASKS as TASKS
 from lossdsl.syntax.tree import Expression
 from lossdsl.syntax.tree import Task as Task
 
-INPUTS = ("logits", "probs")
 BACKENDS = ("eager", "inductor")
 
 

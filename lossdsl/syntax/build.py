@@ -58,6 +58,7 @@ class TreeBuilder(Transformer[Token, Any]):
         _refuse_repeats([(item.name, item.span) for item in parameters])
         _refuse_repeats([(f"for {task}", item.span) for item in cases for task in item.tasks])
         _refuse_repeats([("=", item.span) for item in cases if not item.tasks])
+        _refuse_repeats([(item.name, item.span) for item in rest if isinstance(item, tree.Binding)])
         return tree.Declaration(
             name=str(name),
             parameters=tuple(parameters),

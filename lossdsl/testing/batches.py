@@ -11,8 +11,8 @@ from torch.nn import functional
 
 BATCH = 3
 ADVERSARIAL = (0.0, 1e-8, 17.0, -17.0, 37.0, -37.0, 100.0, -100.0, 1e4, -1e4)
-LOGITS = (0.0, 30.0, -30.0, 1e4, -1e4)
-PROBABILITIES = (0.0, 1e-8, 1.0)
+LOGITS = (0.0, 20.0, -20.0, 100.0, 1e4, -1e4)
+PROBABILITIES = (0.0, 1e-8, 1 - 1e-8, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,15 @@ class Batch:
         """Some images and pixels alone."""
         tensors = {name: tensor[images][..., pixels] for name, tensor in self.tensors.items()}
         return Batch(self.pred[images][..., pixels], self.target[images][..., pixels], tensors)
+
+    def kept(self, counts: Tensor) -> Batch:
+        """What counts alone: images of which something does, with the same number of pixels in each."""
+        images = counts.any(1).nonzero().flatten().tolist()
+
+        def of(tensor: Tensor) -> Tensor:
+            return torch.stack([tensor[image][..., counts[image]] for image in images])
+
+        return Batch(of(self.pred), of(self.target), {name: of(tensor) for name, tensor in self.tensors.items()})
 
     def to(self, dtype: torch.dtype) -> Batch:
         target = self.target.to(dtype) if self.target.is_floating_point() else self.target
@@ -97,6 +106,13 @@ def _as_given(setting: Setting, z: Tensor) -> Tensor:
     return z.softmax(1) if setting.task == "multiclass" else z.sigmoid()
 
 
+def holding(batch: Batch, counts: Tensor, number: float) -> Batch:
+    """The number in the place of all that does not count; class indices stay."""
+    hidden = ~counts.unsqueeze(1)
+    target = batch.target.masked_fill(hidden, number) if batch.target.is_floating_point() else batch.target
+    return replace(batch, pred=batch.pred.masked_fill(hidden, number), target=target)
+
+
 def labels_of(setting: Setting, target: Tensor) -> Tensor:
     """The target laid out as the prediction."""
     if setting.task == "multiclass" and setting.target == "hard":
@@ -125,15 +141,26 @@ def off_target(setting: Setting, batch: Batch, share: float) -> Batch:
 
 
 def edges(setting: Setting, named: frozenset[str]) -> Iterator[Batch]:
-    """Saturated predictions against empty, full and one-pixel targets, for one image and two."""
-    for number in LOGITS if setting.input == "logits" else PROBABILITIES:
-        rest = 0.0 if setting.input == "logits" else (1 - number) / 2
-        for batch in (1, 2):
-            pred = torch.full((batch, setting.classes, setting.pixels), rest, dtype=torch.float64)
-            pred[:, 0] = number
-            for target in _edge_targets(setting, pred):
-                tensors = {name: torch.ones(batch, setting.pixels, dtype=torch.float64) for name in sorted(named)}
-                yield Batch(pred, target, tensors)
+    """Saturated predictions against empty, full and one-pixel targets: one image in float32, two in float64."""
+    for pred in _edge_predictions(setting):
+        for target in _edge_targets(setting, pred):
+            tensors = {name: torch.ones(len(pred), pred.shape[2], dtype=torch.float64) for name in sorted(named)}
+            yield Batch(pred, target, tensors).to(torch.float32 if len(pred) == 1 else torch.float64)
+
+
+def _edge_predictions(setting: Setting) -> Iterator[Tensor]:
+    """One class at a number, and all numbers side by side: each image alone, then both."""
+    numbers = LOGITS if setting.input == "logits" else PROBABILITIES
+    shape = (2, setting.classes, setting.pixels)
+    for number in numbers:
+        pred = torch.full(shape, 0.0 if setting.input == "logits" else (1 - number) / 2, dtype=torch.float64)
+        pred[:, 0] = number
+        yield from (pred[:1], pred)
+    count = shape[0] * shape[1] * shape[2]
+    mixed = torch.tensor(numbers, dtype=torch.float64).repeat(count // len(numbers) + 1)[:count].reshape(shape)
+    if setting.input == "probs" and setting.task == "multiclass":
+        mixed = (mixed + 1e-30) / (mixed + 1e-30).sum(1, keepdim=True)
+    yield from (mixed[:1], mixed)
 
 
 def _edge_targets(setting: Setting, pred: Tensor) -> Iterator[Tensor]:

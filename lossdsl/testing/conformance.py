@@ -75,8 +75,8 @@ def failures(call: str, wanted: Iterable[str] | None = None, tasks: Iterable[str
     subject = subject_of(call, tasks)
     who = f"`{subject.call}` of {subject.loss.provider.exactly}"
     for word, reason in subject.loss.documentation.exceptions:
-        if word not in RULES or not reason:
-            yield Failure("declarations", who, f"`Except: {word} -- {reason}` needs the name of a rule, and a reason")
+        if word not in RULES:
+            yield Failure("declarations", who, f"`Except: {word} -- {reason}`: there is no rule `{word}`")
     told = set()
     for rule in _rules_of(subject):
         if wanted is None or rule in wanted:
@@ -90,6 +90,7 @@ def _broken(rule: str, subject: Subject, who: str) -> Iterator[Failure]:
     try:
         told = next(RULES[rule](subject), None)
     except Exception as cause:  # a kernel can raise anything; that breaks the rule too
-        told = f"{subject.call}\nit raised {cause!r}"
+        said = f"{type(cause).__name__}: {cause}" if isinstance(cause, LossError) else repr(cause)
+        told = f"{subject.call}\nit raised {said}"
     if told is not None:
         yield Failure(rule, who, told)

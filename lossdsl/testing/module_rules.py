@@ -10,13 +10,14 @@ import sys
 import warnings
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lossdsl.errors import LossError
 from lossdsl.registry.model import Kernel, full_name
-from lossdsl.testing.batches import Batch, random_batch
+from lossdsl.testing.batches import Batch, Setting, random_batch
 from lossdsl.testing.rules import FOUND, example
 from lossdsl.testing.subjects import Subject
 
@@ -48,14 +49,21 @@ def no_broadcast(subject: Subject) -> FOUND:
 
 
 def half_precision(subject: Subject) -> FOUND:
-    """float16 and bfloat16 are computed in float32: the value is that of the same numbers there."""
+    """float16 and bfloat16, and autocast, are computed in float32: value and gradient are of the same numbers there."""
     for setting in subject.settings:
         for dtype in (torch.float16, torch.bfloat16):
             batch = random_batch(setting, subject.tensors, 23).to(dtype)
-            result, wanted = subject.value(setting, batch), subject.value(setting, batch.to(torch.float32))
-            if result.dtype != torch.float32 or not torch.isclose(result, wanted, rtol=1e-4, atol=1e-6):
-                said = f"it is {result.item():g} in {result.dtype}; the same numbers in float32 give {wanted.item():g}"
-                yield example(subject.call, setting, batch, said)
+            single = batch.to(torch.float32)
+            wanted, wanted_slope = subject.value_and_slope(setting, single)
+            result, slope = subject.value_and_slope(setting, batch)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                inside = subject.value(setting, single)
+            for got, where in ((result, f"{dtype}"), (inside, "autocast")):
+                if got.dtype != torch.float32 or not torch.isclose(got, wanted, rtol=1e-4, atol=1e-6):
+                    said = f"in {where} it is {got.item():g} as {got.dtype}; the same numbers in float32 give"
+                    yield example(subject.call, setting, batch, f"{said} {wanted.item():g}")
+            if not torch.allclose(slope, wanted_slope.to(dtype), rtol=1e-2, atol=1e-5):
+                yield example(subject.call, setting, batch, "the gradient is not that of the same numbers in float32")
 
 
 def dtype_and_device(subject: Subject) -> FOUND:
@@ -123,27 +131,33 @@ def stored(subject: Subject) -> FOUND:
 
 
 def full_graph(subject: Subject) -> FOUND:
-    """torch.compile reads it whole, with the same value and gradient."""
+    """torch.compile reads it whole, with the same value and gradient; a kernel that takes a mask, with one too."""
+    takes_mask = isinstance(subject.loss, Kernel) and subject.loss.takes_mask
     for setting in list(subject.hard_settings)[:1]:
         batch = random_batch(setting, subject.tensors, 47)
-        wanted, slope = subject.value_and_slope(setting, batch)
-        try:
-            result, compiled_slope = _compiled_whole(subject, setting, batch)
-        except Exception as cause:  # torch has many
-            said = f"torch.compile(fullgraph=True) fails: {str(cause).strip().splitlines()[0]}"
-            yield example(subject.call, setting, batch, said)
-            continue
-        if not (torch.allclose(result, wanted) and torch.allclose(compiled_slope, slope)):
-            yield example(subject.call, setting, batch, f"it is {wanted.item():.12g}, compiled {result.item():.12g}")
+        for counts in (None, torch.arange(setting.pixels) % 2 == 0)[: 1 + takes_mask]:
+            wanted, slope = subject.value_and_slope(setting, batch, mask=counts)
+            try:
+                result, compiled_slope = _compiled_whole(subject, setting, batch, counts)
+            except Exception as cause:  # torch has many
+                said = f"torch.compile(fullgraph=True) fails: {str(cause).strip().splitlines()[0]}"
+                yield example(subject.call, setting, batch, said)
+                continue
+            if not (torch.allclose(result, wanted) and torch.allclose(compiled_slope, slope)):
+                yield example(
+                    subject.call, setting, batch, f"it is {wanted.item():.12g}, compiled {result.item():.12g}"
+                )
 
 
-def _compiled_whole(subject: Subject, setting: object, batch: Batch) -> tuple[Tensor, Tensor]:
+def _compiled_whole(subject: Subject, setting: Setting, batch: Batch, counts: Tensor | None) -> tuple[Tensor, Tensor]:
     torch._dynamo.reset()  # every loss is the same class to dynamo, which gives up after a number of kinds of one
-    module = torch.compile(subject.compiled(subject.call, setting), fullgraph=True, backend="eager")  # type: ignore[arg-type]
+    # Of a kernel the backward pass is traced too, which takes longer. Formulas are made of operations that are known.
+    backend = "aot_eager" if isinstance(subject.loss, Kernel) else "eager"
+    module: Any = torch.compile(subject.compiled(subject.call, setting), fullgraph=True, backend=backend)
     leaf = batch.pred.clone().requires_grad_()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dynamo warns about what it does itself
-        result = module(leaf, batch.target, **batch.tensors)
+        result = module(leaf, batch.target, mask=counts, **batch.tensors)
     if not result.requires_grad:
         return result, torch.zeros_like(leaf)
     (slope,) = torch.autograd.grad(result, leaf, allow_unused=True)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from lossdsl.errors import InputError
-from lossdsl.testing.batches import BATCH, Batch, Setting, edges, off_target, perfect, random_batch
+from lossdsl.testing.batches import BATCH, Batch, Setting, holding, off_target, perfect, random_batch
 from lossdsl.testing.subjects import Subject
 
 FOUND = Iterator[str]
+WIDE = 60
 EPS = {torch.float32: torch.finfo(torch.float32).eps, torch.float64: torch.finfo(torch.float64).eps}
 
 
@@ -28,47 +29,67 @@ def slack(*values: float, dtype: torch.dtype = torch.float64) -> float:
 
 
 def gradient(subject: Subject) -> FOUND:
-    """The slope along a direction is what differences of the value along it are."""
-    moved = False
+    """The slope along a direction is what differences of the value along it are, also for the squares of its map."""
+    moved, mapped = False, tuple(subject.each_task)
     for seed, setting in enumerate(subject.settings):
         batch = random_batch(setting, subject.tensors, seed)
-        _, slope = subject.value_and_slope(setting, batch)
-        moved = moved or bool(slope.any() or subject.value_and_slope(setting, off_target(setting, batch, 0.9))[1].any())
-        generator = torch.Generator().manual_seed(97 + seed)
-        direction = torch.randn(slope.shape, generator=generator, dtype=slope.dtype)
-        step = 1e-6 if setting.input == "logits" else 1e-7
-        ends = [subject.value(setting, replace(batch, pred=batch.pred + s * direction)) for s in (step, -step)]
-        numeric = ((ends[0] - ends[1]) / (2 * step)).item()
-        analytic = (slope * direction).sum().item()
-        if not abs(numeric - analytic) <= 1e-4 * max(abs(numeric), abs(analytic)) + 1e-6:
-            said = f"along a direction the gradient is {analytic:g}, differences of the value give {numeric:g}"
-            yield example(subject.call, setting, batch, said)
+        squared = f"sum({subject.reduced('none')}**2)"
+        for formula in (subject.call, *((squared,) if setting in mapped and subject.works(squared, setting) else ())):
+            slope = subject.value_and_slope(setting, batch, formula=formula)[1]
+            moved = moved or bool(slope.any())
+            yield from _slope_along(subject, setting, batch, formula, slope, 97 + seed)
+        moved = moved or bool(subject.value_and_slope(setting, off_target(setting, batch, 0.9))[1].any())
     if not moved:
         yield example(subject.call, setting, batch, "the gradient in pred is 0 or missing, here and everywhere else")
 
 
+def _slope_along(subject: Subject, setting: Setting, batch: Batch, formula: str, slope: Tensor, seed: int) -> FOUND:
+    direction = torch.randn(slope.shape, generator=torch.Generator().manual_seed(seed), dtype=slope.dtype)
+    step = 1e-6 if setting.input == "logits" else 1e-7
+    moved = (replace(batch, pred=batch.pred + s * direction) for s in (step, -step))
+    ends = [subject.value(setting, each, formula=formula) for each in moved]
+    numeric = ((ends[0] - ends[1]) / (2 * step)).item()
+    analytic = (slope * direction).sum().item()
+    if not abs(numeric - analytic) <= 1e-4 * max(abs(numeric), abs(analytic)) + 1e-6:
+        said = f"along a direction the gradient is {analytic:g}, differences of the value give {numeric:g}"
+        yield example(formula, setting, batch, said)
+
+
+def _extremes(subject: Subject, setting: Setting, seed: int) -> Iterator[Batch]:
+    """Random and adversarial calls in both precisions; where any image can be taken, also of one pixel and of many."""
+    kinds = [(torch.float64, False, 1.0, 0), (torch.float32, False, 10.0, 0), (torch.float32, True, 1.0, 0)]
+    if subject.loss.documentation.shape is None:
+        kinds += [(torch.float64, True, 1.0, 1), (torch.float32, False, 100.0, 200)]
+    for dtype, adversarial, scale, pixels in kinds:
+        sized = replace(setting, pixels=pixels or setting.pixels)
+        yield random_batch(sized, subject.tensors, seed, scale=scale, adversarial=adversarial).to(dtype)
+
+
 def declared_range(subject: Subject) -> FOUND:
     """From random and adversarial predictions in both precisions, for the loss, its map, and other parameters."""
+    declared = subject.loss.range
+
+    def outside(result: float, dtype: torch.dtype) -> str:
+        near = slack(result, dtype=dtype)
+        inside = declared.low - near <= result <= declared.high + near
+        return "" if inside else f"the value {result:.12g} is outside {declared}"
+
+    mapped = tuple(subject.each_task)
     for seed, setting in enumerate(subject.settings):
-        whole = subject.has_map(setting)
+        whole = setting in mapped and subject.has_map(setting)
         maps = [f"{extreme}({subject.reduced('none')})" for extreme in ("max", "min")] if whole else []
         variants = [formula for formula in subject.variants() if subject.works(formula, setting)] if seed == 0 else []
-        for dtype, adversarial, scale in (
-            (torch.float64, False, 1.0),
-            (torch.float32, False, 10.0),
-            (torch.float32, True, 1.0),
-        ):
-            batch = random_batch(setting, subject.tensors, seed, scale=scale, adversarial=adversarial).to(dtype)
+        for batch in _extremes(subject, setting, seed):
             for formula in (subject.call, *maps, *variants):
                 try:
                     result = subject.value(setting, batch, formula=formula).item()
                 except InputError:  # a value that the signature allows and the loss refuses
                     continue
-                near = slack(result, dtype=dtype)
-                low, high = subject.loss.range.low - near, subject.loss.range.high + near
-                if not low <= result <= high:
-                    said = f"the value {result:.12g} is outside {subject.loss.range}"
+                if said := outside(result, batch.pred.dtype):
                     yield example(formula, setting, batch, said)
+        for trial in subject.at_edges(setting):
+            if said := outside(trial.value.item(), trial.batch.pred.dtype):
+                yield example(subject.call, setting, trial.batch, said)
 
 
 def best(subject: Subject) -> FOUND:
@@ -104,19 +125,19 @@ def worse(subject: Subject) -> FOUND:
 def finite(subject: Subject) -> FOUND:
     """Saturated predictions, probabilities 0 and 1, empty and full targets: values and gradients are finite."""
     for setting in subject.settings:
-        for batch in edges(setting, subject.tensors):
-            single = batch.to(torch.float32 if len(batch.pred) == 1 else torch.float64)
-            result, slope = subject.value_and_slope(setting, single)
+        for batch, result, slope in subject.at_edges(setting):
             if not (result.isfinite() and slope.isfinite().all()):
                 said = f"the value is {result.item()}, the gradient {slope.tolist()}"
-                yield example(subject.call, setting, single, said)
+                yield example(subject.call, setting, batch, said)
 
 
 def _kept(setting: Setting, anywhere: bool) -> Tensor:
-    """Which pixels count: half of them, and one image not at all."""
+    """Which pixels count: half of them, and one image not at all. Anywhere: others in each image, where that can be."""
     pixels = torch.arange(setting.pixels)
     counts = (pixels % 2 == 0 if anywhere else pixels < (setting.pixels + 1) // 2).expand(BATCH, -1).clone()
     counts[1] = False
+    if anywhere and setting.pixels % 2 == 0:
+        counts[2] = ~counts[2]
     return counts
 
 
@@ -133,18 +154,16 @@ def _removed(subject: Subject, anywhere: bool) -> FOUND:
 
 
 def _removed_in(subject: Subject, setting: Setting, counts: Tensor, options: dict[str, Any]) -> FOUND:
-    images, pixels = torch.tensor([0, 2]), counts[0].nonzero().flatten()
     batch = random_batch(setting, subject.tensors, 7)
     if subject.refuses(setting, batch, mask=counts, **options):
         return
-    wanted, wanted_slope = subject.value_and_slope(setting, batch.picked(images, pixels), **options)
+    wanted, wanted_slope = subject.value_and_slope(setting, batch.kept(counts), **options)
     there = counts.unsqueeze(1)
-    hidden = replace(batch, pred=batch.pred.masked_fill(~there, float("nan")))
-    result, slope = subject.value_and_slope(setting, hidden, mask=counts, **options)
+    result, slope = subject.value_and_slope(setting, holding(batch, counts, float("nan")), mask=counts, **options)
     said = ""
     if not torch.isclose(result, wanted, rtol=1e-10, atol=1e-12):
         said = f"with the mask the value is {result.item():.12g}, without these elements {wanted.item():.12g}"
-    elif not torch.allclose(slope[images][..., pixels], wanted_slope, rtol=1e-8, atol=1e-12):
+    elif not torch.allclose(replace(batch, pred=slope).kept(counts).pred, wanted_slope, rtol=1e-8, atol=1e-12):
         said = "the gradient differs"
     elif slope.masked_select(~there).any():
         said = "elements that do not count have a gradient"
@@ -152,14 +171,38 @@ def _removed_in(subject: Subject, setting: Setting, counts: Tensor, options: dic
         yield example(subject.call, setting, batch, f"mask = {counts.tolist()}\n{said}")
 
 
+def _no_part(subject: Subject) -> FOUND:
+    """What masked elements hold matters to no other element, nor do they matter to each other if all are masked."""
+    for setting in subject.settings:
+        batch = random_batch(setting, subject.tensors, 9)
+        counts = _kept(setting, anywhere=True)
+        if subject.refuses(setting, batch, mask=counts):
+            continue
+        nothing = torch.zeros_like(counts)
+        cases = [(counts, float("nan"), subject.value_and_slope(setting, batch, mask=counts))]
+        zero = torch.zeros((), dtype=batch.pred.dtype)
+        cases += [(nothing, held, (zero, torch.zeros_like(batch.pred))) for held in (0.5, float("nan"), float("inf"))]
+        for there, held, (wanted, wanted_slope) in cases:
+            result, slope = subject.value_and_slope(setting, holding(batch, there, held), mask=there)
+            if not (torch.equal(result, wanted) and torch.equal(slope, wanted_slope)):
+                said = f"mask = {there.tolist()}\nit hides {held}: the value is {result.item():.12g}, not"
+                said += f" {wanted.item():.12g}; the gradient {slope.tolist()}, not {wanted_slope.tolist()}"
+                yield example(subject.call, setting, batch, said)
+
+
 def mask(subject: Subject) -> FOUND:
     """Images and the last pixels of all images masked out are as if they were not there, whatever they hold."""
     yield from _removed(subject, anywhere=False)
+    yield from _no_part(subject)
 
 
 def mask_anywhere(subject: Subject) -> FOUND:
     """The same for pixels between others: where a pixel lies does not matter."""
     yield from _removed(subject, anywhere=True)
+    if subject.loss.documentation.shape is None:
+        for setting in subject.hard_settings:  # neighbours in a wide window
+            wide = replace(setting, pixels=WIDE)
+            yield from _removed_in(subject, wide, _kept(wide, anywhere=True), {})
 
 
 def ignore_index(subject: Subject) -> FOUND:
@@ -170,12 +213,14 @@ def ignore_index(subject: Subject) -> FOUND:
         if subject.refuses(setting, batch, mask=counts):
             continue
         there = counts if setting.task == "multiclass" else counts.unsqueeze(1)
-        ignored = replace(batch, target=batch.target.masked_fill(~there, 255))
-        wanted = subject.value(setting, batch, mask=counts)
-        result = subject.value(setting, ignored, ignore_index=255)
+        ignored = replace(holding(batch, counts, float("nan")), target=batch.target.masked_fill(~there, 255))
+        wanted, wanted_slope = subject.value_and_slope(setting, batch, mask=counts)
+        result, slope = subject.value_and_slope(setting, ignored, ignore_index=255)
         if not torch.isclose(result, wanted, rtol=1e-10, atol=1e-12):
             said = f"ignore_index=255 gives {result.item():.12g}, the mask of the same elements {wanted.item():.12g}"
             yield example(subject.call, setting, ignored, said)
+        elif not torch.allclose(slope, wanted_slope, rtol=1e-8, atol=1e-12):
+            yield example(subject.call, setting, ignored, "the gradient is not that with the mask of the same elements")
         nothing = replace(batch, target=torch.full_like(batch.target, 255))
         result = subject.value(setting, nothing, ignore_index=255)
         if result.item() != 0:
@@ -184,7 +229,7 @@ def ignore_index(subject: Subject) -> FOUND:
 
 def reductions(subject: Subject) -> FOUND:
     """The mean and the sum are those of the map that reduction=none gives."""
-    for setting in subject.settings:
+    for setting in subject.each_task:
         if not subject.has_map(setting):
             continue
         batch = random_batch(setting, subject.tensors, 13)

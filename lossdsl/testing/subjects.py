@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,12 +16,20 @@ from lossdsl.checking.resolve import resolve
 from lossdsl.errors import FormulaError, LossError
 from lossdsl.graph.tasks import working_contexts
 from lossdsl.registry.discover import clash, default_registry
-from lossdsl.registry.model import Loss
+from lossdsl.registry.model import INPUTS, Loss
 from lossdsl.spec import Options, read_formula
 from lossdsl.syntax.parse import parse
 from lossdsl.syntax.printing import number
 from lossdsl.syntax.tree import Call, Interval, Name
-from lossdsl.testing.batches import Batch, Setting
+from lossdsl.testing.batches import Batch, Setting, edges
+
+
+class Trial(NamedTuple):
+    """A call, its value and its gradient in the prediction."""
+
+    batch: Batch
+    value: Tensor
+    slope: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +41,31 @@ class Subject:
     tasks: tuple[str, ...]
     tensors: frozenset[str]
     made: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False, compare=False)
+    tried: dict[Setting, tuple[Trial, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def settings(self) -> Iterator[Setting]:
         """Every task with every input, and multiclass with class probabilities as the target."""
         sizes = self.loss.documentation.shape or (3, 6)
         for task in self.tasks:
-            for given in ("logits",) if task == "regression" else ("logits", "probs"):
+            for given in ("logits",) if task == "regression" else self._inputs:
                 yield Setting(task, given, "hard", *sizes)
                 if task == "multiclass":
                     yield Setting(task, given, "soft", *sizes)
 
     @property
+    def _inputs(self) -> tuple[str, ...]:
+        only = self.loss.documentation.input
+        return (only,) if only else INPUTS
+
+    @property
     def hard_settings(self) -> Iterator[Setting]:
         return (setting for setting in self.settings if setting.target == "hard")
+
+    @property
+    def each_task(self) -> Iterator[Setting]:
+        """One setting of each task, where the input plays no part."""
+        return iter({setting.task: setting for setting in reversed(list(self.hard_settings))}.values())
 
     def reduced(self, how: str) -> str:
         """The call with a reduction."""
@@ -90,15 +109,22 @@ class Subject:
         return result
 
     def value_and_slope(
-        self, setting: Setting, batch: Batch, *, mask: Tensor | None = None, **options: Any
+        self, setting: Setting, batch: Batch, *, formula: str = "", mask: Tensor | None = None, **options: Any
     ) -> tuple[Tensor, Tensor]:
-        """The loss of a batch and its gradient in the prediction; 0 where it has none."""
+        """The loss of a batch, or another formula of it, and its gradient in the prediction; 0 where it has none."""
         leaf = batch.pred.detach().clone().requires_grad_()
-        result = self.value(setting, replace(batch, pred=leaf), mask=mask, **options)
+        result = self.value(setting, replace(batch, pred=leaf), formula=formula, mask=mask, **options)
         if not result.requires_grad:
             return result, torch.zeros_like(leaf)
         (slope,) = torch.autograd.grad(result, leaf, allow_unused=True)
         return result.detach(), torch.zeros_like(leaf) if slope is None else slope
+
+    def at_edges(self, setting: Setting) -> tuple[Trial, ...]:
+        """The loss where predictions are saturated and targets empty or full."""
+        if setting not in self.tried:
+            batches = edges(setting, self.tensors)
+            self.tried[setting] = tuple(Trial(batch, *self.value_and_slope(setting, batch)) for batch in batches)
+        return self.tried[setting]
 
     def variants(self) -> Iterator[str]:
         """The call with each parameter in turn at other values: words, the ends of a range, numbers inside of it."""

@@ -14,7 +14,6 @@ import pytest
 import lossdsl
 from lossdsl.cli.documentation import FOLDER, as_plain_text, codes, explained
 from lossdsl.errors import Diagnostic
-from lossdsl.registry.discover import _installed_registry
 from lossdsl.registry.local import unregistered
 
 PACKAGE = Path(lossdsl.__file__).parent
@@ -52,10 +51,10 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder to stand in, and a registry that forgets what an example registers."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
-    _installed_registry.cache_clear()
+    lossdsl.rediscover()
     with unregistered():
         yield tmp_path
-    _installed_registry.cache_clear()
+    lossdsl.rediscover()
 
 
 @pytest.mark.parametrize(("code", "which"), EXAMPLES, ids=["-".join(pair) for pair in EXAMPLES])

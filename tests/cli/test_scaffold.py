@@ -18,30 +18,44 @@ print(loss(torch.zeros(2, 1, 4), torch.ones(2, 1, 4)).item())
 """
 
 
-def run(*command: str | Path, path: list[Path] | None = None, **options: object) -> str:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*(path or []), ROOT]))}
+def run(*command: str | Path, **options: object) -> str:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_from_nothing_to_a_config(invoke, folder: Path) -> None:
+@pytest.fixture
+def python(folder: Path) -> Path:
+    """The interpreter of a fresh environment without a network: it reads torch and the rest where this one has them."""
+    home = folder / "environment"
+    run(sys.executable, "-m", "venv", "--without-pip", home)
+    interpreter = home / "bin" / "python"
+    site = run(interpreter, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+    shared = [f"import site; site.addsitedir({path!r})" for path in sys.path if path.endswith("site-packages")]
+    (Path(site) / "shared.pth").write_text("\n".join([str(ROOT), *shared]) + "\n")
+    return interpreter
+
+
+def test_from_nothing_to_a_config(invoke, folder: Path, python: Path) -> None:
     result = invoke("new-plugin", "acme-tools")
     written = [
         *("pyproject.toml", "README.md", "lossdsl_acme_tools/__init__.py", "lossdsl_acme_tools/kernels.py"),
         *("lossdsl_acme_tools/acme_tools.loss", "tests/test_acme_tools.py", "lossdsl_acme_tools/py.typed"),
     ]
     assert result.stdout.splitlines() == [f"lossdsl-acme-tools/{name}" for name in written]
-    package, site = folder / "lossdsl-acme-tools", folder / "site"
+    package = folder / "lossdsl-acme-tools"
     assert "$" not in "".join(path.read_text() for path in package.rglob("*") if path.is_file())
     options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check")
-    run(sys.executable, "-m", "pip", "install", *options, "--target", site, package)
-    tests = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", path=[site], cwd=package)
+    run(sys.executable, "-m", "pip", "--python", python, "install", *options, package)
+    where = run(python, "-c", "import lossdsl_acme_tools as package; print(package.__file__)", cwd=folder)
+    assert Path(where).is_relative_to(python.parents[1])
+    tests = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=package)
     assert "3 passed" in tests
     (folder / "experiment.yaml").write_text("loss: dice + 0.5*acme_tools.soft_error + sorted_error(focus=2)\n")
-    value = float(run(sys.executable, "-c", USE, path=[site], cwd=folder))
+    value = float(run(python, "-c", USE, cwd=folder))
     assert value == pytest.approx(1 - 5 / 7 + 0.5 * 0.5 + 0.5)
-    state = run(sys.executable, "-m", "lossdsl.cli", "plugins", path=[site], cwd=folder)
+    state = run(python, "-m", "lossdsl.cli", "plugins", cwd=folder)
     assert "lossdsl-acme-tools 0.1.0  ready" in state
 
 
@@ -51,13 +65,18 @@ def test_from_nothing_to_a_config(invoke, folder: Path) -> None:
         ("Acme", "`Acme` is not lower-case letters and digits, with - between words"),
         ("acme/../x", "is not lower-case letters and digits"),
         ("9lives", "is not lower-case letters and digits"),
-        ("class", "`class` cannot be a namespace"),
-        ("local", "`local` cannot be a namespace"),
+        ("a--b", "is not lower-case letters and digits, with - between words"),
+        ("-x", "is not lower-case letters and digits, with - between words"),
+        ("f\u00e4rbung", "is not lower-case letters and digits, with - between words"),
+        ("", "is not lower-case letters and digits, with - between words"),
+        ("class", "`class` cannot be a namespace: it is a word of Python"),
+        ("lossdsl-lossdsl", "`lossdsl` cannot be a namespace: it is that of the built-ins"),
+        ("local", "`local` cannot be a namespace: it is that of what a process registers itself"),
         ("monai", "`monai` is the namespace of lossdsl-dialects"),
     ],
 )
 def test_names_that_cannot_be(invoke, folder: Path, name: str, message: str) -> None:
-    result = invoke("new-plugin", name)
+    result = invoke("new-plugin", "--", name)
     assert result.exit_code == 2
     assert message in result.stderr
     assert list(folder.iterdir()) == []

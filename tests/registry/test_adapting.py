@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -21,7 +22,7 @@ EACH = ("batch", "class", "pixel")
 class PairMargin(nn.Module):
     """Pulls embeddings with the same label together and pushes others apart. As in pytorch-metric-learning."""
 
-    def __init__(self, pos_margin: float = 0, neg_margin: float = 1, reducer: object = None, **kwargs: object):
+    def __init__(self, pos_margin=0, neg_margin=1, reducer: object = None, **kwargs: object):
         super().__init__()
         self.pos_margin, self.neg_margin = pos_margin, neg_margin
 
@@ -52,6 +53,17 @@ class RunningError(nn.Module):
         error = (preds - target) ** 2 if self.squared else (preds - target).abs()
         self.total = self.total + error.sum().detach()
         return error.mean() if self.mode == "mean" else error.amax()
+
+
+class Cut(nn.Module):
+    """Cut off at the most."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, preds: Tensor, target: Tensor) -> Tensor:
+        return (preds - target).abs().clamp(max=self.most).mean()
 
 
 class Trained(nn.Module):
@@ -145,6 +157,30 @@ def test_modules_in_the_style_of_metric_learning(named: bool) -> None:
     assert "reducer" not in shown
 
 
+def test_embeddings_and_labels_alone() -> None:
+    """The short way: labels are the target. They count from 0, below the size of an embedding."""
+    embeddings, labels = torch.randn(6, 8), torch.tensor([0, 1, 2, 0, 1, 2])
+    lossdsl.adapt("pml", {"contrastive": PairMargin}, inputs=lossdsl.EMBEDDINGS, range="[0, inf)")
+    loss = lossdsl.compile("2*pml.contrastive(neg_margin=0.5) + pml.contrastive")
+    wanted = 2 * PairMargin(neg_margin=0.5)(embeddings, labels) + PairMargin()(embeddings, labels)
+    torch.testing.assert_close(loss(embeddings, labels), wanted)
+    with pytest.raises(lossdsl.InputError, match="LD506: `target` has the class index 20, `pred` has 8 classes"):
+        lossdsl.compile("pml.contrastive")(embeddings, torch.tensor([0, 1, 20, 0, 1, 20]))
+    with pytest.raises(lossdsl.FormulaError, match="LD306: `contrastive` cannot leave elements out"):
+        loss(embeddings, labels, mask=torch.ones(6))
+
+
+def test_what_has_no_default_is_given_by_partial(batch: tuple[Tensor, Tensor]) -> None:
+    made = {"cut": partial(Cut, most=1.5), "picky": partial(picky, scale=2.0)}
+    lossdsl.adapt("acme", made)
+    pred, target = batch
+    results = [lossdsl.compile(text, task="regression")(pred, target) for text in ("acme.cut", "acme.cut(most=0.5)")]
+    difference = (pred - target).abs()
+    torch.testing.assert_close(results, [difference.clamp(max=most).mean() for most in (1.5, 0.5)])
+    assert "Cut off at the most." in lossdsl.explain("acme.cut")
+    assert lossdsl.compile("acme.picky", task="regression")(pred, target) == pred.mean()
+
+
 def test_modules_in_the_style_of_torchmetrics(batch: tuple[Tensor, Tensor]) -> None:
     """A fresh one for each call: what it would remember never counts."""
     pred, target = batch
@@ -189,6 +225,8 @@ def test_an_entry_point_names_one(install) -> None:
         ("a", picky, {}, "`a.x` needs `scale`, which is neither a tensor of `inputs` nor has it a default"),
         ("a", picky, {"inputs": list("vwxyz")}, "`a.x` takes 4 arguments, `inputs` names 5"),
         ("a", picky, {"inputs": ["p", "y", "w"], "keeps": EACH}, "`a.x` has no `reduction`, so it can keep no axes"),
+        ("a", RunningError(), {}, "`a.x` is a module, which may remember its calls: give its class, RunningError"),
+        ("a", Cut, {}, "`a.x` needs `most`, which is neither a tensor of `inputs` nor has it a default"),
         ("a", functional.l1_loss, {"range": "positive"}, "`positive` of `a.x` is not a range"),
     ],
 )

@@ -59,7 +59,7 @@ WRONG = {
     "": ("LD1", None, None),
     "half() = half": ("LD210", 1, 1),
     "half() = l1\nother() = l1": ("LD101", 2, 1),
-    "# Better: up\nhalf() = l1": ("LD000", None, None),
+    "# Better: up\nhalf() = l1": ("LD109", 2, 1),
 }
 
 

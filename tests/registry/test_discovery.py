@@ -110,7 +110,7 @@ def test_a_short_name_that_two_bring_is_a_clash(install) -> None:
 def test_a_full_name_that_two_bring_is_a_clash(write, install) -> None:
     write("acme", "1.0", {"lib/a.loss": HALF}, {"lossdsl.libraries": {"a": "lib"}})
     install("bolt", "2.0", {"lib2/a.loss": HALF}, {"lossdsl.libraries": {"a": "lib2"}})
-    clash = "`a.half` may be `a.half` of acme 1.0 and `a.half` of bolt 2.0"
+    clash = "`a.half` may be `a.half` of acme 1.0 (lib) and `a.half` of bolt 2.0 (lib2)"
     assert messages("a.half") == [
         ("LD601", clash, "uninstall one of them, or list those to use in LOSSDSL_PLUGINS"),
     ]
@@ -256,3 +256,16 @@ def test_a_registry_for_tests_forgets() -> None:
         assert lossdsl.check("twice").ok
     assert not lossdsl.check("acme.dice").ok
     assert not lossdsl.check("twice").ok
+
+
+def test_what_is_installed_later_is_found_after_rediscovery(write, kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `pip install` in a running notebook."""
+    assert not lossdsl.check("acme.late").ok
+    points = {"lossdsl.losses": {"acme.late": "acme_late:late"}}
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(str(write("acme", "1.0", {"acme_late.py": kernel("late")}, points)))
+        lossdsl.rediscover()
+        assert lossdsl.check("acme.late").ok
+    lossdsl.rediscover()
+    assert not lossdsl.check("acme.late").ok
+    sys.modules.pop("acme_late", None)

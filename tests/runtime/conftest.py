@@ -74,10 +74,12 @@ COMPOSITIONS = {
 }
 
 
-PAIRS = [(formula, task) for formula, tasks in (BUILT_INS | COMPOSITIONS).items() for task in tasks]
+# One built-in of each kind; tests/testing has the same laws for all of them, and the compositions are made of the rest.
+ALONE = {name: BUILT_INS[name] for name in ("bce", "ce", "dice", "lovasz", "mse")}
+PAIRS = [(formula, task) for formula, tasks in (ALONE | COMPOSITIONS).items() for task in tasks]
 
-# Every built-in for every task, every composition for one of its tasks.
-FEWER = [(formula, task) for formula, tasks in BUILT_INS.items() for task in tasks]
+# These for every task, every composition for one of its tasks.
+FEWER = [(formula, task) for formula, tasks in ALONE.items() for task in tasks]
 FEWER += [(formula, tasks[index % len(tasks)]) for index, (formula, tasks) in enumerate(COMPOSITIONS.items())]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -148,3 +150,19 @@ def test_half_precision_parts_are_float32(make_batch: Any, compile_for: Any) -> 
     parts = compile_for("0.5*bce + epoch*dice + 0*iou", batch).breakdown(batch.pred.half(), batch.target, epoch=2)
     for term in parts.terms.values():
         assert {term.value.dtype, term.weight.dtype, term.contribution.dtype} == {torch.float32}
+
+
+def test_a_breakdown_can_be_stored(make_batch: Any, compile_for: Any) -> None:
+    """As numbers: what is read again has no gradient."""
+    batch = make_batch("binary")
+    parts = compile_for("0.5*bce + dice", batch).breakdown(batch.pred.requires_grad_(), batch.target)
+    for read in (pickle.loads(pickle.dumps(parts)), copy.deepcopy(parts)):
+        assert list(read.terms) == list(parts.terms)
+        assert_close(read.total, parts.total.detach())
+        assert not read.total.requires_grad
+        for term, wanted in zip(read.terms.values(), parts.terms.values(), strict=True):
+            assert_close(vars_of(term), vars_of(wanted))
+
+
+def vars_of(term: Any) -> tuple[Tensor, ...]:
+    return tuple(part.detach() for part in (term.value, term.weight, term.contribution))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib.metadata import distributions
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -82,7 +84,33 @@ def in_double(p: Tensor, y: Tensor) -> Tensor:
 
 
 def half_hearted(p: Tensor, y: Tensor) -> Tensor:
-    return (p - y).abs().mean() * (2.0 if p.dtype == torch.float32 else 1.0)
+    return (p - y).abs().mean() * (2.0 if torch.is_autocast_enabled("cpu") else 1.0)
+
+
+def humped(p: Tensor, y: Tensor) -> Tensor:
+    error = (p - y).abs()
+    return (error * (1.2 - error)).mean()
+
+
+def detached(p: Tensor, y: Tensor) -> Tensor:
+    return (p.detach() - y).abs().mean() + 0 * p.sum()
+
+
+def shuffled(p: Tensor, y: Tensor) -> Tensor:
+    return (p - y.flip(0)).abs().mean()
+
+
+def at_random(p: Tensor, y: Tensor) -> Tensor:
+    return (p - y).abs().mean() * (1 + 0.1 * torch.rand(()))
+
+
+def in_place(z: Tensor, y: Tensor) -> Tensor:
+    return (z.sigmoid_() - y).abs().mean()
+
+
+def seeing_the_masked(p: Tensor, y: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    error = (p - y).abs()
+    return error.mean() if mask is None else error[mask.expand_as(error)].mean() + 0.01 * (y > 0).to(p.dtype).mean()
 
 
 def raising(p: Tensor, y: Tensor) -> Tensor:
@@ -103,6 +131,13 @@ FAULTS: dict[Callable[..., Any], tuple[str, str, dict[str, Any]]] = {
     counting: ("no_state", "after another call", {}),
     breaking: ("full_graph", "torch.compile(fullgraph=True) fails", {}),
     in_double: ("dtype_and_device", "returned torch.float64 on cpu for torch.float32 on cpu", {}),
+    half_hearted: ("half_precision", "in autocast it is", {}),
+    humped: ("worse", "nearer to the target", {}),
+    detached: ("gradient", "differences of the value give", {}),
+    shuffled: ("permutation", "with the images in the order 2, 0, 1", {}),
+    at_random: ("no_state", "after another call", {}),
+    in_place: ("inputs_unchanged", "`pred` was written to", {}),
+    seeing_the_masked: ("mask", "without these elements", {}),
     raising: ("range", "raised ZeroDivisionError('by hand')", {}),
 }
 
@@ -116,6 +151,83 @@ def test_a_fault_is_found(function: Callable[..., Any]) -> None:
     assert told in str(failure)
     where = f"`{function.__name__}` of {__name__} ({__name__}:{function.__name__})"
     assert str(failure).startswith(f"{where} breaks the rule `{rule}`: ")
+
+
+# Faults in a formula, each a slip that has been made.
+MUTANTS = {
+    "mean(abs(p - y)) - 0.1": ("range", "is outside [0, 1]"),
+    "2*mean(abs(p - y))": ("range", "is outside [0, 1]"),
+    "mean(abs(p - 0.5))": ("best", "that of the perfect prediction"),
+    "mean(abs(p - 1 + y))": ("best", "that of the perfect prediction"),
+    "mean(relu(0.5 - abs(p - y)))": ("worse", "nearer to the target"),
+    "mean(abs(stop_gradient(p) - y))": ("gradient", "differences of the value give"),
+    "mean(where(p > 0.5, 1, 0)*(1 - y))": ("gradient", "the gradient in pred is 0 or missing"),
+    "mean(2*abs(p - y), count=2)": ("reductions", "mean(mutant(reduction=none)) is"),
+    "mean(abs(local_mean(p, size=3) - y))": ("mask_anywhere", "without these elements"),
+}
+
+
+@pytest.mark.parametrize("text", MUTANTS)
+def test_a_slip_in_a_formula_is_found(text: str) -> None:
+    lossdsl.define(f"mutant() -> [0, 1] = {text}")
+    rule, told = MUTANTS[text]
+    (failure,) = failures("mutant", [rule])
+    assert told in str(failure)
+
+
+def test_what_cannot_be_stored_is_found() -> None:
+    @lossdsl.loss()
+    def local(p: Tensor, y: Tensor) -> Tensor:
+        return (p - y).abs().mean()
+
+    (failure,) = failures("local", ["stored"])
+    assert "it cannot be pickled" in str(failure)
+
+
+# A loss cannot break these two by itself, only what runs it can.
+BROKEN_RUNTIMES: dict[str, tuple[Callable[..., Any], str]] = {
+    "no_broadcast": (
+        lambda loss, pred, target, **call: loss(pred, target[:1, ..., :1].expand_as(pred), **call),
+        "pred (3, 1, 6) with target (1, 1, 6) gives",
+    ),
+    "ignore_index": (
+        lambda loss, pred, target, **call: loss(pred.nan_to_num(1), target.where(target < 255, 0), **call),
+        "ignore_index=255 gives",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN_RUNTIMES)
+def test_a_broken_runtime_is_found(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    call, told = BROKEN_RUNTIMES[rule]
+
+    def broken(formula: str, **options: Any) -> Callable[..., Any]:
+        loss = lossdsl.compile(formula, **options)
+        return lambda pred, target, **keywords: call(loss, pred, target, **keywords)
+
+    monkeypatch.setattr("lossdsl.testing.subjects.compile", broken)
+    (failure,) = failures("l1(p, y)", [rule], ["binary"])
+    assert told in str(failure)
+
+
+def test_an_import_of_torch_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "acme-1.0.dist-info").mkdir()
+    (tmp_path / "acme-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    rows = "[lossdsl.losses]\nacme.heavy = acme_heavy:heavy\n"
+    (tmp_path / "acme-1.0.dist-info" / "entry_points.txt").write_text(rows)
+    text = "import torch\nfrom lossdsl import loss\n\n@loss()\ndef heavy(p, y):\n    return (p - y).abs().mean()\n"
+    (tmp_path / "acme_heavy.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = [point for each in distributions(path=[str(tmp_path)]) for point in each.entry_points]
+    with lossdsl.testing.registry(found):
+        (failure,) = failures("acme.heavy", ["import_cost"])
+    assert "`acme.heavy` of acme 1.0 (acme_heavy:heavy) breaks the rule `import_cost`" in str(failure)
+    assert "importing acme_heavy imports torch: import it in the functions that need it" in str(failure)
+
+
+def test_every_rule_has_a_loss_that_breaks_it() -> None:
+    elsewhere = {"stored", "import_cost", *BROKEN_RUNTIMES}
+    assert {rule for rule, _, _ in FAULTS.values()} | {rule for rule, _ in MUTANTS.values()} | elsewhere == set(RULES)
 
 
 def test_a_failure_shows_a_call_that_can_be_tried_again() -> None:
@@ -143,10 +255,10 @@ def test_a_score_is_better_when_higher() -> None:
 
 def test_exceptions_are_declared_with_a_reason() -> None:
     lossdsl.define("# Except: best, worse -- a regulariser\nquiet() -> [0, inf) = mean(p**2)")
-    lossdsl.define("# Except: bets -- a slip\n# Except: worse\nloud() -> [0, inf) = mean(p**2)")
+    lossdsl.define("# Except: bets -- a slip\nloud() -> [0, inf) = mean(p**2)")
     assert set(lossdsl.testing.rules_for("quiet")) == set(RULES) - {"best", "worse"}
     lossdsl.testing.check_loss("quiet", rules=["best", "worse"])
-    with pytest.raises(AssertionError, match=r"(?s)`Except: bets -- a slip` needs.*`Except: worse -- ` needs"):
+    with pytest.raises(AssertionError, match=r"`Except: bets -- a slip`: there is no rule `bets`"):
         lossdsl.testing.check_loss("loud", rules=[])
 
 
