@@ -115,7 +115,8 @@ class Staged:
         if key not in self.programs:
             outputs = self.plan.outputs if terms else self.plan.outputs[:1]
             names = tuple(itertools.compress(self.plan.inputs, wanted))
-            self.programs[key] = program_of(outputs, self.plan.inputs, names, mode, self.piece, self.through)
+            piece = self.piece * torch.get_num_threads()
+            self.programs[key] = program_of(outputs, self.plan.inputs, names, mode, piece, self.through)
         return self.programs[key]
 
     def _mode(self, inputs: Sequence[Any], shapes: Shapes) -> Mode | None:

@@ -18,7 +18,7 @@ from lossdsl.runtime.buffers import Sweep, lower_sweep
 from lossdsl.runtime.lower import lower_part
 
 PIECE = 1 << 18
-"""Elements of a piece. Fewer cost more calls, more leave the cache."""
+"""Elements of a piece for each thread. Fewer cost more calls, more leave the cache."""
 
 
 @dataclass(frozen=True, slots=True)
