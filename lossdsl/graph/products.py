@@ -116,7 +116,10 @@ def total(graph: Graph, summands: Iterable[Node]) -> Node:
     scaled = []
     for narrow, members in groups.items():
         inner = _signed_sum(graph, [(sign, wide or graph.constant(1.0)) for sign, wide in members])
-        factors = split(inner) if is_wide(inner) else Factors(1, inner, None)
+        if inner.is_constant:
+            factors = Factors(-1 if inner.value < 0 else 1, graph.constant(abs(inner.value)), None)
+        else:
+            factors = split(inner) if is_wide(inner) else Factors(1, inner, None)
         scaled.append((factors.sign, join(graph, Factors(1, _times(graph, narrow, factors.narrow), factors.wide))))
     scaled.sort(key=lambda signed: is_wide(signed[1]))
     return _signed_sum(graph, scaled)

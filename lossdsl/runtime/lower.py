@@ -16,6 +16,7 @@ from torch.nn import functional
 from lossdsl.errors import Diagnostic, LossError, PluginError
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import AXES, Node, in_order
+from lossdsl.graph.products import is_number
 from lossdsl.graph.rewrites import COMPARISONS
 from lossdsl.graph.stages import Part
 from lossdsl.registry.model import Kernel
@@ -128,6 +129,8 @@ def call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> 
             if not node.axes:
                 return graph.call_function(function, (arguments[0],))
             return graph.call_function(function, (arguments[0], _dims(node), True))
+        case "add_product" | "subtract_product":
+            return _with_product(graph, node, *arguments)
         case "reduce_max" | "reduce_min":
             kind = node.operation.removeprefix("reduce_")
             return graph.call_function(ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes))
@@ -166,6 +169,15 @@ def call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> 
             return graph.call_module(name, tuple(arguments))
         case operation:
             return graph.call_function(_DIRECT[operation], tuple(arguments))
+
+
+def _with_product(graph: fx.Graph, node: Node, x: Any, left: Any, right: Any) -> Any:
+    """x + left*right or x - left*right."""
+    sign = 1 if node.operation == "add_product" else -1
+    if not any(is_number(argument) for argument in node.arguments[1:]):
+        return graph.call_function(torch.addcmul, (x, left, right), {"value": sign})
+    number, tensor = (left, right) if is_number(node.arguments[1]) else (right, left)
+    return graph.call_function(torch.add if sign > 0 else torch.sub, (x, tensor), {"alpha": number})
 
 
 def _dims(node: Node) -> tuple[int, ...]:

@@ -48,20 +48,6 @@ def _like_index(x: Tensor | float, index: Tensor, like: Tensor) -> Tensor:
     return value.expand(index.shape)
 
 
-def add_product(x: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
-    """x + a*b."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return torch.addcmul(x, a, b)
-    return torch.add(x, b, alpha=a) if isinstance(b, Tensor) else torch.add(x, a, alpha=b)  # type: ignore[arg-type]
-
-
-def subtract_product(x: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
-    """x - a*b."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return torch.addcmul(x, a, b, value=-1)
-    return torch.sub(x, b, alpha=a) if isinstance(b, Tensor) else torch.sub(x, a, alpha=b)  # type: ignore[arg-type]
-
-
 def scaled_difference(half: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """2*half*(a - b)."""
     return (a - b) * (2 * half)
@@ -101,6 +87,4 @@ SLOPES: dict[str, Callable[..., Any]] = {
     "scatter": scatter,
     "placed": placed,
     "add_at_class": add_at_class,
-    "add_product": add_product,
-    "subtract_product": subtract_product,
 }

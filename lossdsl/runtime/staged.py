@@ -19,6 +19,7 @@ from lossdsl.runtime import sweeps
 from lossdsl.runtime.lower import Plan
 from lossdsl.runtime.program import Mode, Program, Shapes, arranged, program_of
 
+_THREADS = 8  # of more a piece is not made larger
 _PLAIN = (Tensor, nn.Parameter)
 
 
@@ -115,7 +116,7 @@ class Staged:
         if key not in self.programs:
             outputs = self.plan.outputs if terms else self.plan.outputs[:1]
             names = tuple(itertools.compress(self.plan.inputs, wanted))
-            piece = self.piece * torch.get_num_threads()
+            piece = self.piece * min(torch.get_num_threads(), _THREADS)
             self.programs[key] = program_of(outputs, self.plan.inputs, names, mode, piece, self.through)
         return self.programs[key]
 

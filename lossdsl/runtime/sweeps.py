@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,23 @@ from lossdsl.runtime.lower import lower_part
 
 PIECE = 1 << 18
 """Elements of a piece for each thread. Fewer cost more calls, more leave the cache."""
+
+
+class _Scratch(threading.local):
+    """Memory of a thread for what is between inputs and sums, kept because fresh memory costs more than its use."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[int, torch.dtype], Tensor] = {}
+
+    def of(self, number: int, size: int, dtype: torch.dtype) -> Tensor:
+        space = self.held.get((number, dtype))
+        if space is None or space.numel() < size:
+            with torch.inference_mode(False):
+                space = self.held[number, dtype] = torch.empty(size, dtype=dtype)
+        return space
+
+
+_SCRATCH = _Scratch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +87,7 @@ def _swept(
     pieces = _Pieces.of(step.inputs, given, piece)
     arguments = [pieces.cut(node, value) for node, value in zip(step.inputs, given, strict=True)]
     arguments += [pieces.split(destinations[node], wide=True) for node in step.outputs if is_wide(node)]
-    arguments += pieces.buffers(sweep.buffers, given, dtype)
+    arguments += pieces.buffers(sweep.buffers, dtype)
     parts = list(itertools.starmap(step.run, zip(*arguments, strict=True)))
     summed = [node for node in step.outputs if not is_wide(node)]
     return [(node, pieces.merged(node, [part[index] for part in parts])) for index, node in enumerate(summed)]
@@ -119,11 +137,10 @@ class _Pieces:
             return [row for row in rows for _ in range(self.columns)]
         return [block for row in rows for block in torch.split(row, self.pixels, 2)]
 
-    def buffers(self, classes: Sequence[bool], given: Sequence[Any], dtype: torch.dtype) -> list[list[Tensor]]:
+    def buffers(self, classes: Sequence[bool], dtype: torch.dtype) -> list[list[Tensor]]:
         """Memory for one piece, seen in the shape of each piece."""
-        like = next(value for value in given if isinstance(value, Tensor) and value.ndim == 3)
         sizes = [self.images * (self.classes if has else 1) * self.pixels for has in classes]
-        memory = [like.new_empty(size, dtype=dtype) for size in sizes]
+        memory = [_SCRATCH.of(number, size, dtype) for number, size in enumerate(sizes)]
         shapes = [
             (min(self.images, self.batch - row), min(self.pixels, self.width - column))
             for row in range(0, self.batch, self.images)
