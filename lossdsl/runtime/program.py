@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal, TypeAlias
@@ -234,10 +234,15 @@ def _prediction(outputs: Sequence[Node], names: Sequence[str]) -> int | None:
 
 def _stored(both: Differentiated, mode: Mode, fused: bool) -> tuple[Node, ...]:
     """Of few elements all that the gradient can use; else what has no pixels, and what a compiler stores anyway."""
-    computed = in_order(both.outputs)
-    kept = [node for node in computed if mode == "small" or not is_wide(node) or (fused and _over_classes(node))]
+    kept: dict[Node, None] = {}
+    for node in in_order(both.outputs):
+        if mode == "small" or not is_wide(node) or (fused and _of_a_sum_over_classes(node, kept)):
+            kept[node] = None
     return frontier(list(both.gradients.values()), kept)
 
 
-def _over_classes(node: Node) -> bool:
-    return node.operation in MERGING and node.attributes == (("class",),)
+def _of_a_sum_over_classes(node: Node, kept: Container[Node]) -> bool:
+    """A value for each pixel that is found by going through its classes, or made of such values alone."""
+    if node.operation in MERGING:
+        return node.attributes == (("class",),)
+    return node.operation != "input" and all(argument in kept for argument in node.arguments)
