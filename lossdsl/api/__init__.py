@@ -105,6 +105,7 @@ def explain(
     *,
     open: Sequence[str] = (),
     latex: bool = False,
+    cost: bool = False,
     **options: Any,
 ) -> str:
     """A loss told in full: terms, weights, the text, ranges and sources of each loss, the rewrites applied.
@@ -114,6 +115,7 @@ def explain(
         key: where the loss stands in the file.
         open: names of losses to open to their formulas with the parameters of the call, or "all".
         latex: the formula alone, with the losses that are opened, as LaTeX for mathematics mode.
+        cost: also how often the loss goes over memory.
         options: keywords of `compile`, which go before those of the file.
 
     Raises FormulaError or ConfigError when it cannot be compiled.
@@ -129,7 +131,7 @@ def explain(
         from lossdsl.api.equations import spec_latex
 
         return spec_latex(spec, total_of(spec), opened)
-    return explain_spec(spec, terms_of(spec), objective, facts, opened)
+    return explain_spec(spec, terms_of(spec), objective, facts, opened, cost)
 
 
 def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:

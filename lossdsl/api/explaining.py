@@ -9,6 +9,7 @@ from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import build
 from lossdsl.graph.context import Context
+from lossdsl.graph.cost import cost
 from lossdsl.graph.printing import node_text
 from lossdsl.graph.tasks import first_working, working_contexts
 from lossdsl.proving.analysis import prove
@@ -21,7 +22,12 @@ from lossdsl.syntax.tree import Expression, Name, Node, Part, Product, Sum
 
 
 def explain_spec(
-    spec: Spec, terms: tuple[TermSpec, ...], objective: Objective, facts: Facts, opened: Sequence[Opening] = ()
+    spec: Spec,
+    terms: tuple[TermSpec, ...],
+    objective: Objective,
+    facts: Facts,
+    opened: Sequence[Opening] = (),
+    with_cost: bool = False,
 ) -> str:
     """The explanation of a loss that has no faults."""
     calls = working_contexts(objective, facts, spec.options)
@@ -33,6 +39,7 @@ def explain_spec(
         *(show_loss(loss) for loss in facts.losses),
         _opened(opened),
         *_rewrites(objective, spec.options, calls),
+        *(_costs(objective, spec.options, calls) if with_cost else ()),
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -135,3 +142,16 @@ def _rewrites(objective: Objective, options: Options, calls: Mapping[Task, Conte
         if built.rewrites:
             rows = [f"    {r.rule}: {node_text(r.before)} -> {node_text(r.after)}" for r in built.rewrites]
             yield "\n".join([f"rewrites for {task}:", *dict.fromkeys(rows)])
+
+
+def _costs(objective: Objective, options: Options, calls: Mapping[Task, Context]) -> Iterator[str]:
+    for task, context in calls.items():
+        found = cost(build(objective, context, options.ignore_index))
+        rows = [
+            ("forward, each term by itself", found.apart),
+            ("forward, shared parts computed once", found.shared),
+            ("forward, in stages", found.forward),
+            ("backward, in stages", found.backward),
+        ]
+        lines = [f"    {what:36} {'not run in stages' if count is None else count}" for what, count in rows]
+        yield "\n".join([f"passes over memory for {task}, a value per pixel read or written:", *lines])

@@ -22,6 +22,7 @@ _CODE = re.compile(r"LD\d+", re.IGNORECASE | re.ASCII)
 @input_options(_KEY)
 @click.option("--open", "opened", multiple=True, metavar="NAME", help="Open a loss to its formula; `all` opens each.")
 @click.option("--latex", is_flag=True, help="Print the formula alone, as LaTeX for mathematics mode.")
+@click.option("--cost", is_flag=True, help="Also tell how often the loss goes over memory.")
 @click.pass_context
 def explain(
     ctx: click.Context,
@@ -32,6 +33,7 @@ def explain(
     input: str | None,
     opened: tuple[str, ...],
     latex: bool,
+    cost: bool,
 ) -> None:
     """Tell one loss in full: its terms and weights, the formula of each loss that it names, the rewrites applied.
 
@@ -42,6 +44,7 @@ def explain(
     lossdsl explain -e "0.5*bce + 0.5*(-log(1 - dice))"
     lossdsl explain experiment.yaml --key train.loss --task multiclass
     lossdsl explain -e "bce + dice(smooth=0)" --open dice --latex
+    lossdsl explain -e "bce + dice + focal + tversky" --cost
 
     A code in the place of FILE is explained with a wrong and a right example:
 
@@ -58,7 +61,8 @@ def explain(
         raise click.UsageError("explain takes one loss: one FILE or one -e EXPR")
     (given,) = inputs
     try:
-        click.echo(explain_loss(given.source, key, open=opened, latex=latex, task=task, input=input))
+        options = {"task": task, "input": input}
+        click.echo(explain_loss(given.source, key, open=opened, latex=latex, cost=cost, **options))
     except LossError as error:
         found = [given.named(diagnostic) for diagnostic in error.diagnostics]
         click.echo("\n".join(map(as_text, found)), err=True)

@@ -234,10 +234,9 @@ class Evaluator:
         self.trace.inside(expression, left, right, holds=False)
         otherwise = self.number(expression.otherwise, frame)
         self.trace.outside()
-        node = self.graph.make("where", condition, chosen, otherwise)
         if chosen.is_constant and otherwise.is_constant:
-            return self.graph.make("cast_like", node, frame.space.prediction)
-        return node
+            chosen = self.graph.make("cast_like", chosen, frame.space.prediction)
+        return self.graph.make("where", condition, chosen, otherwise)
 
     def branch(self, expression: Where, frame: Frame) -> Resolved | None:
         """What a comparison of words or constants chooses, None when it depends on the data."""

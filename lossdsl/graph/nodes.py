@@ -6,7 +6,7 @@ is 0-d. So broadcasting follows the names of axes and never the sizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -103,14 +103,14 @@ def _axes_of(operation: str, arguments: tuple[Node, ...]) -> frozenset[str]:
     return NO_AXES.union(*(argument.axes for argument in arguments))
 
 
-def in_order(outputs: Iterable[Node]) -> tuple[Node, ...]:
-    """Every node that the outputs need, arguments first, without recursion."""
+def in_order(outputs: Iterable[Node], known: Container[Node] = ()) -> tuple[Node, ...]:
+    """Every node that the outputs need, arguments first, without recursion; not what those `known` are made of."""
     done: dict[Node, None] = {}
     stack = list(outputs)[::-1]
     while stack:
         node = stack[-1]
         if node not in done:
-            missing = [argument for argument in node.arguments if argument not in done]
+            missing = [] if node in known else [argument for argument in node.arguments if argument not in done]
             if missing:
                 stack.extend(reversed(missing))
                 continue

@@ -32,6 +32,7 @@ from lossdsl.runtime.layout import (
     shape,
 )
 from lossdsl.runtime.lower import Plan, lower
+from lossdsl.runtime.ready import Ready, remember, signature
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.spec.model import Options
 
@@ -82,6 +83,7 @@ class Loss(nn.Module):
         self._facts = facts
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._runners: dict[tuple[Any, ...], Runner] = {}
+        self._ready: dict[Any, Ready] = {}
         self._looked_at = False
         weight = options.class_weight
         self.register_buffer(
@@ -115,7 +117,7 @@ class Loss(nn.Module):
         Raises:
             InputError: shapes, dtypes, devices or values do not fit.
         """
-        total: Tensor = self._run(pred, target, mask, epoch, step, tensors)[1][0]
+        total: Tensor = self._run(pred, target, mask, epoch, step, tensors, terms=False)[1][0]
         return total
 
     def breakdown(
@@ -129,7 +131,7 @@ class Loss(nn.Module):
         **tensors: Tensor,
     ) -> Breakdown:
         """The loss with the value, weight and contribution of each term, from one pass. Takes what a call takes."""
-        plan, (total, *parts) = self._run(pred, target, mask, epoch, step, tensors)
+        plan, (total, *parts) = self._run(pred, target, mask, epoch, step, tensors, terms=True)
         parts = [part if isinstance(part, Tensor) else torch.full_like(total.detach(), part) for part in parts]
         triples = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         terms = {name: TermValue(*triple) for name, triple in zip(plan.terms, triples, strict=True)}
@@ -143,7 +145,12 @@ class Loss(nn.Module):
         epoch: float | Tensor | None,
         step: float | Tensor | None,
         tensors: Mapping[str, Tensor],
+        terms: bool,
     ) -> tuple[Plan, tuple[Any, ...]]:
+        kind = None if torch.compiler.is_compiling() else signature(pred, target, mask, tensors)
+        repeated = None if kind is None else self._repeated(kind, pred, target, epoch, step, tensors, terms)
+        if repeated is not None:
+            return repeated
         self._check_names(tensors)
         first, truth, further = outputs(pred, target, self._facts.scales)
         call = self._arranged(first, truth, further, mask, tensors)
@@ -152,14 +159,42 @@ class Loss(nn.Module):
         check_lists(plan.lists, call)
         check_classes(plan.classes, call)
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
-        inputs = [self._input(name, call, scalars) for name in plan.inputs]
+        inputs = [
+            call.tensors[name] if name in call.tensors else self._number(name, first, scalars) for name in plan.inputs
+        ]
         if torch.compiler.is_compiling():
-            total, *parts = self._runners[call.key](*inputs)
+            total, *parts = plan.module(*inputs)
         else:
-            total, *parts = self._watched(call, inputs, mask)
+            total, *parts = self._watched(call, inputs, mask, terms)
+            if kind is not None:
+                remember(self._ready, kind, plan, self._runners[call.key], call)
         if not isinstance(total, Tensor):
             total = ops.constant(total, call.tensors["pred"])
         return plan, (total, *parts)
+
+    def _repeated(
+        self,
+        kind: Any,
+        pred: Any,
+        target: Any,
+        epoch: float | Tensor | None,
+        step: float | Tensor | None,
+        tensors: Mapping[str, Tensor],
+        terms: bool,
+    ) -> tuple[Plan, tuple[Any, ...]] | None:
+        """A call of a kind that was checked before; None for another, and when it fails, so that it is told why."""
+        known = self._ready.get(kind)
+        if known is None:
+            return None
+        scalars = {"scalar:epoch": epoch, "scalar:step": step}
+        given = {"pred": pred, "target": target, **tensors}
+        try:
+            inputs = [
+                self._number(name, pred, scalars) if source is None else given[source] for name, source in known.sources
+            ]
+            return known.plan, known.runner(*inputs, terms=terms, shapes=known.shapes)
+        except (IndexError, RuntimeError):
+            return None
 
     def _arranged(
         self, pred: Tensor, target: Tensor, further: Further, mask: Tensor | None, tensors: Mapping[str, Tensor]
@@ -188,10 +223,8 @@ class Loss(nn.Module):
             known = ", ".join(sorted(self._facts.tensors)) or "none"
             raise fault("LD505", f"the formula uses no tensor `{name}`", f"tensors of the formula: {known}")
 
-    def _input(self, name: str, call: Call, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
-        if name in call.tensors:
-            return call.tensors[name]
-        pred = call.tensors["pred"]
+    def _number(self, name: str, pred: Tensor, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
+        """A learned scalar or a number of the run, in the precision that the loss is computed in."""
         dtype = torch.promote_types(pred.dtype, torch.float32)
         kind, _, short = name.partition(":")
         if kind == "learned":
@@ -232,7 +265,7 @@ class Loss(nn.Module):
             )
             raise FormulaError([*error.diagnostics, why]) from None
 
-    def _watched(self, call: Call, inputs: list[Tensor], mask: Tensor | None) -> tuple[Any, ...]:
+    def _watched(self, call: Call, inputs: list[Tensor], mask: Tensor | None, terms: bool) -> tuple[Any, ...]:
         """Run a plan. The values of the first batch are looked at before, those of a batch that fails after.
 
         So a target out of range is found at the start, not after a night, and costs nothing from then on.
@@ -241,7 +274,7 @@ class Loss(nn.Module):
             check_values(call, self.options.ignore_index, mask)
             self._looked_at = True
         try:
-            return self._runners[call.key](*inputs)
+            return self._runners[call.key](*inputs, terms=terms)
         except (IndexError, RuntimeError) as error:
             check_values(call, self.options.ignore_index, mask)
             if "out of bounds" in str(error):
@@ -259,7 +292,7 @@ class Loss(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the plans: they are made again from the formula."""
-        return {**self.__dict__, "_plans": {}, "_runners": {}, "_looked_at": False}
+        return {**self.__dict__, "_plans": {}, "_runners": {}, "_ready": {}, "_looked_at": False}
 
     def extra_repr(self) -> str:
         task = self.options.task or "decided by the first batch"

@@ -16,9 +16,12 @@ from torch.nn import functional
 from lossdsl.errors import Diagnostic, LossError, PluginError
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import AXES, Node, in_order
+from lossdsl.graph.products import is_number
 from lossdsl.graph.rewrites import COMPARISONS
+from lossdsl.graph.stages import Part
 from lossdsl.registry.model import Kernel
 from lossdsl.runtime import ops, windows
+from lossdsl.runtime.slopes import SLOPES
 
 # Operations that are one torch function of their arguments. Constants arrive as Python numbers.
 _DIRECT: dict[str, Callable[..., Any]] = {
@@ -54,6 +57,7 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "pick": ops.pick,
     "both": operator.and_,
     "any_of": ops.any_of,
+    **SLOPES,
 }
 
 
@@ -70,6 +74,7 @@ class Plan:
     terms: tuple[str, ...]
     lists: tuple[tuple[str, int], ...]
     classes: tuple[tuple[str, int], ...]
+    outputs: tuple[Node, ...]
 
 
 def lower(loss: BuiltLoss) -> Plan:
@@ -86,7 +91,7 @@ def lower(loss: BuiltLoss) -> Plan:
             made[node] = graph.placeholder(f"{re.sub(r'[^0-9A-Za-z_]', '_', str(node.attributes[0]))}_{len(made)}")
     for node in nodes:
         if node.operation != "input":
-            made[node] = _call(root, graph, node, [made[argument] for argument in node.arguments])
+            made[node] = call(root, graph, node, [made[argument] for argument in node.arguments])
     graph.output(tuple(made[output] for output in outputs))
     lists = dict.fromkeys(
         (str(node.arguments[0].attributes[0]), len(node.arguments) - 1)
@@ -100,10 +105,21 @@ def lower(loss: BuiltLoss) -> Plan:
         for number in node.attributes
     )
     terms = tuple(term.name for term in loss.terms)
-    return Plan(fx.GraphModule(root, graph), inputs, terms, tuple(lists), tuple(classes))
+    return Plan(fx.GraphModule(root, graph), inputs, terms, tuple(lists), tuple(classes), tuple(outputs))
 
 
-def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+def lower_part(part: Part) -> fx.GraphModule:
+    """A module from the values of a part's inputs to those of its outputs."""
+    graph, root = fx.Graph(), nn.Module()
+    made: dict[Node, Any] = {node: graph.placeholder(f"value_{i}") for i, node in enumerate(part.inputs)}
+    for node in in_order(part.outputs, known=made):
+        if node not in made:
+            made[node] = call(root, graph, node, [made[argument] for argument in node.arguments])
+    graph.output(tuple(made[output] for output in part.outputs))
+    return fx.GraphModule(root, graph)
+
+
+def call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
     """One node as an fx call; constants stay Python numbers."""
     match node.operation:
         case "constant":
@@ -112,7 +128,9 @@ def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) ->
             function = torch.sum if node.operation == "sum" else torch.mean
             if not node.axes:
                 return graph.call_function(function, (arguments[0],))
-            return graph.call_function(function, (arguments[0],), {"dim": _dims(node), "keepdim": True})
+            return graph.call_function(function, (arguments[0], _dims(node), True))
+        case "add_product" | "subtract_product":
+            return _with_product(graph, node, *arguments)
         case "reduce_max" | "reduce_min":
             kind = node.operation.removeprefix("reduce_")
             return graph.call_function(ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes))
@@ -151,6 +169,15 @@ def _call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) ->
             return graph.call_module(name, tuple(arguments))
         case operation:
             return graph.call_function(_DIRECT[operation], tuple(arguments))
+
+
+def _with_product(graph: fx.Graph, node: Node, x: Any, left: Any, right: Any) -> Any:
+    """x + left*right or x - left*right."""
+    sign = 1 if node.operation == "add_product" else -1
+    if not any(is_number(argument) for argument in node.arguments[1:]):
+        return graph.call_function(torch.addcmul, (x, left, right), {"value": sign})
+    number, tensor = (left, right) if is_number(node.arguments[1]) else (right, left)
+    return graph.call_function(torch.add if sign > 0 else torch.sub, (x, tensor), {"alpha": number})
 
 
 def _dims(node: Node) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Operations that torch does not have in the form needed: exact inside their domain, finite at its edge.
 
-`_border(dtype)` is where the edge begins: 1e-19 in float32, 1.5e-154 in float64. At and below it the slope is that of
+`border(dtype)` is where the edge begins: 1e-19 in float32, 1.5e-154 in float64. At and below it the slope is that of
 the border, so that a gradient points the right way and stays finite.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def _border(dtype: torch.dtype) -> float:
+def border(dtype: torch.dtype) -> float:
     return math.sqrt(torch.finfo(dtype).tiny)
 
 
@@ -30,7 +30,7 @@ class _Log(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        slope: Tensor = grad / x.clamp_min(_border(x.dtype))
+        slope: Tensor = grad / x.clamp_min(border(x.dtype))
         return slope
 
 
@@ -46,7 +46,7 @@ class _Sqrt(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        slope: Tensor = grad * 0.5 * x.clamp_min(_border(x.dtype)).rsqrt()
+        slope: Tensor = grad * 0.5 * x.clamp_min(border(x.dtype)).rsqrt()
         return slope
 
 
@@ -64,7 +64,7 @@ class _Power(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, exponent = ctx.saved_tensors
-        safe = x.clamp_min(_border(x.dtype))
+        safe = x.clamp_min(border(x.dtype))
         of_base = grad * exponent * safe ** (exponent - 1) if ctx.needs_input_grad[0] else None
         of_exponent = None
         if ctx.needs_input_grad[1]:
@@ -92,7 +92,7 @@ def power(x: Tensor | float, exponent: Tensor | float) -> Tensor:
         return torch.where(exponent < 0, divide(1.0, magnitude), magnitude)
     assert isinstance(x, Tensor)
     if exponent < 0:
-        return divide(1.0, power(x.clamp_min(_border(x.dtype)) if exponent > -1 else x, -exponent))
+        return divide(1.0, power(x.clamp_min(border(x.dtype)) if exponent > -1 else x, -exponent))
     if float(exponent).is_integer():
         return torch.pow(x, exponent)
     if exponent > 1:
@@ -111,12 +111,21 @@ def divide(numerator: Tensor | float, denominator: Tensor | float) -> Tensor:
         if denominator:
             return numerator / denominator
         denominator = torch.zeros((), dtype=numerator.dtype, device=numerator.device)
-    border = _border(denominator.dtype)
-    safe = torch.where(denominator < 0, denominator.clamp_max(-border), denominator.clamp_min(border))
     if isinstance(numerator, Tensor):
-        undefined = (denominator.abs() < border) & (numerator.abs() < border)
-        numerator = torch.where(undefined, 0.0, numerator)
-    return numerator / safe
+        numerator = torch.where(undefined(numerator, denominator), 0.0, numerator)
+    return numerator / safe_denominator(denominator)
+
+
+def safe_denominator(x: Tensor) -> Tensor:
+    """x, at least the border away from 0."""
+    edge = border(x.dtype)
+    return torch.where(x < 0, x.clamp_max(-edge), x.clamp_min(edge))
+
+
+def undefined(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Where a quotient is 0/0."""
+    edge = border(denominator.dtype)
+    return (denominator.abs() < edge) & (numerator.abs() < edge)
 
 
 def quotient(numerator: Tensor | float, denominator: Tensor | float) -> Tensor | float:
@@ -154,7 +163,7 @@ def log_cosh(x: Tensor) -> Tensor:
 
 def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x)), exact for large x too (torch's own is linear above its threshold of 20)."""
-    return -functional.logsigmoid(-x)
+    return functional.softplus(x, threshold=50)
 
 
 def log_one_minus_softmax(z: Tensor) -> Tensor:
@@ -174,10 +183,11 @@ def cast(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def cast_like(x: Tensor, prediction: Tensor) -> Tensor:
-    """The dtype in which the prediction is computed."""
+def cast_like(x: Tensor | float, prediction: Tensor) -> Tensor:
+    """x in the dtype in which the prediction is computed, a number as a 0-d tensor."""
     half = prediction.dtype in (torch.float16, torch.bfloat16)
-    return x.to(torch.float32 if half else prediction.dtype)
+    dtype = torch.float32 if half else prediction.dtype
+    return x.to(dtype) if isinstance(x, Tensor) else prediction.new_full((), x, dtype=dtype)
 
 
 def constant(number: float, prediction: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node
+from lossdsl.registry import local
 from lossdsl.registry.discover import default_registry
 from lossdsl.runtime.lower import lower
 from lossdsl.spec import read_formula
@@ -47,8 +48,9 @@ def test_built_twice(formula: str, fields: Any, built: Any, nodes_of: Any) -> No
     assert [str(rewrite.rule) for rewrite in first.rewrites] == [str(rewrite.rule) for rewrite in second.rewrites]
 
 
-def test_definitions_that_are_kept_change_nothing() -> None:
-    """Read for the first time in a registry, and again."""
+def test_definitions_that_are_kept_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read for the first time in a registry, and again. With losses of the process's own, none are kept."""
+    monkeypatch.setattr(local, "_REGISTERED", {})
     names = [
         loss.name for loss in default_registry().built_ins() if not any(p.default is None for p in loss.parameters)
     ]

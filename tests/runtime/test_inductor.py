@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo
+from torch._dynamo.utils import counters
 from torch.testing import assert_close
 
 import lossdsl
@@ -35,7 +37,7 @@ def test_backend_inductor(make_batch: Any) -> None:
             parts = loss.breakdown(pred, batch.target, mask=mask, epoch=epoch)
             gradients = torch.autograd.grad(parts.total, [pred, *loss.parameters()])
             values = [term.contribution for term in parts.terms.values()]
-            assert torch.equal(loss(pred, batch.target, mask=mask, epoch=epoch), parts.total)
+            assert_close(loss(pred, batch.target, mask=mask, epoch=epoch), parts.total, **CLOSE)
             results.append((parts.total, *gradients, *values))
         for got, wanted in zip(*results, strict=True):
             assert_close(got, wanted, **CLOSE)
@@ -68,3 +70,25 @@ def test_without_a_compiler(tmp_path: Path) -> None:
     assert done.stdout == (
         'error LD507: backend="inductor" needs a C++ compiler\n    install g++ or clang, or use backend="eager"\n'
     )
+
+
+def test_weights_schedules_and_batch_sizes_compile_once() -> None:
+    """Values and gradient are one graph each, whatever the numbers of the run and however many images there are."""
+    torch._dynamo.reset()
+    counters.clear()
+    loss = lossdsl.compile("s = learn(0.5)\nexp(-s)*bce + min(1, epoch/10)*dice", task="binary", backend="inductor")
+    for images, epoch in ((4, 1), (3, 2), (7, 30)):
+        pred = torch.randn(images, 1, 8, 8, requires_grad=True)
+        loss(pred, torch.ones(images, 1, 8, 8), epoch=epoch).backward()
+        with torch.no_grad():
+            loss.learned["s"] += 0.1
+    assert counters["stats"]["unique_graphs"] == 2
+
+
+def test_more_losses_than_dynamo_has_patience_for() -> None:
+    """Each loss has code of its own, so that the limit of recompilations does not count them together."""
+    torch._dynamo.reset()
+    pred, target = torch.randn(2, 1, 4, 4), torch.ones(2, 1, 4, 4)
+    for number in range(1, 11):
+        loss = lossdsl.compile(f"{number}*l1", task="regression", backend="inductor")
+        assert_close(loss(pred, target), number * (pred - target).abs().mean())

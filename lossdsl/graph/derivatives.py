@@ -1,0 +1,178 @@
+"""The derivative of each operation, as nodes: a formula's gradient is again a formula.
+
+A rule takes a node and the derivative of the loss with respect to it, and returns that with respect to each argument,
+None where nothing is passed on. The slopes at the edge of a domain are those of the operation's safe form.
+An operation without a rule is `Unsupported`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from lossdsl.graph.nodes import Graph, Node
+from lossdsl.graph.products import Unsupported, add_up, chosen, is_number, product, quotient, size, source, split, total
+
+Adjoints: TypeAlias = tuple[Node | None, ...]
+Rule: TypeAlias = Callable[[Graph, Node, Node], Adjoints]
+
+# Arguments through which a value depends on them continuously; of other operations all.
+CONTINUOUS: dict[str, tuple[int, ...]] = {
+    "compare": (), "one_hot": (), "index": (), "differs": (), "both": (), "any": (), "any_of": (), "size": (),
+    "foreground": (), "class_is_one_of": (), "stop_gradient": (), "undefined": (),
+    "classes": (), "ones": (),
+    "cast_like": (0,), "keep": (0,), "pick": (0,),
+}  # fmt: skip
+
+
+def _times(slope: Callable[[Graph, Node], Node]) -> Rule:
+    """The rule of a function of one argument whose derivative is `slope`."""
+    return lambda graph, node, adjoint: (product(graph, adjoint, slope(graph, node)),)
+
+
+def _of_argument(operation: str) -> Rule:
+    return _times(lambda graph, node: graph.make(operation, node.arguments[0]))
+
+
+def _multiply(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    left, right = node.arguments
+    return product(graph, adjoint, right), product(graph, adjoint, left)
+
+
+def _quotient(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    of_numerator = quotient(graph, adjoint, node.arguments[1])
+    return of_numerator, graph.make("negative", product(graph, of_numerator, node))
+
+
+def _safe_denominator(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    return (chosen(graph, graph.make("away_from_zero", *node.arguments), adjoint),)
+
+
+def _bounded(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    return (chosen(graph, graph.make("within_domain", *node.arguments), adjoint),)
+
+
+def _log(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    return (quotient(graph, adjoint, graph.make("bounded", *node.arguments)),)
+
+
+def _sqrt(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    root = graph.make("sqrt", graph.make("bounded", *node.arguments))
+    return (quotient(graph, product(graph, graph.constant(0.5), adjoint), root),)
+
+
+def _power(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    base, exponent = node.arguments
+    if not exponent.is_constant or exponent.value <= 0:
+        raise Unsupported("power")
+    less = graph.constant(exponent.value - 1)
+    if exponent.value < 1:
+        slope = graph.make("raw_power", graph.make("bounded", base), less)
+    else:
+        slope = graph.make("power", base, less)
+    return product(graph, product(graph, exponent, adjoint), slope), None
+
+
+def _extremum(comparison: str) -> Rule:
+    """Of two values the chosen one; equal tensors share."""
+
+    def rule(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+        left, right = node.arguments
+        if is_number(left) or is_number(right):
+            tensor, bound = (right, left) if is_number(left) else (left, right)
+            kept = chosen(graph, graph.make("compare", tensor, bound, attributes=(f"{comparison}=",)), adjoint)
+            return (None, kept) if is_number(left) else (kept, None)
+        half = product(graph, graph.constant(0.5), adjoint)
+        equal = chosen(graph, graph.make("compare", left, right, attributes=("==",)), half)
+        first = chosen(graph, graph.make("compare", left, right, attributes=(comparison,)), adjoint)
+        second = chosen(graph, graph.make("compare", right, left, attributes=(comparison,)), adjoint)
+        return total(graph, [equal, first]), total(graph, [equal, second])
+
+    return rule
+
+
+def _relu(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    positive = graph.make("compare", node.arguments[0], graph.constant(0.0), attributes=(">",))
+    return (chosen(graph, positive, adjoint),)
+
+
+def _where(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    condition = node.arguments[0]
+    return None, chosen(graph, condition, adjoint), chosen(graph, condition, adjoint, where=False)
+
+
+def _keep(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    return chosen(graph, node.arguments[1], adjoint), None
+
+
+def _softmax(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    weighted = product(graph, adjoint, node)
+    sums = add_up(graph, weighted, frozenset({"class"}))
+    return (total(graph, [weighted, graph.make("negative", product(graph, sums, node))]),)
+
+
+def _log_softmax(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    if "class" in adjoint.axes:
+        sums = add_up(graph, adjoint, frozenset({"class"}))
+    else:
+        sums = product(graph, adjoint, size(graph, node, "class"))
+    share = product(graph, sums, graph.make("softmax", *node.arguments))
+    return (total(graph, [adjoint, graph.make("negative", share)]),)
+
+
+def _pick(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    value, index = node.arguments
+    factors = split(adjoint)
+    if factors.narrow is not None and "batch" in factors.narrow.axes:
+        raise Unsupported("pick")
+    wide = factors.wide or graph.constant(1.0)
+    like = source(value, "class")
+    placed = graph.make("scatter", wide, index, like, axes=index.axes | {"class"} | wide.axes)
+    result = product(graph, factors.narrow or graph.constant(1.0), placed)
+    return (result if factors.sign > 0 else graph.make("negative", result)), None
+
+
+def _complement_product(graph: Graph, node: Node) -> Node:
+    """p*(1 - p)."""
+    return graph.make("multiply", node, graph.make("subtract", graph.constant(1.0), node))
+
+
+def _one_minus_square(graph: Graph, node: Node) -> Node:
+    return graph.make("subtract", graph.constant(1.0), graph.make("multiply", node, node))
+
+
+def _sigmoid_of_negative(graph: Graph, node: Node) -> Node:
+    return graph.make("sigmoid", graph.make("negative", *node.arguments))
+
+
+RULES: dict[str, Rule] = {
+    "add": lambda _graph, _node, adjoint: (adjoint, adjoint),
+    "subtract": lambda graph, _node, adjoint: (adjoint, graph.make("negative", adjoint)),
+    "negative": lambda graph, _node, adjoint: (graph.make("negative", adjoint),),
+    "cast": lambda _graph, _node, adjoint: (adjoint,),
+    "cast_like": lambda _graph, _node, adjoint: (adjoint, None),
+    "sum": lambda _graph, _node, adjoint: (adjoint,),
+    "multiply": _multiply,
+    "quotient": _quotient,
+    "safe_denominator": _safe_denominator,
+    "bounded": _bounded,
+    "power": _power,
+    "exp": _times(lambda _graph, node: node),
+    "log": _log,
+    "sqrt": _sqrt,
+    "abs": _of_argument("sign"),
+    "tanh": _times(_one_minus_square),
+    "sigmoid": _times(_complement_product),
+    "softplus": _of_argument("sigmoid"),
+    "log_sigmoid": _times(_sigmoid_of_negative),
+    "cosh": _of_argument("sinh"),
+    "logcosh": _of_argument("tanh"),
+    "relu": _relu,
+    "minimum": _extremum("<"),
+    "maximum": _extremum(">"),
+    "where": _where,
+    "keep": _keep,
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "pick": _pick,
+}

@@ -1,0 +1,116 @@
+"""The gradient of a loss as nodes of the same graph, by going through the operations backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from lossdsl.graph.derivatives import CONTINUOUS, RULES
+from lossdsl.graph.nodes import Graph, Node, in_order
+from lossdsl.graph.products import Unsupported, add_up, collapse, is_number, is_wide, product, quotient, size, total
+
+SEED = "seed:"
+
+
+def seed(graph: Graph, number: int) -> Node:
+    """The incoming derivative with respect to an output."""
+    return graph.make("input", attributes=(f"{SEED}{number}",), axes=())
+
+
+def gradients(graph: Graph, outputs: Sequence[Node], names: Collection[str]) -> dict[str, Node]:
+    """The derivatives of the outputs, each times its seed and added up, with respect to the inputs of these names.
+
+    The graph is one made by `expanded`. An input that no output depends on is left out.
+    Raises Unsupported where an operation on the way has no derivative rule.
+    """
+    nodes = in_order(outputs)
+    depends = dependent(nodes, names)
+    received: dict[Node, list[Node]] = {}
+    for number, output in enumerate(outputs):
+        if output in depends:
+            received.setdefault(output, []).append(seed(graph, number))
+    found = {}
+    for node in reversed(nodes):
+        if node not in received:
+            continue
+        adjoint = total(graph, received.pop(node))
+        if node.operation == "input":
+            found[str(node.attributes[0])] = adjoint
+            continue
+        if node.operation not in RULES:
+            raise Unsupported(node.operation)
+        passed = RULES[node.operation](graph, node, adjoint)
+        for index, (argument, part) in enumerate(zip(node.arguments, passed, strict=True)):
+            if argument in depends and index in _continuous(node):
+                if part is None:
+                    raise Unsupported(node.operation)
+                received.setdefault(argument, []).append(collapse(graph, part, node, argument.axes))
+    return found
+
+
+def _continuous(node: Node) -> Sequence[int]:
+    return CONTINUOUS.get(node.operation, range(len(node.arguments)))
+
+
+def dependent(nodes: Sequence[Node], names: Collection[str]) -> set[Node]:
+    """The nodes whose value changes with an input of these names."""
+    found: set[Node] = set()
+    for node in nodes:
+        if node.operation == "input":
+            if node.attributes[0] in names:
+                found.add(node)
+        elif any(node.arguments[index] in found for index in _continuous(node)):
+            found.add(node)
+    return found
+
+
+def expanded(graph: Graph, outputs: Sequence[Node], trusting: bool = False) -> tuple[list[Node], list[Node]]:
+    """The outputs made anew in a graph, of operations that have simple derivatives; and the trusted denominators.
+
+    Means become sums, a safe division its parts, a negative power a division. trusting: denominators without pixels are
+    taken as they are, for a caller who looks that they are above the border.
+    """
+    made: dict[Node, Node] = {}
+    trusted: dict[Node, None] | None = {} if trusting else None
+    for node in in_order(outputs):
+        made[node] = _expanded(graph, node, [made[argument] for argument in node.arguments], trusted)
+    return [made[output] for output in outputs], list(trusted or ())
+
+
+def _expanded(graph: Graph, node: Node, arguments: list[Node], trusted: dict[Node, None] | None) -> Node:
+    match node.operation:
+        case "sum" | "mean":
+            over = node.attributes[0]
+            assert isinstance(over, tuple)
+            result = add_up(graph, arguments[0], frozenset(over))
+            if node.operation == "sum":
+                return result
+            count = graph.constant(1.0)
+            for axis in over:
+                count = graph.make("multiply", count, size(graph, arguments[0], axis))
+            return quotient(graph, result, count)
+        case "divide":
+            return _division(graph, arguments[0], arguments[1], trusted)
+        case "power" if arguments[1].is_constant and arguments[1].value < 0:
+            base, exponent = arguments
+            if exponent.value > -1:
+                base = graph.make("bounded", base)
+            power = graph.make("power", base, graph.constant(-exponent.value))
+            return _division(graph, graph.constant(1.0), power, trusted)
+        case "multiply":
+            return product(graph, *arguments)
+        case operation:
+            return graph.make(operation, *arguments, attributes=node.attributes, axes=node.axes)
+
+
+def _division(graph: Graph, numerator: Node, denominator: Node, trusted: dict[Node, None] | None) -> Node:
+    if is_number(denominator):
+        if denominator.is_constant and denominator.value == 0:
+            return graph.make("divide", numerator, denominator)
+        return quotient(graph, numerator, denominator)
+    if trusted is not None and not is_wide(denominator):
+        trusted[denominator] = None
+        return quotient(graph, numerator, denominator)
+    if not is_number(numerator):
+        undefined = graph.make("undefined", numerator, denominator)
+        numerator = graph.make("where", undefined, graph.constant(0.0), numerator)
+    return quotient(graph, numerator, graph.make("safe_denominator", denominator))

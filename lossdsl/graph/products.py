@@ -1,0 +1,180 @@
+"""Sums and products kept in one form: a narrow factor, one value or a few, times a wide one, with a value per pixel.
+
+So factors that do not depend on the pixel are multiplied among themselves, and a wide value is scaled once, at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lossdsl.graph.nodes import AXES, Graph, Node
+from lossdsl.graph.rewrites import ELEMENTWISE
+
+# Operations whose result has, along each of its axes, the size that its arguments have there.
+_SAME_SIZE = ELEMENTWISE | {
+    "cast", "cast_like", "index", "one_hot", "pick", "both", "differs", "softmax", "log_softmax",
+    "log_one_minus_softmax", "sum", "mean", "any", "reduce_max", "reduce_min", "quotient", "safe_denominator",
+    "undefined", "bounded", "foreground", "class_is_one_of", "per_class", "ones",
+}  # fmt: skip
+_NUMBERS = frozenset({"constant", "size"})
+_NUMBER_ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "quotient", "negative"})
+
+
+class Unsupported(Exception):
+    """A part of a graph has no derivative here; the loss is then run by torch's own autograd."""
+
+
+def is_wide(node: Node) -> bool:
+    return "pixel" in node.axes
+
+
+def is_number(node: Node) -> bool:
+    """Whether the value is a Python number at run time rather than a tensor."""
+    if node.operation in _NUMBERS:
+        return True
+    return node.operation in _NUMBER_ARITHMETIC and all(is_number(argument) for argument in node.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """sign * narrow * wide; None stands for 1."""
+
+    sign: int
+    narrow: Node | None
+    wide: Node | None
+
+
+def split(node: Node) -> Factors:
+    if node.operation == "negative":
+        inner = split(node.arguments[0])
+        return Factors(-inner.sign, inner.narrow, inner.wide)
+    if not is_wide(node):
+        return Factors(1, node, None)
+    if node.operation == "multiply":
+        left, right = split(node.arguments[0]), split(node.arguments[1])
+        if left.wide is None or right.wide is None:
+            narrow = left.narrow if left.wide is None else right.narrow
+            other = right if left.wide is None else left
+            if other.narrow is None:
+                return Factors(left.sign * right.sign, narrow, other.wide)
+    return Factors(1, None, node)
+
+
+def join(graph: Graph, factors: Factors) -> Node:
+    parts = [part for part in (factors.narrow, factors.wide) if part is not None]
+    result = graph.make("multiply", *parts) if len(parts) == 2 else next(iter(parts), graph.constant(1.0))
+    return result if factors.sign > 0 else graph.make("negative", result)
+
+
+def product(graph: Graph, left: Node, right: Node) -> Node:
+    one, other = split(left), split(right)
+    return join(
+        graph,
+        Factors(
+            one.sign * other.sign,
+            _times(graph, one.narrow, other.narrow),
+            _times(graph, one.wide, other.wide),
+        ),
+    )
+
+
+def quotient(graph: Graph, numerator: Node, denominator: Node) -> Node:
+    """numerator / denominator without regard to zeros."""
+    one = split(numerator)
+    if is_wide(denominator):
+        wide = graph.make("quotient", one.wide or graph.constant(1.0), denominator)
+        return join(graph, Factors(one.sign, one.narrow, wide))
+    narrow = graph.make("quotient", one.narrow or graph.constant(1.0), denominator)
+    return join(graph, Factors(one.sign, narrow, one.wide))
+
+
+def chosen(graph: Graph, condition: Node, node: Node, where: bool = True) -> Node:
+    """The node where the condition is as given, 0 elsewhere."""
+    one = split(node)
+    inner, outer = (one.wide, one.narrow) if one.wide is not None else (one.narrow, None)
+    assert inner is not None
+    zero = graph.constant(0.0)
+    masked = graph.make("where", condition, *((inner, zero) if where else (zero, inner)))
+    if outer is None:
+        return join(graph, Factors(one.sign, None, masked))
+    return join(graph, Factors(one.sign, outer, masked))
+
+
+def _times(graph: Graph, left: Node | None, right: Node | None) -> Node | None:
+    if left is None or right is None:
+        return left if right is None else right
+    return graph.make("multiply", left, right)
+
+
+def total(graph: Graph, summands: Iterable[Node]) -> Node:
+    """The sum, with wide values that have the same narrow factor added up before they are scaled."""
+    groups: dict[Node | None, list[tuple[int, Node | None]]] = {}
+    for summand in summands:
+        factors = split(summand)
+        groups.setdefault(factors.narrow, []).append((factors.sign, factors.wide))
+    scaled = []
+    for narrow, members in groups.items():
+        inner = _signed_sum(graph, [(sign, wide or graph.constant(1.0)) for sign, wide in members])
+        if inner.is_constant:
+            factors = Factors(-1 if inner.value < 0 else 1, graph.constant(abs(inner.value)), None)
+        else:
+            factors = split(inner) if is_wide(inner) else Factors(1, inner, None)
+        scaled.append((factors.sign, join(graph, Factors(1, _times(graph, narrow, factors.narrow), factors.wide))))
+    scaled.sort(key=lambda signed: is_wide(signed[1]))
+    return _signed_sum(graph, scaled)
+
+
+def _signed_sum(graph: Graph, members: list[tuple[int, Node]]) -> Node:
+    ordered = sorted(members, key=lambda member: -member[0])
+    sign, result = ordered[0]
+    if sign < 0:
+        return graph.make("negative", _signed_sum(graph, [(-s, node) for s, node in members]))
+    for sign, node in ordered[1:]:
+        result = graph.make("add" if sign > 0 else "subtract", result, node)
+    return result
+
+
+def add_up(graph: Graph, node: Node, over: frozenset[str]) -> Node:
+    """The sum over axes that the node has; narrow factors are taken out of the sum over pixels."""
+    factors = split(node)
+    if factors.wide is None or factors.narrow is None:
+        inner = _sum(graph, factors.wide or factors.narrow or node, over)
+        return join(graph, Factors(factors.sign, None, inner))
+    first = (over - factors.narrow.axes) & factors.wide.axes
+    assert over - factors.narrow.axes <= factors.wide.axes
+    scaled = join(graph, Factors(1, factors.narrow, _sum(graph, factors.wide, first)))
+    return join(graph, Factors(factors.sign, None, _sum(graph, scaled, over - first)))
+
+
+def _sum(graph: Graph, node: Node, over: frozenset[str]) -> Node:
+    if not over:
+        return node
+    ordered = tuple(axis for axis in AXES if axis in over)
+    if ordered == ("class",) and node.operation == "scatter":
+        return node.arguments[0]
+    return graph.make("sum", node, attributes=(ordered,), axes=node.axes - over)
+
+
+def collapse(graph: Graph, node: Node, origin: Node, axes: frozenset[str]) -> Node:
+    """What stands for each element of `origin`, added up to fewer axes; along an axis that it lacks it is repeated."""
+    gone = origin.axes - axes
+    result = add_up(graph, node, gone & node.axes) if gone & node.axes else node
+    for axis in AXES:
+        if axis in gone - node.axes:
+            result = product(graph, result, size(graph, origin, axis))
+    return result
+
+
+def size(graph: Graph, node: Node, axis: str) -> Node:
+    """The number of elements of a node along an axis, read from an input."""
+    return graph.make("size", source(node, axis), attributes=(axis,), axes=())
+
+
+def source(node: Node, axis: str) -> Node:
+    """An input that has the size of a node along an axis."""
+    while node.operation != "input":
+        if node.operation not in _SAME_SIZE:
+            raise Unsupported(node.operation)
+        node = next(argument for argument in node.arguments if axis in argument.axes)
+    return node

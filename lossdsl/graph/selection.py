@@ -1,0 +1,211 @@
+"""The cheapest stable form of what a graph computes, for operations that run one by one.
+
+Each form keeps the value to the last digits: where two logarithms or two products are replaced by one, the result is
+exact at the same places.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from lossdsl.graph.nodes import Graph, Node, in_order
+from lossdsl.graph.products import is_number, is_wide
+
+
+def selected(graph: Graph, outputs: Sequence[Node], large: bool = True, together: bool = False) -> list[Node]:
+    """The outputs made anew in a graph, of fewer and cheaper operations; with `large` rather of cheaper ones.
+
+    together: all of them are computed at the same time, so that each can be made of parts of the others.
+    """
+    nodes = in_order(outputs)
+    uses = Counter(argument for node in nodes for argument in node.arguments) + Counter(outputs)
+    selection = _Selection(
+        graph,
+        # Of many elements what is needed twice is computed twice where that is one operation too.
+        uses=Counter() if large else uses,
+        two_sided=_two_sided(nodes, "log_sigmoid") if large else frozenset(),
+        mirrored=_two_sided(nodes, "sigmoid") if together else frozenset(),
+    )
+    for node in nodes:
+        selection.add(node)
+    return [selection.made[output] for output in outputs]
+
+
+def _two_sided(nodes: Sequence[Node], operation: str) -> frozenset[Node]:
+    """Values of which f(x) and f(-x) are both needed."""
+    read = {node.arguments[0] for node in nodes if node.operation == operation}
+    return frozenset(node.arguments[0] for node in read if node.operation == "negative" and node.arguments[0] in read)
+
+
+class _Selection:
+    def __init__(
+        self,
+        graph: Graph,
+        uses: Counter[Node],
+        two_sided: frozenset[Node],
+        mirrored: frozenset[Node],
+    ):
+        self.graph = graph
+        self.uses = uses
+        self.two_sided = two_sided
+        self.mirrored = mirrored
+        self.made: dict[Node, Node] = {}
+
+    def add(self, node: Node) -> None:
+        arguments = [self.made[argument] for argument in node.arguments]
+        result = None
+        if node.operation == "log_sigmoid":
+            result = self._log_sigmoid(node)
+        elif node.operation in ("add", "subtract"):
+            result = self._mixture(node) or self._placed(node) or self._sum_with_product(node)
+        elif node.operation == "power":
+            result = self._square(node)
+        elif node.operation == "multiply":
+            result = self._scaled_difference(node) or self._scaled_twice(arguments)
+        elif node.operation == "quotient" and is_number(arguments[1]) and not is_number(arguments[0]):
+            share = self.graph.make("quotient", self.graph.constant(1.0), arguments[1])
+            result = self._scaled_twice([share, arguments[0]]) or self.graph.make("multiply", share, arguments[0])
+        elif node.operation == "negative" and not is_wide(node):
+            result = self._scaled_twice([self.graph.constant(-1.0), *arguments])
+        if result is None:
+            result = self.graph.make(node.operation, *arguments, attributes=node.attributes, axes=node.axes)
+        self.made[node] = result
+
+    def _log_sigmoid(self, node: Node) -> Node | None:
+        """min(x, 0) + log1p(-u) and min(x, 0) - x + log1p(-u) with u = sigmoid(-|x|): one logarithm for both.
+
+        Where sigmoid(x) and sigmoid(-x) are there anyway, u is the smaller of them.
+        """
+        (value,) = node.arguments
+        positive = value in self.two_sided
+        if not positive and not (value.operation == "negative" and value.arguments[0] in self.two_sided):
+            return None
+        make = self.graph.make
+        value = value if positive else value.arguments[0]
+        x = self.made[value]
+        below = make("minimum", x, self.graph.constant(0.0))
+        above = make("subtract", below, x)
+        if value in self.mirrored:
+            smaller = make("minimum", make("sigmoid", x), make("sigmoid", make("negative", x)))
+        else:
+            smaller = make("sigmoid", make("add", below, above))
+        shared = make("log1p", make("negative", smaller))
+        return make("add", below if positive else above, shared)
+
+    def _square(self, node: Node) -> Node | None:
+        """(a - b)**2 in one operation, where the difference is not needed by itself."""
+        difference, exponent = node.arguments
+        if not (exponent.is_constant and exponent.value == 2 and self._is_plain_difference(difference)):
+            return None
+        return self.graph.make("squared_difference", *(self.made[argument] for argument in difference.arguments))
+
+    def _scaled_difference(self, node: Node) -> Node | None:
+        """c*(a - b) in one operation for a single number c."""
+        factor, difference = node.arguments
+        if factor.axes or is_number(factor) or not self._is_plain_difference(difference):
+            return None
+        half = self.graph.make("multiply", self.graph.constant(0.5), self.made[factor])
+        return self.graph.make("scaled_difference", half, *(self.made[argument] for argument in difference.arguments))
+
+    def _scaled_twice(self, arguments: list[Node]) -> Node | None:
+        """number*(number*x): numbers are multiplied before they meet a tensor."""
+        left, right = arguments if is_number(arguments[0]) else arguments[::-1]
+        if not is_number(left) or is_number(right) or right.operation != "multiply" or is_wide(right):
+            return None
+        inner, tensor = right.arguments if is_number(right.arguments[0]) else right.arguments[::-1]
+        if not is_number(inner):
+            return None
+        return self.graph.make("multiply", self.graph.make("multiply", left, inner), tensor)
+
+    def _is_plain_difference(self, node: Node) -> bool:
+        if node.operation != "subtract" or self.uses[node] > 1 or not is_wide(node):
+            return False
+        if _weight(*(_product_factors(argument) for argument in node.arguments)):
+            return False  # an interpolation
+        return all(argument.axes == node.axes for argument in node.arguments)
+
+    def _mixture(self, node: Node) -> Node | None:
+        """w*a + (1 - w)*b and (1 - w)*a - w*b as an interpolation, which is exact where w is 0 or 1."""
+        left, right = (_product_factors(argument) for argument in node.arguments)
+        found = _weight(left, right)
+        if found is None:
+            return None
+        weight, on_left = found
+        complement = next(f for f in (right if on_left else left) if _is_complement(f, weight))
+        a = self._rest(left, weight if on_left else complement)
+        b = self._rest(right, complement if on_left else weight)
+        if a is None or b is None:
+            return None
+        if node.operation == "subtract":
+            b = self.graph.make("negative", b)
+        first, second = (b, a) if on_left else (a, b)
+        common = _common_summand(first, second)
+        if common is None:
+            return self.graph.make("interpolate", first, second, self.made[weight])
+        mixed = self.graph.make("interpolate", first.arguments[0], second.arguments[0], self.made[weight])
+        return self.graph.make("add", mixed, common)
+
+    def _rest(self, factors: list[Node], without: Node) -> Node | None:
+        """The product of the other factors; None when it would be a number."""
+        place = next(i for i, factor in enumerate(factors) if factor is without)  # it may be there twice, as a square
+        rest = [self.made[factor] for i, factor in enumerate(factors) if i != place]
+        if not rest or all(is_number(factor) for factor in rest):
+            return None
+        result = rest[0]
+        for factor in rest[1:]:
+            result = self.graph.make("multiply", result, factor)
+        return result
+
+    def _placed(self, node: Node) -> Node | None:
+        """A value with another added at the class of each element, in one pass."""
+        left, right = node.arguments
+        sign = node.operation
+        if right.operation == "scatter" and "class" in left.axes:
+            base, placed, by = self.made[left], self.made[right], sign
+        elif left.operation == "scatter" and "class" in right.axes:
+            placed, by = self.made[left], "add"
+            base = self.made[right] if sign == "add" else self.graph.make("negative", self.made[right])
+        else:
+            return None
+        value = placed.arguments[0]
+        if by == "subtract":
+            value = self.graph.make("negative", value)
+        return self.graph.make("add_at_class", base, value, placed.arguments[1], axes=node.axes)
+
+    def _sum_with_product(self, node: Node) -> Node | None:
+        """x + a*b in one operation, where the product is not needed by itself."""
+        left, right = node.arguments
+        if node.operation == "add" and right.operation != "multiply":
+            left, right = right, left
+        if right.operation != "multiply" or self.uses[right] > 1 or is_number(left) or is_number(right):
+            return None
+        a, b = right.arguments
+        return self.graph.make(f"{node.operation}_product", self.made[left], self.made[a], self.made[b])
+
+
+def _common_summand(left: Node, right: Node) -> Node | None:
+    if left.operation != "add" or right.operation != "add" or left.arguments[1] is not right.arguments[1]:
+        return None
+    return left.arguments[1]
+
+
+def _product_factors(node: Node) -> list[Node]:
+    if node.operation != "multiply":
+        return [node]
+    return [factor for argument in node.arguments for factor in _product_factors(argument)]
+
+
+def _is_complement(node: Node, of: Node) -> bool:
+    if node.operation != "subtract" or node.arguments[1] is not of:
+        return False
+    return node.arguments[0].is_constant and node.arguments[0].value == 1
+
+
+def _weight(left: list[Node], right: list[Node]) -> tuple[Node, bool] | None:
+    """A factor of one side whose complement is a factor of the other: the factor, and whether it is on the left."""
+    for ours, theirs, on_left in ((left, right, True), (right, left, False)):
+        for factor in ours:
+            if not is_number(factor) and any(_is_complement(other, factor) for other in theirs):
+                return factor, on_left
+    return None

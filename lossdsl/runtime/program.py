@@ -1,0 +1,248 @@
+"""What is run for one plan and one choice of inputs that need a gradient: the steps of the values and of the slopes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from lossdsl.graph.differentiated import Differentiated, differentiated
+from lossdsl.graph.gradient import SEED
+from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.products import Unsupported, is_number, is_wide
+from lossdsl.graph.stages import MERGING, frontier, in_passing, part, stages
+from lossdsl.runtime import sweeps
+from lossdsl.runtime.ops import border
+from lossdsl.runtime.sweeps import Step
+
+# small: everything at once, and all that the gradient can use is stored. pieces: in sweeps. device: everything at once.
+Mode: TypeAlias = Literal["small", "pieces", "device"]
+# The layout of each input where it is not laid out.
+Shapes: TypeAlias = tuple[tuple[int, ...] | None, ...] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """names: the inputs in order. wanted: those that need a gradient. order: what each output of the plan is here.
+
+    places: where the outputs stand in the plan. moving: whether they depend on what is wanted. stored: what is kept
+    between values and slopes. at_once: it is the gradients for a derivative of 1. careful: the program that trusts no
+    denominator. later: the one whose gradients are computed from the inputs.
+    """
+
+    wanted: tuple[str, ...]
+    order: dict[Node, int]
+    places: tuple[int, ...]
+    outputs: tuple[Node, ...]
+    moving: tuple[bool, ...]
+    stored: tuple[Node, ...]
+    gradients: tuple[Node | None, ...]
+    inputs: tuple[Node | None, ...]
+    seeds: tuple[Node | None, ...]
+    forward: tuple[Step, ...]
+    backward: tuple[Step, ...]
+    piece: int
+    distinct: bool
+    written: tuple[tuple[int, Node], ...]
+    trusted: tuple[Node, ...]
+    prediction: int
+    at_once: bool
+    careful: Callable[[], Program | None]
+    later: Callable[[], Program | None]
+
+    @property
+    def all_moving(self) -> bool:
+        return all(self.moving)
+
+    def values(self, given: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
+        """The outputs, and what is stored; None where a denominator is not to be trusted."""
+        known = self._given(given)
+        destinations = {}
+        if self.at_once:
+            known.update((node, _one(self._dtype(given), given[0].device)) for node in self.seeds if node is not None)
+            destinations = self._destinations(given, None)
+        sweeps.run(self.forward, known, destinations, self.piece, self._dtype(given))
+        known.update(destinations)
+        for node in self.trusted:
+            value = known[node]
+            # Not < : what is not a number is not trusted either.
+            if not float(value.amin()) >= border(value.dtype):
+                return None
+        stored = tuple([known[node] for node in self.stored])
+        if self.distinct:
+            return tuple([known[node] for node in self.outputs]), stored
+        outputs: list[Any] = []
+        for node in self.outputs:
+            value = known[node]
+            outputs.append(value.clone() if any(value is other for other in (*outputs, *given)) else value)
+        return tuple(outputs), stored
+
+    def slopes(
+        self, given: Sequence[Tensor], shapes: Shapes, stored: Sequence[Tensor], seeds: Sequence[Tensor]
+    ) -> list[Tensor | None]:
+        """The gradient of each input in its own shape, None for one that needs none."""
+        known = self._given(arranged(given, shapes))
+        known.update(zip(self.stored, stored, strict=True))
+        known.update((node, seed) for node, seed in zip(self.seeds, seeds, strict=True) if node is not None)
+        destinations = self._destinations(given, shapes)
+        sweeps.run(self.backward, known, destinations, self.piece, self._dtype(given))
+        known.update(destinations)
+        return [
+            None if node is None else _as_input(known[node], given[index], shapes, index)
+            for index, node in enumerate(self.gradients)
+        ]
+
+    def scaled(
+        self, given: Sequence[Tensor], shapes: Shapes, units: Sequence[Tensor], seed: Tensor
+    ) -> list[Tensor | None]:
+        """The gradients from those for a derivative of 1, which are written over."""
+        one = seed.device.type == "cpu" and float(seed) == 1
+        found = dict(zip(self.stored, units, strict=True))
+        own = {node for _, node in self.written}
+        if not one:
+            found = {node: unit.mul_(seed) if node in own else unit * seed for node, unit in found.items()}
+        return [
+            None if node is None else _as_input(found[node], given[index], shapes, index)
+            for index, node in enumerate(self.gradients)
+        ]
+
+    def _destinations(self, given: Sequence[Tensor], shapes: Shapes) -> dict[Node, Tensor]:
+        return {node: _memory(given[index], shapes, index) for index, node in self.written}
+
+    def _dtype(self, given: Sequence[Tensor]) -> torch.dtype:
+        return torch.promote_types(given[self.prediction].dtype, torch.float32)
+
+    def _given(self, given: Sequence[Any]) -> dict[Node, Any]:
+        return {node: value for node, value in zip(self.inputs, given, strict=True) if node is not None}
+
+
+@cache
+def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.ones((), dtype=dtype, device=device)
+
+
+def arranged(given: Sequence[Tensor], shapes: Shapes) -> Sequence[Tensor]:
+    """Tensors as the caller passed them in the layout of a plan; they are there already without shapes."""
+    if shapes is None:
+        return given
+    return [tensor if shape is None else tensor.reshape(shape) for tensor, shape in zip(given, shapes, strict=True)]
+
+
+def _as_input(result: Tensor, value: Tensor, shapes: Shapes, index: int) -> Tensor:
+    """A gradient in the layout as one of its input; where it is the same for all elements it is repeated."""
+    if result.dtype != value.dtype:
+        result = result.to(value.dtype)
+    if result.shape == value.shape:
+        return result
+    shape = None if shapes is None else shapes[index]
+    return result.expand(value.shape if shape is None else shape).reshape(value.shape)
+
+
+def _memory(value: Tensor, shapes: Shapes, index: int) -> Tensor:
+    """Memory for the gradient of an input, in the layout and with the strides that the input has there."""
+    shape = None if shapes is None else shapes[index]
+    return torch.empty_like(value if shape is None else value.reshape(shape))
+
+
+def program_of(
+    outputs: Sequence[Node],
+    names: Sequence[str],
+    wanted: tuple[str, ...],
+    mode: Mode,
+    piece: int,
+    through: Any = None,
+    trusting: bool = True,
+    at_once: bool = True,
+) -> Program | None:
+    """The program of a plan's outputs; None where torch's own autograd has to do it."""
+    unique = tuple(dict.fromkeys(node for node in outputs if not node.is_constant))
+    prediction = _prediction(outputs, names)
+    if outputs[0].is_constant or prediction is None:
+        return None
+    try:
+        both = differentiated(unique, wanted, small=mode == "small" and trusting, fused=through is not None)
+    except Unsupported:
+        return None
+    numbers = any(is_number(node) for node in (*both.outputs, *both.gradients.values()))
+    if numbers or set(both.gradients) != set(wanted):
+        return None
+    at_once = at_once and _in_passing(both, mode)
+    if at_once and mode == "pieces":
+        both = differentiated(unique, wanted, together=True)
+    slopes = tuple(dict.fromkeys(both.gradients.values()))
+    stored = slopes if at_once else _stored(both, mode, through is not None)
+    values = [*dict.fromkeys([*both.outputs, *stored, *both.trusted])]
+    steps = _steps(values, () if at_once else slopes, stored, mode, through)
+    if steps is None:
+        return None
+    forward, backward = steps
+    leaves = {str(n.attributes[0]): n for n in in_order([*values, *slopes]) if n.operation == "input"}
+    swept = {node for step in (*forward, *backward) if step.sweep for node in step.outputs if is_wide(node)}
+    gradients = tuple(both.gradients.get(name) for name in names)
+    other = partial(program_of, outputs, names, wanted, mode, piece, through)
+    return Program(
+        wanted=wanted,
+        order={node: index for index, node in enumerate(unique)},
+        places=tuple(outputs.index(node) for node in unique),
+        outputs=both.outputs,
+        moving=both.moving,
+        stored=stored,
+        gradients=gradients,
+        inputs=tuple(leaves.get(name) for name in names),
+        seeds=tuple(leaves.get(f"{SEED}{index}") for index in range(len(unique))),
+        forward=forward,
+        backward=backward,
+        piece=piece,
+        trusted=both.trusted,
+        prediction=prediction,
+        at_once=at_once,
+        careful=cache(partial(other, trusting=False, at_once=at_once)),
+        later=cache(partial(other, trusting=trusting, at_once=False)),
+        distinct=len(set(both.outputs)) == len(both.outputs) and not set(both.outputs) & set(leaves.values()),
+        written=tuple((index, node) for index, node in enumerate(gradients) if node is not None and node in swept),
+    )
+
+
+def _in_passing(both: Differentiated, mode: Mode) -> bool:
+    """Whether the gradient is best computed with the value: all there is for few elements, else what takes no sweep."""
+    found = list(both.gradients.values())
+    if len(both.outputs) > 1 or len(set(found)) < len(found) or any(node.operation == "input" for node in found):
+        return False
+    return mode == "small" or in_passing(both.outputs, found)
+
+
+def _steps(
+    values: Sequence[Node], slopes: Sequence[Node], stored: Sequence[Node], mode: Mode, through: Any
+) -> tuple[tuple[Step, ...], tuple[Step, ...]] | None:
+    """Those of the values and those of the slopes; None where pieces do not stand alone."""
+    if mode != "pieces":
+        return sweeps.whole(part(values, ()), through), sweeps.whole(part(slopes, stored), through) if slopes else ()
+    staged, of_slopes = stages(values), stages(slopes, stored)
+    return None if staged is None or of_slopes is None else (sweeps.steps(staged), sweeps.steps(of_slopes))
+
+
+def _prediction(outputs: Sequence[Node], names: Sequence[str]) -> int | None:
+    """Which input has the precision that all is computed in."""
+    like = [node.arguments[-1] for node in in_order(outputs) if node.operation in ("cast", "cast_like", "one_hot")]
+    found = [node.attributes[0] for node in like if node.operation == "input"]
+    return names.index(str(found[0])) if found else None
+
+
+def _stored(both: Differentiated, mode: Mode, fused: bool) -> tuple[Node, ...]:
+    """Of few elements all that the gradient can use; else what has no pixels, and what a compiler stores anyway."""
+    kept: dict[Node, None] = {}
+    for node in in_order(both.outputs):
+        if mode == "small" or not is_wide(node) or (fused and _of_a_sum_over_classes(node, kept)):
+            kept[node] = None
+    return frontier(list(both.gradients.values()), kept)
+
+
+def _of_a_sum_over_classes(node: Node, kept: Container[Node]) -> bool:
+    """A value for each pixel that is found by going through its classes, or made of such values alone."""
+    if node.operation in MERGING:
+        return node.attributes == (("class",),)
+    return node.operation != "input" and all(argument in kept for argument in node.arguments)

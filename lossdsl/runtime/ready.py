@@ -1,0 +1,62 @@
+"""What is decided once for all calls with the same shapes, dtypes, devices and names: the plan and the layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from lossdsl.graph.context import Context
+from lossdsl.runtime.layout import Call
+from lossdsl.runtime.lower import Plan
+from lossdsl.runtime.staged import Staged
+
+_KINDS = 64  # images of ever new sizes must not fill the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A kind of call that was checked.
+
+    sources: for each input of the plan its name, and the argument of the call that it is; None for a number, which is
+    looked up. shapes: the layout of each, None where it is taken as it is.
+    """
+
+    plan: Plan
+    runner: Staged
+    sources: tuple[tuple[str, str | None], ...]
+    shapes: tuple[tuple[int, ...] | None, ...]
+
+
+def signature(pred: Any, target: Any, mask: Any, tensors: Mapping[str, Any]) -> Any:
+    """All that the checks of a call look at beside values; None for a call that is always checked anew."""
+    if mask is not None:
+        return None
+    key: list[Any] = [*tensors]
+    for tensor in (pred, target, *tensors.values()):
+        if not isinstance(tensor, Tensor):
+            return None
+        key += (tensor.shape, tensor.dtype, tensor.device)
+    return tuple(key)
+
+
+def remember(known: dict[Any, Ready], kind: Any, plan: Plan, runner: Any, call: Call) -> None:
+    """Keep what a call was found to be, where its tensors are only reshaped."""
+    context = Context(*call.key)
+    special = context.weighted or context.mask or context.scales or context.heads or plan.outputs[0].is_constant
+    if special or not isinstance(runner, Staged):
+        return
+    if len(known) >= _KINDS:
+        known.clear()
+    sources = tuple((name, _argument(name)) for name in plan.inputs)
+    shapes = tuple(tuple(call.tensors[name].shape) if source else None for name, source in sources)
+    known[kind] = Ready(plan, runner, sources, shapes)
+
+
+def _argument(name: str) -> str | None:
+    kind, _, short = name.partition(":")
+    if kind == "tensor":
+        return short
+    return {"pred": "pred", "layout": "pred", "target": "target"}.get(kind)
