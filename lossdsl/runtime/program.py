@@ -60,12 +60,13 @@ class Program:
 
     def values(self, given: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
         """The outputs, and what is stored; None where a denominator is not to be trusted."""
-        known = self._given(given)
+        known, dtype = self._given(given), self._dtype(given)
         destinations = {}
         if self.at_once:
-            known.update((node, _one(self._dtype(given), given[0].device)) for node in self.seeds if node is not None)
-            destinations = self._destinations(given, None)
-        sweeps.run(self.forward, known, destinations, self.piece, self._dtype(given))
+            known.update((node, _one(dtype, given[0].device)) for node in self.seeds if node is not None)
+            # In half precision only when scaled: what is too small for it may be scaled for that reason.
+            destinations = {node: torch.empty_like(given[index], dtype=dtype) for index, node in self.written}
+        sweeps.run(self.forward, known, destinations, self.piece, dtype)
         known.update(destinations)
         for node in self.trusted:
             value = known[node]
@@ -88,7 +89,7 @@ class Program:
         known = self._given(arranged(given, shapes))
         known.update(zip(self.stored, stored, strict=True))
         known.update((node, seed) for node, seed in zip(self.seeds, seeds, strict=True) if node is not None)
-        destinations = self._destinations(given, shapes)
+        destinations = {node: _memory(given[index], shapes, index) for index, node in self.written}
         sweeps.run(self.backward, known, destinations, self.piece, self._dtype(given))
         known.update(destinations)
         return [
@@ -109,9 +110,6 @@ class Program:
             None if node is None else _as_input(found[node], given[index], shapes, index)
             for index, node in enumerate(self.gradients)
         ]
-
-    def _destinations(self, given: Sequence[Tensor], shapes: Shapes) -> dict[Node, Tensor]:
-        return {node: _memory(given[index], shapes, index) for index, node in self.written}
 
     def _dtype(self, given: Sequence[Tensor]) -> torch.dtype:
         return torch.promote_types(given[self.prediction].dtype, torch.float32)

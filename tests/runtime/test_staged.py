@@ -325,11 +325,28 @@ def test_gradient_with_the_value(text: str, piece: int, monkeypatch: pytest.Monk
     (scaled,) = torch.autograd.grad(0.25 * loss(z, target, **call), z)
     assert_close(first, wanted)
     assert_close(scaled, 0.25 * wanted)
+    assert gradgradcheck(lambda pred: loss(pred, target, **call), (z,), fast_mode=True)
     assert torch.equal(first, kept)
     for tensor, was in zip((z, target, *call.values()), before, strict=True):
         assert torch.equal(tensor, was)
     (program,) = (p for p in next(iter(loss._runners.values())).programs.values() if p is not None)
     assert program.at_once == (AT_ONCE[text] or piece > 6)
+
+
+@pytest.mark.parametrize("piece", [60, 1 << 18], ids=["pieces", "small"])
+@pytest.mark.parametrize("text", ["bce", "dice"])
+def test_scaled_gradients_in_half_precision(text: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slope that half precision cannot hold is scaled before it is rounded: what scaling a loss is for."""
+    monkeypatch.setattr(sweeps, "PIECE", piece)
+    z, target = a_batch("binary", torch.float32)
+    z = (z - 9).half().requires_grad_()
+    text = f"0.0001*{text}"
+    (got,) = torch.autograd.grad(2.0**16 * lossdsl.compile(text, task="binary")(z, target), z)
+    with plain():
+        exact = z.detach().float().requires_grad_()
+        (wanted,) = torch.autograd.grad(2.0**16 * lossdsl.compile(text, task="binary")(exact, target), exact)
+    assert (wanted / 2.0**16).half().count_nonzero() < wanted.count_nonzero()
+    assert_close(got.float(), wanted, rtol=2e-3, atol=1e-7)
 
 
 def test_what_is_stored_is_small() -> None:
