@@ -123,6 +123,8 @@ class _Selection:
             return False
         if _weight(*(_product_factors(argument) for argument in node.arguments)):
             return False  # an interpolation
+        if any(argument.operation == "scatter" for argument in node.arguments):
+            return False  # added where it is placed
         return all(argument.axes == node.axes for argument in node.arguments)
 
     def _mixture(self, node: Node) -> Node | None:

@@ -168,6 +168,11 @@ def _squared_difference(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
     return result
 
 
+def _add_at_class(base: Tensor, x: Tensor | float, index: Tensor, *, out: Tensor) -> Tensor:
+    placed = x if isinstance(x, Tensor) else out.new_full((), x)
+    return (out if base is out else out.copy_(base)).scatter_add_(1, index, placed.expand(index.shape))
+
+
 def _minimum(a: Tensor, b: Tensor | float, *, out: Tensor) -> Tensor:
     return torch.minimum(a, b, out=out) if isinstance(b, Tensor) else torch.clamp_max(a, b, out=out)
 
@@ -182,7 +187,7 @@ _INTO: Mapping[str, Into] = {
     "sigmoid": torch.sigmoid, "log1p": torch.log1p, "scaled_difference": _scaled_difference,
     "squared_difference": _squared_difference, "softplus": _softplus, "relu": _relu, "interpolate": torch.lerp,
     "add_product": _add_product, "subtract_product": _subtract_product, "softmax": _softmax,
-    "log_softmax": _log_softmax,
+    "log_softmax": _log_softmax, "add_at_class": _add_at_class,
 }  # fmt: skip
 _READS_ALL = frozenset({"softmax", "log_softmax"})
 
