@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
 from contestants import FOUR, TEN, by_hand, monai_dice_ce, monai_four, ours, smp_dice_ce, smp_four
 from memory import peak_in_gradients
-from timing import interleaved, ratio, training_step
+from timing import Times, interleaved, ratio, training_step
 from torch.nn import functional
 
 import lossdsl
@@ -37,9 +38,7 @@ def binary(rounds: int) -> Iterator[Row]:
     steps = {name: training_step(loss, pred) for name, loss in losses.items()}
     times = interleaved(steps, rounds)
 
-    def row(case: str, one: str, other: str, wanted: str) -> Row:
-        return case, f"{one} / {other}", str(ratio(times[one], times[other])), wanted
-
+    row = partial(_row, times)
     yield row("A", "four, inductor", "torch bce", "<= 1.2")
     yield row("A", "MONAI", "four, inductor", ">= 6")
     yield row("A", "smp", "four, inductor", ">= 6")
@@ -68,9 +67,7 @@ def classes(rounds: int) -> Iterator[Row]:
     steps = {name: training_step(loss, pred) for name, loss in losses.items()}
     times = interleaved(steps, rounds)
 
-    def row(case: str, one: str, other: str, wanted: str) -> Row:
-        return case, f"{one} / {other}", str(ratio(times[one], times[other])), wanted
-
+    row = partial(_row, times)
     yield row("C", "ce+dice, inductor", "torch ce", "<= 0.9")
     yield row("C", "MONAI DiceCE", "ce+dice, inductor", ">= 3")
     yield row("C", "smp ce+dice", "ce+dice, inductor", ">= 6")
@@ -78,6 +75,10 @@ def classes(rounds: int) -> Iterator[Row]:
     yield row("D", "ce", "torch ce", "<= 1.03")
     for name, wanted in (("ce+dice, inductor", "<= 1.25"), ("ce+dice, eager", ""), ("MONAI DiceCE", "")):
         yield "F", f"peak memory of C, {name}", f"{peak_in_gradients(steps[name]):.2f} gradients", wanted
+
+
+def _row(times: Mapping[str, Times], case: str, one: str, other: str, wanted: str) -> Row:
+    return case, f"{one} / {other}", str(ratio(times[one], times[other])), wanted
 
 
 def small(rounds: int) -> Iterator[Row]:

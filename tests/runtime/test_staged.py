@@ -97,23 +97,7 @@ def servable(text: str, **options: Any) -> bool:
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("text", [*BUILT_INS, *COMPOSITIONS])
 def test_as_autograd(text: str, task: str, special: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = options_of(task, special)
-    if not servable(text, **options):
-        return
-    z, target = a_batch(task)
-    call = a_call(text, special)
-    with plain():
-        wanted = outcome(lossdsl.compile(text, **options), z, target, **call)
-    for piece in (sweeps.PIECE, *PIECES):
-        monkeypatch.setattr(sweeps, "PIECE", piece)
-        assert_close(outcome(lossdsl.compile(text, **options), z, target, **call), wanted, **EXACT[torch.float64])
-
-
-@pytest.mark.parametrize("special", [False, True], ids=["all", "masked"])
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("text", [*BUILT_INS, *COMPOSITIONS])
-def test_as_a_compiler_gets_it(text: str, task: str, special: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The forms that inductor is given, which differ from those that run one by one, here without inductor."""
+    """At once, in pieces, and in the form that a compiler gets, here without a compiler."""
     options = options_of(task, special)
     if not servable(text, **options):
         return
@@ -122,8 +106,14 @@ def test_as_a_compiler_gets_it(text: str, task: str, special: bool, monkeypatch:
     with plain():
         wanted = outcome(lossdsl.compile(text, **options), z, target, **call)
     monkeypatch.setattr(compiled, "_fused", lambda module: module.forward)
-    found = outcome(lossdsl.compile(text, backend="inductor", **options), z, target, **call)
-    assert_close(found, wanted, **EXACT[torch.float64])
+    for backend, piece in (
+        ("eager", sweeps.PIECE),
+        *(("eager", piece) for piece in PIECES),
+        ("inductor", sweeps.PIECE),
+    ):
+        monkeypatch.setattr(sweeps, "PIECE", piece)
+        found = outcome(lossdsl.compile(text, backend=backend, **options), z, target, **call)
+        assert_close(found, wanted, **EXACT[torch.float64])
 
 
 PARTS = ["p", "z", "y", "(1 - p)", "p*y", "(1 - p)*y", "p*(1 - y)", "(p - y)", "log(p)", "log(1 - p)", "0.3"]
