@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from lossdsl.graph.fused import for_a_compiler
@@ -16,34 +16,36 @@ from lossdsl.graph.selection import selected
 class Differentiated:
     """outputs: in the order of the originals. moving: whether each depends on the inputs of the gradient.
 
-    trusted: denominators that have to be above the border for all of it to be right.
     gradients: by the names of inputs, made from the outputs' own derivatives, the inputs `seed:0`, `seed:1`, ...
     """
 
     outputs: tuple[Node, ...]
     moving: tuple[bool, ...]
     gradients: dict[str, Node]
-    trusted: tuple[Node, ...]
 
 
 def differentiated(
-    outputs: Sequence[Node], names: Sequence[str], small: bool = False, fused: bool = False, together: bool = False
+    outputs: Sequence[Node],
+    names: Sequence[str],
+    positive: Container[Node] = (),
+    *,
+    small: bool = False,
+    fused: bool = False,
+    together: bool = False,
 ) -> Differentiated:
-    """small: few elements, so that the number of operations counts, and not what each costs. fused: for a compiler.
-    together: the gradients are computed with the outputs.
+    """positive: nodes that are well above 0. small: few elements, so that the number of operations counts, and not what
+    each costs. fused: for a compiler. together: the gradients are computed with the outputs.
 
     Raises Unsupported where an operation between the inputs and the outputs has no derivative rule.
     """
-    graph = Graph(RULES)
-    plain, trusted = expanded(graph, outputs, trusting=small)
+    graph, form = Graph(RULES), Graph(RULES)
+    plain = expanded(graph, outputs, positive)
     found = gradients(graph, plain, names)
-    wanted = [*plain, *found.values(), *trusted]
-    form = Graph(RULES)
+    wanted = [*plain, *found.values()]
     chosen = iter(for_a_compiler(form, wanted) if fused else selected(form, wanted, large=not small, together=together))
     depends = dependent(in_order(plain), names)
     return Differentiated(
         outputs=tuple([next(chosen) for _ in plain]),
         moving=tuple(output in depends for output in plain),
         gradients={name: next(chosen) for name in found},
-        trusted=tuple(dict.fromkeys(chosen)),
     )

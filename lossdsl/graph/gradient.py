@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 
 from lossdsl.graph.derivatives import CONTINUOUS, RULES
 from lossdsl.graph.nodes import Graph, Node, in_order
-from lossdsl.graph.products import Unsupported, add_up, collapse, is_number, is_wide, product, quotient, size, total
+from lossdsl.graph.products import Unsupported, add_up, collapse, is_number, product, quotient, size, total
 
 SEED = "seed:"
 
@@ -63,20 +63,19 @@ def dependent(nodes: Sequence[Node], names: Collection[str]) -> set[Node]:
     return found
 
 
-def expanded(graph: Graph, outputs: Sequence[Node], trusting: bool = False) -> tuple[list[Node], list[Node]]:
-    """The outputs made anew in a graph, of operations that have simple derivatives; and the trusted denominators.
+def expanded(graph: Graph, outputs: Sequence[Node], positive: Container[Node] = ()) -> list[Node]:
+    """The outputs made anew in a graph, of operations that have simple derivatives.
 
-    Means become sums, a safe division its parts, a negative power a division. trusting: denominators without pixels are
-    taken as they are, for a caller who looks that they are above the border.
+    Means become sums, a safe division its parts, a negative power a division. positive: of these nodes it is known that
+    they are well above 0, so that a division by them is safe as it is.
     """
     made: dict[Node, Node] = {}
-    trusted: dict[Node, None] | None = {} if trusting else None
     for node in in_order(outputs):
-        made[node] = _expanded(graph, node, [made[argument] for argument in node.arguments], trusted)
-    return [made[output] for output in outputs], list(trusted or ())
+        made[node] = _expanded(graph, node, [made[argument] for argument in node.arguments], positive)
+    return [made[output] for output in outputs]
 
 
-def _expanded(graph: Graph, node: Node, arguments: list[Node], trusted: dict[Node, None] | None) -> Node:
+def _expanded(graph: Graph, node: Node, arguments: list[Node], positive: Container[Node]) -> Node:
     match node.operation:
         case "sum" | "mean":
             over = node.attributes[0]
@@ -88,27 +87,26 @@ def _expanded(graph: Graph, node: Node, arguments: list[Node], trusted: dict[Nod
             for axis in over:
                 count = graph.make("multiply", count, size(graph, arguments[0], axis))
             return quotient(graph, result, count)
+        case "divide" if node.arguments[1] in positive:
+            return quotient(graph, *arguments)
         case "divide":
-            return _division(graph, arguments[0], arguments[1], trusted)
+            return _division(graph, *arguments)
         case "power" if arguments[1].is_constant and arguments[1].value < 0:
             base, exponent = arguments
             if exponent.value > -1:
                 base = graph.make("bounded", base)
             power = graph.make("power", base, graph.constant(-exponent.value))
-            return _division(graph, graph.constant(1.0), power, trusted)
+            return _division(graph, graph.constant(1.0), power)
         case "multiply":
             return product(graph, *arguments)
         case operation:
             return graph.make(operation, *arguments, attributes=node.attributes, axes=node.axes)
 
 
-def _division(graph: Graph, numerator: Node, denominator: Node, trusted: dict[Node, None] | None) -> Node:
+def _division(graph: Graph, numerator: Node, denominator: Node) -> Node:
     if is_number(denominator):
         if denominator.is_constant and denominator.value == 0:
             return graph.make("divide", numerator, denominator)
-        return quotient(graph, numerator, denominator)
-    if trusted is not None and not is_wide(denominator):
-        trusted[denominator] = None
         return quotient(graph, numerator, denominator)
     if not is_number(numerator):
         undefined = graph.make("undefined", numerator, denominator)

@@ -194,8 +194,16 @@ def _settable(
     needed = [p.name for p in rest if p.default is p.empty and p.kind not in variadic]
     if needed:
         raise PluginError(f"`{full}` needs `{needed[0]}`, which is neither a tensor of `inputs` nor has it a default")
-    return [p for p in rest if p.name not in _HANDLED and isinstance(p.default, (bool, int, float, str))
-            and not (isinstance(p.default, str) and get_origin(_hints(target).get(p.name)) is not Literal)]  # fmt: skip
+    return [parameter for parameter in rest if _can_be_written(parameter, _hints(target).get(parameter.name))]
+
+
+def _can_be_written(parameter: inspect.Parameter, hint: Any) -> bool:
+    """A number, or a word whose choices are known."""
+    if parameter.name in _HANDLED:
+        return False
+    if isinstance(parameter.default, str):
+        return get_origin(hint) is Literal
+    return isinstance(parameter.default, (bool, int, float))
 
 
 def _is_class(target: Callable[..., Any]) -> bool:

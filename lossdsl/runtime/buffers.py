@@ -17,6 +17,7 @@ from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.products import is_number, is_wide
 from lossdsl.graph.stages import Part
 from lossdsl.runtime.lower import call
+from lossdsl.runtime.slopes import like_index
 
 Into = Callable[..., Tensor]
 
@@ -169,8 +170,7 @@ def _squared_difference(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
 
 
 def _add_at_class(base: Tensor, x: Tensor | float, index: Tensor, *, out: Tensor) -> Tensor:
-    placed = x if isinstance(x, Tensor) else out.new_full((), x)
-    return (out if base is out else out.copy_(base)).scatter_add_(1, index, placed.expand(index.shape))
+    return (out if base is out else out.copy_(base)).scatter_add_(1, index, like_index(x, index, out))
 
 
 def _minimum(a: Tensor, b: Tensor | float, *, out: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from lossdsl.checking.resolved import Objective
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
+from lossdsl.proving.denominators import positive_denominators
 from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
@@ -246,7 +247,9 @@ class Loss(nn.Module):
     def _prepare(self, key: tuple[Any, ...]) -> bool:
         """Make the plan of a kind of call the first time. Under torch.compile this runs while tracing."""
         if key not in self._plans:
-            plan = lower(self._built(Context(*key)))
+            context = Context(*key)
+            built = self._built(context)
+            plan = lower(built, positive_denominators(self._objective, built, context, self._facts))
             self._runners[key] = compiled(plan, self.options.backend or "eager")
             self._plans[key] = plan  # last: another thread takes a plan that it finds for a runner that is there
         return True

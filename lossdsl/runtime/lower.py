@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -67,6 +67,7 @@ class Plan:
 
     The module returns the total, then value, weight and contribution of each term. lists: inputs whose classes a list
     of the formula counts, with its length. classes: inputs of which the formula names a class, with its number.
+    positive: denominators that are well above 0 for all labels and probabilities.
     """
 
     module: fx.GraphModule
@@ -75,9 +76,10 @@ class Plan:
     lists: tuple[tuple[str, int], ...]
     classes: tuple[tuple[str, int], ...]
     outputs: tuple[Node, ...]
+    positive: frozenset[Node]
 
 
-def lower(loss: BuiltLoss) -> Plan:
+def lower(loss: BuiltLoss, positive: frozenset[Node] = frozenset()) -> Plan:
     """The plan of a built loss."""
     outputs = [loss.total]
     for term in loss.terms:
@@ -105,7 +107,7 @@ def lower(loss: BuiltLoss) -> Plan:
         for number in node.attributes
     )
     terms = tuple(term.name for term in loss.terms)
-    return Plan(fx.GraphModule(root, graph), inputs, terms, tuple(lists), tuple(classes), tuple(outputs))
+    return Plan(fx.GraphModule(root, graph), inputs, terms, tuple(lists), tuple(classes), tuple(outputs), positive)
 
 
 def lower_part(part: Part) -> fx.GraphModule:
@@ -205,8 +207,8 @@ class KernelCall(nn.Module):
         self.kernel = kernel
         self.function = kernel.function
         self.count = count
-        self.names: tuple[str, ...] = names  # type: ignore[assignment]
-        self.settings: tuple[tuple[str, Any], ...] = settings  # type: ignore[assignment]
+        self.names = cast(tuple[str, ...], names)
+        self.settings = cast(tuple[tuple[str, Any], ...], settings)
         self.kept = tuple(axis in node.axes for axis in AXES)
 
     def forward(self, *arguments: Tensor) -> Tensor:

@@ -198,8 +198,12 @@ def constant(number: float, prediction: Tensor) -> Tensor:
 
 def one_hot(index: Tensor, prediction: Tensor) -> Tensor:
     """Comparison of class indices (N, 1, P) with the class numbers: (N, C, P)."""
-    classes = torch.arange(prediction.shape[1], device=index.device).view(1, -1, 1)
-    return cast_like(index == classes, prediction)
+    return cast_like(at_class(index, prediction), prediction)
+
+
+def at_class(index: Tensor, prediction: Tensor) -> Tensor:
+    """Whether a class is that of the element: (N, C, P)."""
+    return index == torch.arange(prediction.shape[1], device=index.device).view(1, -1, 1)
 
 
 def classes(prediction: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal, TypeAlias
@@ -16,7 +16,6 @@ from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.products import Unsupported, is_number, is_wide
 from lossdsl.graph.stages import MERGING, frontier, in_passing, part, stages
 from lossdsl.runtime import sweeps
-from lossdsl.runtime.ops import border
 from lossdsl.runtime.sweeps import Step
 
 # small: everything at once, and all that the gradient can use is stored. pieces: in sweeps. device: everything at once.
@@ -27,11 +26,11 @@ Shapes: TypeAlias = tuple[tuple[int, ...] | None, ...] | None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """names: the inputs in order. wanted: those that need a gradient. order: what each output of the plan is here.
+    """wanted: the inputs that need a gradient. order: what each output of the plan is here.
 
     places: where the outputs stand in the plan. moving: whether they depend on what is wanted. stored: what is kept
-    between values and slopes. at_once: it is the gradients for a derivative of 1. careful: the program that trusts no
-    denominator. later: the one whose gradients are computed from the inputs.
+    between values and slopes. at_once: it is the gradients for a derivative of 1. later: the program that computes them
+    from the inputs.
     """
 
     wanted: tuple[str, ...]
@@ -48,18 +47,16 @@ class Program:
     piece: int
     distinct: bool
     written: tuple[tuple[int, Node], ...]
-    trusted: tuple[Node, ...]
     prediction: int
     at_once: bool
-    careful: Callable[[], Program | None]
     later: Callable[[], Program | None]
 
     @property
     def all_moving(self) -> bool:
         return all(self.moving)
 
-    def values(self, given: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
-        """The outputs, and what is stored; None where a denominator is not to be trusted."""
+    def values(self, given: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """The outputs, and what is stored."""
         known, dtype = self._given(given), self._dtype(given)
         destinations = {}
         if self.at_once:
@@ -68,11 +65,6 @@ class Program:
             destinations = {node: torch.empty_like(given[index], dtype=dtype) for index, node in self.written}
         sweeps.run(self.forward, known, destinations, self.piece, dtype)
         known.update(destinations)
-        for node in self.trusted:
-            value = known[node]
-            # Not < : what is not a number is not trusted either.
-            if not float(value.amin()) >= border(value.dtype):
-                return None
         stored = tuple([known[node] for node in self.stored])
         if self.distinct:
             return tuple([known[node] for node in self.outputs]), stored
@@ -92,10 +84,7 @@ class Program:
         destinations = {node: _memory(given[index], shapes, index) for index, node in self.written}
         sweeps.run(self.backward, known, destinations, self.piece, self._dtype(given))
         known.update(destinations)
-        return [
-            None if node is None else _as_input(known[node], given[index], shapes, index)
-            for index, node in enumerate(self.gradients)
-        ]
+        return self._as_inputs(known, given, shapes)
 
     def scaled(
         self, given: Sequence[Tensor], shapes: Shapes, units: Sequence[Tensor], seed: Tensor
@@ -106,6 +95,9 @@ class Program:
         own = {node for _, node in self.written}
         if not one:
             found = {node: unit.mul_(seed) if node in own else unit * seed for node, unit in found.items()}
+        return self._as_inputs(found, given, shapes)
+
+    def _as_inputs(self, found: Mapping[Node, Tensor], given: Sequence[Tensor], shapes: Shapes) -> list[Tensor | None]:
         return [
             None if node is None else _as_input(found[node], given[index], shapes, index)
             for index, node in enumerate(self.gradients)
@@ -153,16 +145,16 @@ def program_of(
     mode: Mode,
     piece: int,
     through: Any = None,
-    trusting: bool = True,
+    positive: Container[Node] = (),
     at_once: bool = True,
 ) -> Program | None:
-    """The program of a plan's outputs; None where torch's own autograd has to do it."""
+    """The program of a plan's outputs; None where torch's own autograd has to do it. positive: as in `Plan`."""
     unique = tuple(dict.fromkeys(node for node in outputs if not node.is_constant))
     prediction = _prediction(outputs, names)
     if outputs[0].is_constant or prediction is None:
         return None
     try:
-        both = differentiated(unique, wanted, small=mode == "small" and trusting, fused=through is not None)
+        both = differentiated(unique, wanted, positive, small=mode == "small", fused=through is not None)
     except Unsupported:
         return None
     numbers = any(is_number(node) for node in (*both.outputs, *both.gradients.values()))
@@ -170,10 +162,10 @@ def program_of(
         return None
     at_once = at_once and _in_passing(both, mode)
     if at_once and mode == "pieces":
-        both = differentiated(unique, wanted, together=True)
+        both = differentiated(unique, wanted, positive, together=True)
     slopes = tuple(dict.fromkeys(both.gradients.values()))
     stored = slopes if at_once else _stored(both, mode, through is not None)
-    values = [*dict.fromkeys([*both.outputs, *stored, *both.trusted])]
+    values = [*dict.fromkeys([*both.outputs, *stored])]
     steps = _steps(values, () if at_once else slopes, stored, mode, through)
     if steps is None:
         return None
@@ -181,7 +173,6 @@ def program_of(
     leaves = {str(n.attributes[0]): n for n in in_order([*values, *slopes]) if n.operation == "input"}
     swept = {node for step in (*forward, *backward) if step.sweep for node in step.outputs if is_wide(node)}
     gradients = tuple(both.gradients.get(name) for name in names)
-    other = partial(program_of, outputs, names, wanted, mode, piece, through)
     return Program(
         wanted=wanted,
         order={node: index for index, node in enumerate(unique)},
@@ -195,11 +186,9 @@ def program_of(
         forward=forward,
         backward=backward,
         piece=piece,
-        trusted=both.trusted,
         prediction=prediction,
         at_once=at_once,
-        careful=cache(partial(other, trusting=False, at_once=at_once)),
-        later=cache(partial(other, trusting=trusting, at_once=False)),
+        later=cache(partial(program_of, outputs, names, wanted, mode, piece, through, positive, at_once=False)),
         distinct=len(set(both.outputs)) == len(both.outputs) and not set(both.outputs) & set(leaves.values()),
         written=tuple((index, node) for index, node in enumerate(gradients) if node is not None and node in swept),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossdsl.runtime.ops import border, cast, safe_denominator, undefined
+from lossdsl.runtime.ops import at_class, border, cast, safe_denominator, undefined
 
 
 def bounded(x: Tensor) -> Tensor:
@@ -28,22 +28,23 @@ def away_from_zero(x: Tensor) -> Tensor:
 def scatter(x: Tensor | float, index: Tensor, like: Tensor) -> Tensor:
     """x at the class of each element, 0 at the others: (N, 1, P) to (N, C, P) for the classes of `like`."""
     zeros = cast(like.new_zeros(())).expand(index.shape[0], like.shape[1], index.shape[2])
-    return zeros.scatter(1, index, _like_index(x, index, zeros))
+    return zeros.scatter(1, index, like_index(x, index, zeros))
 
 
 def placed(x: Tensor | float, index: Tensor, like: Tensor) -> Tensor:
     """The same as `scatter` in an operation that a compiler puts into a loop with others."""
     value = x if isinstance(x, Tensor) else cast(like).new_full((), x)
-    return torch.where(index == torch.arange(like.shape[1], device=like.device).view(1, -1, 1), value, 0.0)
+    return torch.where(at_class(index, like), value, 0.0)
 
 
 def add_at_class(base: Tensor, x: Tensor | float, index: Tensor) -> Tensor:
     """base with x added at the class of each element."""
     full = base.expand(index.shape[0], -1, index.shape[2])
-    return full.scatter_add(1, index, _like_index(x, index, base))
+    return full.scatter_add(1, index, like_index(x, index, base))
 
 
-def _like_index(x: Tensor | float, index: Tensor, like: Tensor) -> Tensor:
+def like_index(x: Tensor | float, index: Tensor, like: Tensor) -> Tensor:
+    """x for each element of the index, a number in the precision of `like`."""
     value = x if isinstance(x, Tensor) else like.new_full((), x)
     return value.expand(index.shape)
 

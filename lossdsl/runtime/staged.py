@@ -26,7 +26,7 @@ _PLAIN = (Tensor, nn.Parameter)
 class _Function(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, program: Program, plan: Plan, shapes: Shapes, *given: Tensor) -> Any:
-        program, outputs, stored = _values(program, arranged(given, shapes))
+        outputs, stored = program.values(arranged(given, shapes))
         ctx.program, ctx.plan, ctx.shapes = program, plan, shapes
         if program.at_once:
             ctx.units = stored
@@ -50,19 +50,9 @@ class _Function(torch.autograd.Function):
         if units is not None:
             return None, None, None, *program.scaled(given, shapes, units, *seeds)
         # A second time, through a graph that was retained: the gradient itself was given away.
-        program, _, stored = _values(program.later(), arranged(given, shapes))
+        program = program.later()
+        _, stored = program.values(arranged(given, shapes))
         return None, None, None, *program.slopes(given, shapes, stored, seeds)
-
-
-def _values(program: Program, given: Sequence[Tensor]) -> tuple[Program, tuple[Any, ...], tuple[Any, ...]]:
-    found = program.values(given)
-    if found is None:
-        careful = program.careful()
-        assert careful is not None
-        found = careful.values(given)
-        assert found is not None
-        return careful, *found
-    return program, *found
 
 
 def _by_autograd(ctx: Any, given: Sequence[Tensor], seeds: Sequence[Tensor]) -> list[Tensor | None]:
@@ -101,7 +91,7 @@ class Staged:
         if program.wanted:
             found: tuple[Any, ...] = _Function.apply(program, self.plan, shapes, *inputs)  # type: ignore[no-untyped-call]
         else:
-            found = _values(program, arranged(inputs, shapes))[1]
+            found, _ = program.values(arranged(inputs, shapes))
         if not terms:
             return found
         return tuple(node.value if node.is_constant else found[program.order[node]] for node in self.plan.outputs)
@@ -117,7 +107,9 @@ class Staged:
             outputs = self.plan.outputs if terms else self.plan.outputs[:1]
             names = tuple(itertools.compress(self.plan.inputs, wanted))
             piece = self.piece * min(torch.get_num_threads(), _THREADS)
-            self.programs[key] = program_of(outputs, self.plan.inputs, names, mode, piece, self.through)
+            self.programs[key] = program_of(
+                outputs, self.plan.inputs, names, mode, piece, self.through, self.plan.positive
+            )
         return self.programs[key]
 
     def _mode(self, inputs: Sequence[Any], shapes: Shapes) -> Mode | None:
@@ -136,10 +128,10 @@ class Staged:
                 largest = size
         if len(self.predictions) > 1 and len({inputs[index].dtype for index in self.predictions}) > 1:
             return None  # each is computed in its own precision
-        if self.through is not None:
-            return "device" if inputs else None
-        if not inputs or inputs[0].device.type != "cpu":
-            return "device" if inputs else None
+        if not inputs:
+            return None
+        if self.through is not None or inputs[0].device.type != "cpu":
+            return "device"
         if largest <= self.piece:
             return "small"
         return "pieces" if _alike(arranged(inputs, shapes)) else "device"
