@@ -32,6 +32,8 @@ def function_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     least, most = FUNCTIONS[name]
     if name == "clamp":
         return _clamp(scope, node, origin)
+    if name == "softmax" and any(keyword.name == "over" for keyword in node.keywords):
+        return reduction_call(scope, node, origin)
     if node.keywords:
         return scope.wrong(node.keywords[0], "LD203", f"`{name}` has no parameter `{node.keywords[0].name}`")
     if not least <= len(node.arguments) <= (most or len(node.arguments)):
@@ -73,7 +75,7 @@ _REDUCTION_WORDS = {"mean": {"count"}, "topk": {"share", "rounding"}}
 
 def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     kind = node.function.text
-    allowed = {"over", "per"} | _REDUCTION_WORDS.get(kind, set())
+    allowed = {"over"} if kind == "softmax" else {"over", "per"} | _REDUCTION_WORDS.get(kind, set())
     given = {keyword.name: keyword for keyword in node.keywords}
     for keyword in node.keywords:
         if keyword.name not in allowed:

@@ -128,6 +128,8 @@ class Where:
 class Reduction:
     """`mean(value, over=[batch, pixel])`, `sum(value, per=image)`, `mean(value, count=weights)`.
 
+    A `softmax(value, over=pixel)` is one too: what it is divided by is a sum over these axes, which it keeps.
+
     over: the axes that go, None for all. per: `image` keeps batch and class, `batch` keeps class.
     count: what the sum is divided by is the sum of this, 1 per element when None.
     rounding: whether the number of elements that a share of them comes to is rounded `up` or `down`.

@@ -25,7 +25,7 @@ FUNCTIONS: dict[str, tuple[int, int | None]] = {
 # The mean, smallest or largest value in a window around each pixel: `local_mean(y, size=31)`.
 NEIGHBOURHOODS = ("local_mean", "local_min", "local_max")
 # `min` and `max` of one value reduce it; of several, they compare element by element.
-REDUCTIONS = ("sum", "mean", "max", "min", "topk")
+REDUCTIONS = ("sum", "mean", "max", "min", "topk", "logsumexp")
 COMBINATORS = ("for_class", "multiscale")
 TENSORS = ("z", "p", "y", "pred", "target", "class_weight", "foreground")
 SCALARS = ("epoch", "step", "classes")

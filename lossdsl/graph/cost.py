@@ -9,6 +9,7 @@ from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.differentiated import differentiated
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.products import Unsupported, is_wide
+from lossdsl.graph.stable import stable
 from lossdsl.graph.stages import frontier, stages
 
 _FREE = frozenset({"input", "cast", "cast_like"})
@@ -30,7 +31,7 @@ class Cost:
 
 def cost(loss: BuiltLoss) -> Cost:
     apart = sum(_operations([term.value]) for term in loss.terms)
-    return Cost(apart, _operations([loss.total]), *_in_stages(loss.total))
+    return Cost(apart, _operations([loss.total]), *_in_stages(stable([loss.total])[loss.total]))
 
 
 def _operations(outputs: Sequence[Node]) -> int:

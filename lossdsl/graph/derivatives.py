@@ -56,8 +56,12 @@ def _log(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
     return (quotient(graph, adjoint, graph.make("bounded", *node.arguments)),)
 
 
+def _log1p(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+    return (quotient(graph, adjoint, graph.make("bounded", graph.make("add", graph.constant(1.0), *node.arguments))),)
+
+
 def _sqrt(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
-    root = graph.make("sqrt", graph.make("bounded", *node.arguments))
+    root = graph.make("sqrt", graph.make("bounded", *node.arguments, attributes=node.attributes))
     return (quotient(graph, product(graph, graph.constant(0.5), adjoint), root),)
 
 
@@ -67,7 +71,7 @@ def _power(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
         raise Unsupported("power")
     less = graph.constant(exponent.value - 1)
     if exponent.value < 1:
-        slope = graph.make("raw_power", graph.make("bounded", base), less)
+        slope = graph.make("raw_power", graph.make("bounded", base, attributes=node.attributes), less)
     else:
         slope = graph.make("power", base, less)
     return product(graph, product(graph, exponent, adjoint), slope), None
@@ -159,6 +163,8 @@ RULES: dict[str, Rule] = {
     "power": _power,
     "exp": _times(lambda _graph, node: node),
     "log": _log,
+    "log1p": _log1p,
+    "finite": lambda _graph, _node, adjoint: (adjoint,),
     "sqrt": _sqrt,
     "abs": _of_argument("sign"),
     "tanh": _times(_one_minus_square),

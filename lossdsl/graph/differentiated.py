@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lossdsl.graph.fused import for_a_compiler
 from lossdsl.graph.gradient import dependent, expanded, gradients
 from lossdsl.graph.nodes import Graph, Node, in_order
-from lossdsl.graph.rewrites import RULES
+from lossdsl.graph.rewrites import COMPUTED
 from lossdsl.graph.selection import selected
 
 
@@ -38,7 +38,7 @@ def differentiated(
 
     Raises Unsupported where an operation between the inputs and the outputs has no derivative rule.
     """
-    graph, form = Graph(RULES), Graph(RULES)
+    graph, form = Graph(COMPUTED), Graph(COMPUTED)
     plain = expanded(graph, outputs, positive)
     found = gradients(graph, plain, names)
     wanted = [*plain, *found.values()]

@@ -273,6 +273,10 @@ class Evaluator:
                 return reducer.mean(value, over, self._count(expression, value, frame))
             case "topk":
                 return reducer.topk(value, over, self._share(expression, frame), expression.rounding)
+            case "logsumexp":
+                return reducer.log_sum_exp(value, over)
+            case "softmax":
+                return reducer.softmax(value, over)
             case kind:
                 return reducer.extreme(kind, value, over)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lossdsl.graph.exponentials import log_sum_exp
 from lossdsl.graph.nodes import AXES, Graph, Node
 
 
@@ -39,6 +40,15 @@ class Reducer:
         valid = self.valid_for(value)
         arguments = (value,) if valid is None else (value, valid)
         return self.graph.make(f"reduce_{kind}", *arguments, attributes=(_ordered(over),), axes=value.axes - over)
+
+    def log_sum_exp(self, value: Node, over: frozenset[str]) -> Node:
+        """log(sum(exp(x))) of the elements that count."""
+        return log_sum_exp(self.graph, value, self.valid_for(value), _ordered(over))
+
+    def softmax(self, value: Node, over: frozenset[str]) -> Node:
+        """exp(x)/sum(exp(x)): the shares of the elements that count, 0 for the others."""
+        share = self.graph.make("exp", self.graph.make("subtract", value, self.log_sum_exp(value, over)))
+        return self._kept(share, over)
 
     def topk(self, value: Node, over: frozenset[str], share: float, rounding: str) -> Node:
         """Mean of the largest `share` of the elements that count, at least one of them."""

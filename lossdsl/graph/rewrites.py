@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeAlias
 
+from lossdsl.graph.exponentials import exp_of_logarithm, log_of_exponentials, quotient_of_exponentials
 from lossdsl.graph.nodes import Graph, Node, Rule
 
 _Attributes = tuple[Hashable, ...]
@@ -21,7 +22,12 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 ELEMENTWISE = frozenset({
     "add", "subtract", "multiply", "divide", "power", "negative", "exp", "log", "sqrt", "abs", "tanh", "sigmoid",
     "softplus", "cosh", "logcosh", "relu", "minimum", "maximum", "log_sigmoid", "stop_gradient", "where", "compare",
-    "keep",
+    "keep", "log1p", "finite",
+})  # fmt: skip
+# Elementwise operations whose result is the same to the last bit, however many elements are computed at once.
+_EXACT = frozenset({
+    "add", "subtract", "multiply", "divide", "negative", "sqrt", "abs", "relu", "minimum", "maximum", "where",
+    "compare", "keep", "stop_gradient",
 })  # fmt: skip
 
 
@@ -118,28 +124,96 @@ def _log_of_complement(graph: Graph, arguments: tuple[Node, ...], _: _Attributes
         return graph.make("log_sigmoid", graph.make("negative", *probability.arguments))
     if probability.operation == "softmax":
         return graph.make("log_one_minus_softmax", *probability.arguments)
+    if probability.operation in _CHOOSING:
+        inner = graph.make("log", graph.make("subtract", value.arguments[0], probability.arguments[0]))
+        return _chosen(graph, probability, inner, _FALLING[probability.operation]) if _is_stable(inner) else None
     return None
+
+
+# Operations that choose one of several values. A function that never falls can be taken before the choice or after.
+_CHOOSING = frozenset({"pick", "reduce_max", "reduce_min"})
+# The operation that makes the same choice among the values of a function that never rises.
+_FALLING = {"pick": "pick", "reduce_max": "reduce_min", "reduce_min": "reduce_max"}
+
+
+def _log_of_chosen(graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+    """The logarithm of a probability that is picked, or the largest of some, where that of each has a stable form.
+
+    So the logarithms of numbers that are equal are equal too.
+    """
+    (value,) = arguments
+    if value.operation not in _CHOOSING:
+        return None
+    inner = graph.make("log", value.arguments[0])
+    return _chosen(graph, value, inner, value.operation) if _is_stable(inner) else None
+
+
+def _is_stable(logarithm: Node) -> bool:
+    return logarithm.operation in ("log_sigmoid", "log_softmax", "log_one_minus_softmax")
+
+
+def _chosen(graph: Graph, choice: Node, value: Node, operation: str) -> Node:
+    """The same choice among other values."""
+    return graph.make(operation, value, *choice.arguments[1:], attributes=choice.attributes, axes=choice.axes)
 
 
 def _log_of_exp(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
     return arguments[0].arguments[0] if arguments[0].operation == "exp" else None
 
 
-def _sum_of_one_hot(graph: Graph, arguments: tuple[Node, ...], attributes: _Attributes) -> Node | None:
-    """sum(y*f, over=class) for a target of class indices is f at the target's class: a gather."""
+def _log_near_one(graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+    """log(1 + x), where adding x to 1 would round a small x away; -log(1 - dice) is such a logarithm."""
+    rest = _beside_one(graph, arguments[0])
+    return None if rest is None or rest.is_constant else graph.make("log1p", rest)
+
+
+def _beside_one(graph: Graph, node: Node) -> Node | None:
+    """x where a sum is 1 + x with the 1 written out: what is 1 + a - b is 1 + (a - b)."""
+    if node.operation not in ("add", "subtract"):
+        return None
+    left, right = node.arguments
+    if _is(left, 1):
+        return right if node.operation == "add" else graph.make("negative", right)
+    if _is(right, 1) and node.operation == "add":
+        return left
+    rest = _beside_one(graph, left)
+    return None if rest is None else graph.make(node.operation, rest, right)
+
+
+def _mean_of_complement(graph: Graph, arguments: tuple[Node, ...], attributes: _Attributes) -> Node | None:
+    """mean(1 - x) is 1 - mean(x), which keeps all digits of a small mean."""
     (value,) = arguments
-    if attributes != (("class",),):
+    (over,) = attributes
+    if value.operation != "subtract" or not _is(value.arguments[0], 1):
         return None
-    sign, factors = _factors(graph, value)
-    one_hot = [factor for factor in factors if factor.operation == "one_hot"]
-    if len(one_hot) != 1 or any("class" not in factor.axes for factor in one_hot):
+    x = value.arguments[1]
+    assert isinstance(over, tuple)
+    if x.axes != value.axes:
         return None
-    index = one_hot[0].arguments[0]
-    result = graph.constant(sign)
-    for factor in factors:
-        if factor is not one_hot[0]:
-            result = graph.make("multiply", result, pick(graph, factor, index))
-    return result
+    return graph.make(
+        "subtract", value.arguments[0], graph.make("mean", x, attributes=attributes, axes=x.axes - set(over))
+    )
+
+
+def _sum_of_one_hot(at_class: Callable[[Graph, Node, Node], Node]) -> Rule:
+    """sum(y*f, over=class) for a target of class indices is f at the target's class: a gather."""
+
+    def rule(graph: Graph, arguments: tuple[Node, ...], attributes: _Attributes) -> Node | None:
+        (value,) = arguments
+        if attributes != (("class",),):
+            return None
+        sign, factors = _factors(graph, value)
+        one_hot = [factor for factor in factors if factor.operation == "one_hot"]
+        if len(one_hot) != 1 or any("class" not in factor.axes for factor in one_hot):
+            return None
+        index = one_hot[0].arguments[0]
+        result = graph.constant(sign)
+        for factor in factors:
+            if factor is not one_hot[0]:
+                result = graph.make("multiply", result, at_class(graph, factor, index))
+        return result
+
+    return rule
 
 
 def _factors(graph: Graph, value: Node) -> tuple[float, list[Node]]:
@@ -158,18 +232,34 @@ def _factors(graph: Graph, value: Node) -> tuple[float, list[Node]]:
 
 
 def pick(graph: Graph, value: Node, index: Node) -> Node:
-    """The value at the target's class, computed from what is picked rather than picked from what is computed."""
+    """The value at the target's class. What is exact is computed from what is picked.
+
+    A rounded function is not: a probability that is picked must equal the same probability among all classes, and
+    `exp` of one element may differ from `exp` of many in the last bit. See graph/stable.py for what is run.
+    """
+    return _at_class(graph, value, index, _EXACT)
+
+
+def picked(graph: Graph, value: Node, index: Node) -> Node:
+    """The same, of as few elements as can be, where no other number need equal it to the last bit."""
+    if value.operation == "softmax":
+        return graph.make(
+            "exp", picked(graph, graph.make("finite", graph.make("log_softmax", *value.arguments)), index)
+        )
+    return _at_class(graph, value, index, ELEMENTWISE)
+
+
+def _at_class(graph: Graph, value: Node, index: Node, computed_after: frozenset[str]) -> Node:
+    """computed_after: the operations that are done on what is picked."""
     if "class" not in value.axes:
         return value
-    if value.operation in ELEMENTWISE:
-        picked = [pick(graph, argument, index) for argument in value.arguments]
-        return graph.make(value.operation, *picked, attributes=value.attributes)
+    if value.operation in computed_after:
+        inner = pick if computed_after is _EXACT else picked
+        arguments = [inner(graph, argument, index) for argument in value.arguments]
+        return graph.make(value.operation, *arguments, attributes=value.attributes)
     if value.operation == "one_hot" and value.arguments[0] is index:
         return graph.constant(1.0)
-    if value.operation == "softmax":
-        return graph.make("exp", pick(graph, graph.make("log_softmax", *value.arguments), index))
-    axes = value.axes - {"class"} | index.axes
-    return graph.make("pick", value, index, axes=axes)
+    return graph.make("pick", value, index, axes=value.axes - {"class"} | index.axes)
 
 
 def _sum_of_negative(graph: Graph, arguments: tuple[Node, ...], attributes: _Attributes) -> Node | None:
@@ -186,7 +276,9 @@ def _keep_twice(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> N
     return arguments[0] if arguments[0].operation == "keep" and arguments[0].arguments[1] is arguments[1] else None
 
 
-RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
+_Rules: TypeAlias = dict[str, tuple[tuple[str, Rule], ...]]
+
+_ALWAYS: _Rules = {
     "add": (("", _folds(lambda a, b: a + b)), ("", _add)),
     "subtract": (("", _folds(lambda a, b: a - b)), ("", _subtract)),
     "multiply": (("", _folds(lambda a, b: a * b)), ("", _multiply)),
@@ -213,6 +305,29 @@ RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
         ("log of a probability from logits", _log_of_probability),
         ("log of one minus a probability from logits", _log_of_complement),
     ),
-    "sum": (("", _sum_of_negative), ("sum over classes of a one-hot target -> gather", _sum_of_one_hot)),
     "keep": (("", _keep_twice),),
 }
+
+# Rules for what is computed may choose a cheaper form; those for what is written keep equal numbers equal, and may be
+# undone by what is computed: a log-sum-exp is run as the logarithm of a sum.
+_GATHER = "sum over classes of a one-hot target -> gather"
+_COMPUTED: _Rules = {"sum": (("", _sum_of_negative), (_GATHER, _sum_of_one_hot(picked)))}
+_WRITTEN: _Rules = {
+    "sum": (("", _sum_of_negative), (_GATHER, _sum_of_one_hot(pick))),
+    "mean": (("mean(1 - x) -> 1 - mean(x)", _mean_of_complement),),
+    "divide": (("quotient of exponentials -> exponential of a difference", quotient_of_exponentials),),
+    "exp": (("exp of a log-probability -> the probability", exp_of_logarithm),),
+    "log": (
+        ("log of a chosen probability -> the chosen logarithm", _log_of_chosen),
+        ("log of exponentials without overflow", log_of_exponentials),
+        ("log(1 + x) exact for small x", _log_near_one),
+    ),
+}
+
+
+def _after(first: _Rules, second: _Rules) -> _Rules:
+    return {operation: (*first.get(operation, ()), *second.get(operation, ())) for operation in (*first, *second)}
+
+
+COMPUTED = _after(_ALWAYS, _COMPUTED)
+RULES = _after(_ALWAYS, _WRITTEN)

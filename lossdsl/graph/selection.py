@@ -90,7 +90,7 @@ class _Selection:
             smaller = make("minimum", make("sigmoid", x), make("sigmoid", make("negative", x)))
         else:
             smaller = make("sigmoid", make("add", below, above))
-        shared = make("log1p", make("negative", smaller))
+        shared = make("raw_log1p", make("negative", smaller))
         return make("add", below if positive else above, shared)
 
     def _square(self, node: Node) -> Node | None:

@@ -45,7 +45,9 @@ def tempered_sigmoid(
     """
     import torch
 
-    pair = torch.stack((logits, torch.zeros_like(logits)), dim=1)
+    # The difference to an infinite logit is not a number; beyond this bound the probability is 0 or 1 anyway.
+    bound = torch.finfo(logits.dtype).max ** 0.5
+    pair = torch.stack((logits.clamp(-bound, bound), torch.zeros_like(logits)), dim=1)
     return _normalised(pair, temperature).select(1, 0)
 
 

@@ -40,8 +40,16 @@ def _judged(proof: Proof) -> Iterator[tuple[Applied, list[Diagnostic]]]:
     users = Users(proof.built)
     for applied in proof.built.trace.applied:
         rule = _RULES.get(applied.function)
-        if rule and applied.result.operation in (applied.function, "negative"):
+        if rule and _is_still(applied.function, applied.result):
             yield applied, list(rule(_Case(proof, applied, users)))
+
+
+def _is_still(function: str, result: Node) -> bool:
+    """Whether an operation is still what the text says, or a part of what stands for it, and no stable form of it."""
+    same = {function, "log1p"} if function == "log" else {function}
+    if result.operation in ("add", "multiply"):
+        return any(argument.operation in same for argument in result.arguments)
+    return result.operation in same or result.operation == "negative"
 
 
 class _Case:

@@ -46,8 +46,10 @@ def _magnitude(node: Node, known: Known, sizes: list[float]) -> float:
         case "exp" | "cosh":
             largest = known[node.arguments[0]].high if node.operation == "exp" else math.inf
             return _exp(min(sizes[0], largest))
-        case "log":
+        case "log" | "log1p":
             return max(_LOG, math.log(max(sizes[0], 1)))
+        case "logsumexp":
+            return sizes[0] + math.log(ELEMENTS)
         case "sqrt":
             return math.sqrt(sizes[0])
         case "sum":

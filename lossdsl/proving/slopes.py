@@ -69,6 +69,7 @@ _LOCAL: dict[str, _Slopes] = {
     "power": _power,
     "exp": lambda node, known: [known[node]],
     "log": lambda node, known: [of.reciprocal(of.clipped(known[node.arguments[0]]))],
+    "log1p": lambda node, known: [of.reciprocal(of.clipped(of.add(known[node.arguments[0]], ONE)))],
     "abs": _of_distance,
     "cosh": _of_distance,
     "logcosh": _of_distance,
@@ -83,7 +84,9 @@ _ONE_ARGUMENT: dict[str, Interval] = {
     "sqrt": POSITIVE,
     **dict.fromkeys(("tanh", "sigmoid", "softplus", "relu", "log_sigmoid"), UNIT),
     **dict.fromkeys(("cast", "cast_like", "sum", "mean", "pick"), ONE),
-    **dict.fromkeys(("keep", "reduce_max", "reduce_min", "topk", "local_mean", "local_min", "local_max"), UNIT),
+    **dict.fromkeys(
+        ("keep", "reduce_max", "reduce_min", "topk", "logsumexp", "local_mean", "local_min", "local_max"), UNIT
+    ),
     **dict.fromkeys(("stop_gradient", "compare", "index", "one_hot", "size", "foreground", "class_is_one_of"), ZERO),
 }
 

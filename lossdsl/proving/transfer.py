@@ -52,7 +52,17 @@ def _is_logarithm_of(logarithm: Node, factor: Node) -> bool:
 
 def _subtract(node: Node, arguments: list[Interval]) -> Interval:
     left, right = node.arguments
-    return ZERO if left is right else of.subtract(*arguments)
+    if left is right:
+        return ZERO
+    result = of.subtract(*arguments)
+    return of.meet(result, NON_POSITIVE) if _is_at_least(right, left) else result
+
+
+def _is_at_least(node: Node, part: Node) -> bool:
+    """Whether a node is the largest of some values, or more, of which `part` is one."""
+    while node.operation == "stop_gradient":
+        (node,) = node.arguments
+    return node.operation in ("reduce_max", "logsumexp", "maximum") and part in node.arguments
 
 
 def _power(node: Node, arguments: list[Interval]) -> Interval:
@@ -147,6 +157,15 @@ def _filled(node: Node, _: list[Interval]) -> Interval:
     return of.point(number)
 
 
+def _log_sum_exp(_: Node, arguments: list[Interval]) -> Interval:
+    """At least the largest of one or more numbers; of numbers that do not count, nobody knows."""
+    return interval(arguments[0].low, math.inf, arguments[0].low_open) if len(arguments) == 1 else ALL
+
+
+def _log1p(_: Node, arguments: list[Interval]) -> Interval:
+    return _logarithm(_, [of.add(arguments[0], of.ONE)])
+
+
 def _sum(_: Node, arguments: list[Interval]) -> Interval:
     return of.added_up(arguments[0])
 
@@ -172,6 +191,8 @@ _TRANSFER: dict[str, Transfer] = {
     "negative": lambda _, arguments: of.negative(arguments[0]),
     "exp": _rising(_exp),
     "log": _logarithm,
+    "log1p": _log1p,
+    "logsumexp": _log_sum_exp,
     "sqrt": _rising(lambda x: math.sqrt(max(x, 0.0))),
     "abs": _even(abs),
     "tanh": _rising(math.tanh),

@@ -6,6 +6,7 @@ that can write into given memory does, and memory is given back as soon as the l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.products import is_number, is_wide
 from lossdsl.graph.stages import Part
 from lossdsl.runtime.lower import call
+from lossdsl.runtime.ops import least_log
 from lossdsl.runtime.slopes import like_index
 
 Into = Callable[..., Tensor]
@@ -108,6 +110,15 @@ def _log(x: Tensor, *, out: Tensor) -> Tensor:
     return torch.clamp_min(x, torch.finfo(x.dtype).tiny, out=out).log_()
 
 
+def _log1p(x: Tensor, *, out: Tensor) -> Tensor:
+    return torch.clamp_min(x, -1, out=out).log1p_().clamp_min_(least_log(x.dtype))
+
+
+def _finite(x: Tensor, *, out: Tensor) -> Tensor:
+    least = least_log(x.dtype)
+    return torch.nan_to_num(x, nan=math.nan, posinf=-least, neginf=least, out=out)
+
+
 def _sqrt(x: Tensor, *, out: Tensor) -> Tensor:
     return torch.clamp_min(x, 0, out=out).sqrt_()
 
@@ -184,8 +195,8 @@ def _maximum(a: Tensor, b: Tensor | float, *, out: Tensor) -> Tensor:
 _INTO: Mapping[str, Into] = {
     "add": _add, "subtract": _subtract, "multiply": _multiply, "quotient": torch.div, "negative": torch.neg,
     "exp": torch.exp, "log": _log, "sqrt": _sqrt, "abs": torch.abs, "sign": torch.sign, "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid, "log1p": torch.log1p, "scaled_difference": _scaled_difference,
-    "squared_difference": _squared_difference, "softplus": _softplus, "relu": _relu, "interpolate": torch.lerp,
+    "sigmoid": torch.sigmoid, "raw_log1p": torch.log1p, "log1p": _log1p, "finite": _finite,
+    "scaled_difference": _scaled_difference, "squared_difference": _squared_difference, "softplus": _softplus, "relu": _relu, "interpolate": torch.lerp,
     "add_product": _add_product, "subtract_product": _subtract_product, "softmax": _softmax,
     "log_softmax": _log_softmax, "add_at_class": _add_at_class,
 }  # fmt: skip

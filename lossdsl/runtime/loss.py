@@ -17,6 +17,7 @@ from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
 from lossdsl.proving.denominators import positive_denominators
+from lossdsl.proving.rounding import rounded_roots
 from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
@@ -249,7 +250,8 @@ class Loss(nn.Module):
         if key not in self._plans:
             context = Context(*key)
             built = self._built(context)
-            plan = lower(built, positive_denominators(self._objective, built, context, self._facts))
+            looked_at = (self._objective, built, context, self._facts)
+            plan = lower(built, positive_denominators(*looked_at), rounded_roots(*looked_at))
             self._runners[key] = compiled(plan, self.options.backend or "eager")
             self._plans[key] = plan  # last: another thread takes a plan that it finds for a runner that is there
         return True

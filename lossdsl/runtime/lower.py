@@ -18,6 +18,7 @@ from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import AXES, Node, in_order
 from lossdsl.graph.products import is_number
 from lossdsl.graph.rewrites import COMPARISONS
+from lossdsl.graph.stable import stable
 from lossdsl.graph.stages import Part
 from lossdsl.registry.model import Kernel
 from lossdsl.runtime import ops, windows
@@ -33,6 +34,7 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "negative": operator.neg,
     "exp": torch.exp,
     "log": ops.log,
+    "log1p": ops.log1p,
     "sqrt": ops.sqrt,
     "abs": torch.abs,
     "tanh": torch.tanh,
@@ -54,6 +56,7 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "one_hot": ops.one_hot,
     "foreground": ops.foreground,
     "keep": ops.keep,
+    "finite": ops.finite,
     "pick": ops.pick,
     "both": operator.and_,
     "any_of": ops.any_of,
@@ -79,11 +82,14 @@ class Plan:
     positive: frozenset[Node]
 
 
-def lower(loss: BuiltLoss, positive: frozenset[Node] = frozenset()) -> Plan:
-    """The plan of a built loss."""
+def lower(loss: BuiltLoss, positive: frozenset[Node] = frozenset(), rounded: frozenset[Node] = frozenset()) -> Plan:
+    """The plan of a built loss. rounded: roots of what is known to a rounding error only."""
     outputs = [loss.total]
     for term in loss.terms:
         outputs += [term.value, term.weight, term.contribution]
+    computed = stable(outputs, rounded)
+    outputs = [computed[output] for output in outputs]
+    positive = frozenset(computed[node] for node in positive)
     nodes = in_order(outputs)
     graph, root = fx.Graph(), nn.Module()
     made: dict[Node, Any] = {}
@@ -140,6 +146,8 @@ def call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> 
             share = Fraction(str(node.attributes[1])).limit_denominator(10**9).as_integer_ratio()
             how = (_dims(node), share, str(node.attributes[2]), not node.axes)
             return graph.call_function(ops.topk_mean, (*_with_valid(arguments), *how))
+        case "power" | "sqrt" | "bounded" if node.attributes:
+            return graph.call_function(_DIRECT[node.operation], tuple(arguments), {"rounded": True})
         case "any":
             return graph.call_function(ops.any_along, (arguments[0], _dims(node)))
         case "size":

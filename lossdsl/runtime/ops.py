@@ -14,8 +14,42 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def border(dtype: torch.dtype) -> float:
-    return math.sqrt(torch.finfo(dtype).tiny)
+def border(dtype: torch.dtype, rounded: bool = False) -> float:
+    """Where the edge of a domain begins. rounded: of a number that is known to a rounding error of 1 only."""
+    return torch.finfo(dtype).eps if rounded else math.sqrt(torch.finfo(dtype).tiny)
+
+
+def least_log(dtype: torch.dtype) -> float:
+    """The logarithm of the smallest normal number, which stands for that of 0."""
+    return math.log(torch.finfo(dtype).tiny)
+
+
+def finite(x: Tensor) -> Tensor:
+    """x; for an infinite logit, or the logarithm of a probability of 0, the logarithm that stands for that of 0."""
+    least = least_log(x.dtype)
+    return torch.nan_to_num(x, nan=math.nan, posinf=-least, neginf=least)
+
+
+class _ToSingle(torch.autograd.Function):
+    """Half precision to single. A slope that does not fit into half precision is its largest number, not infinite."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.float()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004 - torch passes it
+        ctx.dtype = inputs[0].dtype
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return saturated(grad, ctx.dtype)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:  # noqa: ARG004 - torch passes it
+        return tangent.float()
 
 
 class _Log(torch.autograd.Function):
@@ -34,10 +68,12 @@ class _Log(torch.autograd.Function):
         return slope
 
 
-class _Sqrt(torch.autograd.Function):
+class _LogNearOne(torch.autograd.Function):
+    """log(1 + x)"""
+
     @staticmethod
     def forward(x: Tensor) -> Tensor:
-        return x.clamp_min(0).sqrt()
+        return x.clamp_min(-1).log1p().clamp_min(least_log(x.dtype))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004 - torch passes it
@@ -46,30 +82,48 @@ class _Sqrt(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        slope: Tensor = grad * 0.5 * x.clamp_min(border(x.dtype)).rsqrt()
+        slope: Tensor = grad / (1 + x).clamp_min(border(x.dtype))
         return slope
+
+
+class _Sqrt(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, rounded: bool) -> Tensor:  # noqa: ARG004 - for the slope
+        return x.clamp_min(0).sqrt()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, bool], output: Tensor) -> None:  # noqa: ARG004 - torch passes it
+        ctx.save_for_backward(inputs[0])
+        ctx.rounded = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        slope: Tensor = grad * 0.5 * x.clamp_min(border(x.dtype, ctx.rounded)).rsqrt()
+        return slope, None
 
 
 class _Power(torch.autograd.Function):
     """x**g for x >= 0 and any g >= 0."""
 
     @staticmethod
-    def forward(x: Tensor, exponent: Tensor) -> Tensor:
+    def forward(x: Tensor, exponent: Tensor, rounded: bool) -> Tensor:  # noqa: ARG004 - for the slope
         return x.clamp_min(0) ** exponent
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004 - torch passes it
-        ctx.save_for_backward(*inputs)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*inputs[:2])
+        ctx.rounded = inputs[2]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, exponent = ctx.saved_tensors
-        safe = x.clamp_min(border(x.dtype))
+        safe = x.clamp_min(border(x.dtype, ctx.rounded))
         of_base = grad * exponent * safe ** (exponent - 1) if ctx.needs_input_grad[0] else None
         of_exponent = None
         if ctx.needs_input_grad[1]:
             of_exponent = (grad * x.clamp_min(0) ** exponent * safe.log()).sum_to_size(exponent.shape)
-        return None if of_base is None else of_base.sum_to_size(x.shape), of_exponent
+        return None if of_base is None else of_base.sum_to_size(x.shape), of_exponent, None
 
 
 def log(x: Tensor) -> Tensor:
@@ -78,17 +132,26 @@ def log(x: Tensor) -> Tensor:
     return result
 
 
-def sqrt(x: Tensor) -> Tensor:
-    """sqrt(x); 0 for x <= 0."""
-    result: Tensor = _Sqrt.apply(x)  # type: ignore[no-untyped-call]
+def log1p(x: Tensor) -> Tensor:
+    """log(1 + x), exact for small x; at x <= -1 the logarithm of the smallest normal number."""
+    result: Tensor = _LogNearOne.apply(x)  # type: ignore[no-untyped-call]
     return result
 
 
-def power(x: Tensor | float, exponent: Tensor | float) -> Tensor:
-    """x**exponent; a negative exponent divides. x < 0 counts as 0 unless the exponent is a whole constant."""
+def sqrt(x: Tensor, rounded: bool = False) -> Tensor:
+    """sqrt(x); 0 for x <= 0. rounded: x is known to a rounding error only, so its slope grows no further than there."""
+    result: Tensor = _Sqrt.apply(x, rounded)  # type: ignore[no-untyped-call]
+    return result
+
+
+def power(x: Tensor | float, exponent: Tensor | float, rounded: bool = False) -> Tensor:
+    """x**exponent; a negative exponent divides. x < 0 counts as 0 unless the exponent is a whole constant.
+
+    rounded: as for `sqrt`.
+    """
     if isinstance(exponent, Tensor):
         base = x if isinstance(x, Tensor) else torch.full((), x, dtype=exponent.dtype, device=exponent.device)
-        magnitude: Tensor = _Power.apply(base, torch.where(exponent < 0, -exponent, exponent))  # type: ignore[no-untyped-call]
+        magnitude: Tensor = _Power.apply(base, torch.where(exponent < 0, -exponent, exponent), rounded)  # type: ignore[no-untyped-call]
         return torch.where(exponent < 0, divide(1.0, magnitude), magnitude)
     assert isinstance(x, Tensor)
     if exponent < 0:
@@ -97,7 +160,7 @@ def power(x: Tensor | float, exponent: Tensor | float) -> Tensor:
         return torch.pow(x, exponent)
     if exponent > 1:
         return torch.pow(x.clamp_min(0), exponent)
-    result: Tensor = _Power.apply(x, torch.full((), exponent, dtype=x.dtype, device=x.device))  # type: ignore[no-untyped-call]
+    result: Tensor = _Power.apply(x, torch.full((), exponent, dtype=x.dtype, device=x.device), rounded)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -169,25 +232,37 @@ def softplus(x: Tensor) -> Tensor:
 def log_one_minus_softmax(z: Tensor) -> Tensor:
     """log(1 - softmax(z)) over the class axis, exact where one probability is nearly 1.
 
-    Where a class is not the largest its probability is at most 1/2 and log1p is exact; for the largest, the
-    probabilities of all others are added up instead.
+    Where a probability is at most 1/2 log1p is exact; for a larger one, the probabilities of all others are added up
+    instead.
     """
     log_p = functional.log_softmax(z, dim=1)
     largest = torch.zeros_like(z, dtype=torch.bool).scatter(1, z.argmax(dim=1, keepdim=True), value=True)
-    of_largest = log_p.masked_fill(largest, -math.inf).logsumexp(dim=1, keepdim=True)
-    return torch.where(largest, of_largest, torch.log1p(-log_p.masked_fill(largest, -1.0).exp()))
+    of_largest = finite(log_p.masked_fill(largest, -math.inf).logsumexp(dim=1, keepdim=True))
+    above = log_p > -math.log(2)
+    return torch.where(above, of_largest, torch.log1p(-log_p.masked_fill(above, -1.0).exp()))
+
+
+_HALF = (torch.float16, torch.bfloat16)
 
 
 def cast(x: Tensor) -> Tensor:
     """float16 and bfloat16 are computed in float32."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    if x.dtype not in _HALF:
+        return x
+    result: Tensor = _ToSingle.apply(x)  # type: ignore[no-untyped-call]
+    return result
 
 
 def cast_like(x: Tensor | float, prediction: Tensor) -> Tensor:
     """x in the dtype in which the prediction is computed, a number as a 0-d tensor."""
-    half = prediction.dtype in (torch.float16, torch.bfloat16)
-    dtype = torch.float32 if half else prediction.dtype
-    return x.to(dtype) if isinstance(x, Tensor) else prediction.new_full((), x, dtype=dtype)
+    dtype = torch.float32 if prediction.dtype in _HALF else prediction.dtype
+    return cast(x).to(dtype) if isinstance(x, Tensor) else prediction.new_full((), x, dtype=dtype)
+
+
+def saturated(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x in a smaller dtype; what is too large for it becomes its largest number."""
+    largest = torch.finfo(dtype).max
+    return x.clamp(-largest, largest).to(dtype)
 
 
 def constant(number: float, prediction: Tensor) -> Tensor:

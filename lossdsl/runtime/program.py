@@ -16,6 +16,7 @@ from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.products import Unsupported, is_number, is_wide
 from lossdsl.graph.stages import MERGING, frontier, in_passing, part, stages
 from lossdsl.runtime import sweeps
+from lossdsl.runtime.ops import saturated
 from lossdsl.runtime.sweeps import Step
 
 # small: everything at once, and all that the gradient can use is stored. pieces: in sweeps. device: everything at once.
@@ -81,8 +82,10 @@ class Program:
         known = self._given(arranged(given, shapes))
         known.update(zip(self.stored, stored, strict=True))
         known.update((node, seed) for node, seed in zip(self.seeds, seeds, strict=True) if node is not None)
-        destinations = {node: _memory(given[index], shapes, index) for index, node in self.written}
-        sweeps.run(self.backward, known, destinations, self.piece, self._dtype(given))
+        dtype = self._dtype(given)
+        # In half precision only at the end: there what is too large for it becomes its largest number.
+        destinations = {node: _memory(given[index], dtype, shapes, index) for index, node in self.written}
+        sweeps.run(self.backward, known, destinations, self.piece, dtype)
         known.update(destinations)
         return self._as_inputs(known, given, shapes)
 
@@ -125,17 +128,17 @@ def arranged(given: Sequence[Tensor], shapes: Shapes) -> Sequence[Tensor]:
 def _as_input(result: Tensor, value: Tensor, shapes: Shapes, index: int) -> Tensor:
     """A gradient in the layout as one of its input; where it is the same for all elements it is repeated."""
     if result.dtype != value.dtype:
-        result = result.to(value.dtype)
+        result = saturated(result, value.dtype)
     if result.shape == value.shape:
         return result
     shape = None if shapes is None else shapes[index]
     return result.expand(value.shape if shape is None else shape).reshape(value.shape)
 
 
-def _memory(value: Tensor, shapes: Shapes, index: int) -> Tensor:
+def _memory(value: Tensor, dtype: torch.dtype, shapes: Shapes, index: int) -> Tensor:
     """Memory for the gradient of an input, in the layout and with the strides that the input has there."""
     shape = None if shapes is None else shapes[index]
-    return torch.empty_like(value if shape is None else value.reshape(shape))
+    return torch.empty_like(value if shape is None else value.reshape(shape), dtype=dtype)
 
 
 def program_of(

@@ -12,9 +12,9 @@ from torch import Tensor
 from lossdsl.runtime.ops import at_class, border, cast, safe_denominator, undefined
 
 
-def bounded(x: Tensor) -> Tensor:
+def bounded(x: Tensor, rounded: bool = False) -> Tensor:
     """x, at least the border of the domain of log, sqrt and fractional powers."""
-    return x.clamp_min(border(x.dtype))
+    return x.clamp_min(border(x.dtype, rounded))
 
 
 def within_domain(x: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ SLOPES: dict[str, Callable[..., Any]] = {
     "raw_power": operator.pow,
     "sign": torch.sign,
     "sinh": torch.sinh,
-    "log1p": torch.log1p,
+    "raw_log1p": torch.log1p,
     "log1p_of_share": log1p_of_share,
     "scaled_difference": scaled_difference,
     "squared_difference": squared_difference,

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from lossdsl.errors import FormulaError
+from lossdsl.graph.nodes import in_order
 from lossdsl.graph.printing import node_text
+from lossdsl.graph.stable import stable
 
 LOG_P = "log of a probability from logits"
 LOG_REST = "log of one minus a probability from logits"
+NEAR_ONE = "log(1 + x) exact for small x"
+COMPLEMENT = "mean(1 - x) -> 1 - mean(x)"
+CHOSEN = "log of a chosen probability -> the chosen logarithm"
+EXPONENTIALS = "log of exponentials without overflow"
+QUOTIENT = "quotient of exponentials -> exponential of a difference"
+PROBABILITY = "exp of a log-probability -> the probability"
 GATHER = "sum over classes of a one-hot target -> gather"
 
 # formula, task, rules that were applied, operations that must be there, operations that must not
@@ -20,20 +29,39 @@ RECORDED: list[tuple[str, str, set[str], str, str]] = [
     ("focal", "binary", {LOG_P, LOG_REST}, "log_sigmoid sigmoid", "log"),
     ("ce", "multiclass", {LOG_P, GATHER}, "log_softmax pick", "log softmax one_hot"),
     ("ce(label_smoothing=0.1)", "multiclass", {LOG_P, GATHER}, "log_softmax pick", "log softmax one_hot"),
-    ("focal", "multiclass", {LOG_P, GATHER}, "log_softmax pick", "log softmax one_hot"),
+    ("focal", "multiclass", {LOG_P, GATHER}, "log_softmax softmax pick", "log one_hot"),
     ("dice", "binary", set(), "sigmoid", "log"),
     ("dice", "multiclass", set(), "softmax one_hot", "log pick"),
-    ("-log(1 - dice)", "binary", set(), "sigmoid log", "log_sigmoid"),
+    ("-log(1 - dice)", "binary", {NEAR_ONE}, "sigmoid log1p", "log_sigmoid log"),
+    ("-log(dice_coef)", "binary", {NEAR_ONE, COMPLEMENT}, "sigmoid log1p", "log_sigmoid log"),
+    ("mean(log(1 - 2*w + w**2))", "binary", {NEAR_ONE}, "log1p", "log"),
+    ("mean(log(2 - p))", "binary", set(), "log", "log1p"),
     ("mean(log(exp(z)))", "binary", {"log(exp(x)) -> x"}, "", "log exp"),
     ("mean(log(1 - p))", "multiclass", {LOG_REST}, "log_one_minus_softmax", "softmax log"),
     ("mean(-log(p)*y)", "binary", {LOG_P}, "log_sigmoid", "log sigmoid"),
     ("mean(sum(-y*log(p), over=class))", "multiclass", {LOG_P, GATHER}, "pick", "one_hot log"),
-    ("mean(sum(y*(1 - p)**2, over=class))", "multiclass", {GATHER}, "pick", "one_hot softmax"),
-    ("mean(sum(y*abs(p - y), over=class))", "multiclass", {GATHER}, "pick", "one_hot softmax"),
+    ("mean(sum(y*(1 - p)**2, over=class))", "multiclass", {GATHER}, "pick", "one_hot"),
+    ("mean(sum(y*abs(p - y), over=class))", "multiclass", {GATHER}, "pick", "one_hot"),
     ("mean(sum(w*y*log(p), over=class))", "multiclass", {LOG_P, GATHER}, "pick", "one_hot"),
     ("mean(sum(y*log(p), over=class))", "multilabel", {LOG_P}, "log_sigmoid", "pick"),
     ("mean(sum(p, over=class))", "multiclass", set(), "softmax", "pick one_hot"),
     ("mean(sum(p*p, over=class))", "multiclass", set(), "softmax", "pick one_hot"),
+    ("mean(log(sum(y*p, over=class)))", "multiclass", {LOG_P, GATHER, CHOSEN}, "log_softmax pick", "softmax log"),
+    ("mean(log(max(p, over=class)))", "multiclass", {LOG_P, CHOSEN}, "log_softmax reduce_max", "softmax log"),
+    ("mean(log(sum(exp(z), over=class)))", "multiclass", {EXPONENTIALS}, "logsumexp", "exp log"),
+    ("mean(log(1 + exp(z)))", "binary", {EXPONENTIALS}, "softplus", "exp log log1p"),
+    ("mean(exp(z)/sum(exp(z), over=class))", "multiclass", {QUOTIENT, PROBABILITY}, "softmax", "exp divide"),
+    ("mean(1/(1 + exp(-z)))", "binary", {QUOTIENT, PROBABILITY}, "sigmoid", "exp divide"),
+    ("mean(z/(1 + w))", "binary", set(), "divide", "exp"),
+]
+
+# What is computed of a graph: the probability of the target's class comes from its logarithm, unless it is compared.
+COMPUTED = [
+    ("focal", "log_softmax pick exp", "softmax one_hot"),
+    ("mean(sum(y*(1 - p)**2, over=class))", "log_softmax pick exp", "softmax one_hot"),
+    ("mean(where(sum(y*p, over=class) > 0.5, 1, 0)*w)", "softmax pick", "log_softmax one_hot"),
+    ("mean(logsumexp(z, over=class))", "reduce_max exp sum log", "logsumexp"),
+    ("ce", "log_softmax finite pick", "softmax one_hot"),
 ]
 
 
@@ -44,6 +72,14 @@ def test_recorded(formula: str, task: str, rules: set[str], there: str, gone: st
     loss = built(formula, task, tensors=(("w", ("batch", "pixel")),))
     counted = count(loss)
     assert {rewrite.rule for rewrite in loss.rewrites} == rules
+    assert all(counted[operation] for operation in there.split())
+    assert not any(counted[operation] for operation in gone.split())
+
+
+@pytest.mark.parametrize(("formula", "there", "gone"), COMPUTED, ids=[row[0] for row in COMPUTED])
+def test_computed(formula: str, there: str, gone: str, built: Any) -> None:
+    loss = built(formula, "multiclass", tensors=(("w", ("batch", "pixel")),))
+    counted = Counter(node.operation for node in in_order([stable([loss.total])[loss.total]]))
     assert all(counted[operation] for operation in there.split())
     assert not any(counted[operation] for operation in gone.split())
 
