@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional
 
 
@@ -46,10 +47,6 @@ class _ToSingle(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         return saturated(grad, ctx.dtype)
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> Tensor:  # noqa: ARG004 - torch passes it
-        return tangent.float()
 
 
 class _Log(torch.autograd.Function):
@@ -249,6 +246,8 @@ def cast(x: Tensor) -> Tensor:
     """float16 and bfloat16 are computed in float32."""
     if x.dtype not in _HALF:
         return x
+    if forward_ad._current_level >= 0:
+        return x.float()  # forward mode needs no slope of its own, and dynamo reads no function that has one
     result: Tensor = _ToSingle.apply(x)  # type: ignore[no-untyped-call]
     return result
 
