@@ -3,6 +3,7 @@ leaves of a number, and slopes stay useful. Half precision has no infinite slope
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ def test_slopes_die_out(text: str, task: str, dtype: torch.dtype, value_and_grad
     """The better the prediction, the less there is to change: nowhere on the way does the gradient grow again."""
     gradients = [value_and_gradient(text, *_batch(task, margin, True, dtype), task=task)[1] for margin in MARGINS]
     sizes = [gradient.norm().item() for gradient in gradients]
-    assert all(later <= 1.01 * earlier for earlier, later in zip(sizes, sizes[1:], strict=False)), sizes
+    assert all(later <= 1.01 * earlier for earlier, later in pairwise(sizes)), sizes
 
 
 def test_exponential_logarithmic_loss() -> None:
