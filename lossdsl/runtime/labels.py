@@ -13,6 +13,8 @@ from torch import Tensor
 from lossdsl.runtime.readable import can_be_read, must_wait
 from lossdsl.runtime.sights import Sight, counted
 
+_FEW = 512  # labels that are read one by one in the time of a few calls of torch
+
 
 def are_classes(sight: Sight, tensors: Mapping[str, Tensor], ignore_index: int | None) -> bool:
     """Whether every class index that counts is a class.
@@ -32,6 +34,8 @@ def are_classes(sight: Sight, tensors: Mapping[str, Tensor], ignore_index: int |
         return True
     if not sight.mask and not sight.ignoring:
         return False
+    if target.numel() <= _FEW and not sight.mask and sight.ignoring == sight.target:
+        return all(0 <= label < classes or label == ignore_index for label in {*target.flatten().tolist()})
     if min(low, 0) + 255 >= max(high, 0) and sight.ignoring in ("", sight.target):
         return _bytes_are_classes(sight, tensors, ignore_index, classes, (low, high))
     low, high = (int(value.item()) for value in _counted_labels(sight, tensors, ignore_index).aminmax())
@@ -39,7 +43,12 @@ def are_classes(sight: Sight, tensors: Mapping[str, Tensor], ignore_index: int |
 
 
 def stop_at_no_class(sight: Sight, tensors: Mapping[str, Tensor], ignore_index: int | None) -> None:
-    """Have the device check the class indices when it comes to them; torch.compile keeps this in its graph."""
+    """Have the device check the class indices when it comes to them; torch.compile keeps this in its graph.
+
+    No assertion has a rule for vmap.
+    """
+    if torch._C._are_functorch_transforms_active():
+        return
     target = tensors[sight.target]
     last = tensors[sight.classes].shape[1] - 1
     if not sight.ignoring and not sight.mask:
