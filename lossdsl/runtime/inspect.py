@@ -102,16 +102,18 @@ def _shows(
     if counts is not None:
         values, counts = torch.broadcast_tensors(values, counts)  # type: ignore[no-untyped-call]
         values = torch.where(counts, values, 0)
+    waits = must_wait(values)
+    low, high = values.aminmax()
     if sight is None:
-        fine = ((values == 0) | (values == 1)).all()
-        shown = (values == 0).any() & (values == 1).any()
+        alike = not waits and low == high  # a mask that leaves nothing out shows nothing, and may be any batch's
+        fine = (low == 0) | (low == 1) if alike else ((values == 0) | (values == 1)).all()
+        shown = (low == 0) & (high == 1)
     else:
-        low, high = values.aminmax()
         fine = (low >= 0) & (high <= 1)
         shown = high > 0 if look.at == "target" else ((values > 0) & (values < 1)).any()
         if sight.task == "multiclass":
             fine = fine & _sums_to_one(values, counts).all()
-    if must_wait(values) and not reads:
+    if waits and not reads:
         torch._assert_async(fine, f"LD506: the values of `{_name(look)}` are out of range")
         return False
     if not fine:
