@@ -222,13 +222,9 @@ def flat(tensor: Tensor, full: tuple[int, ...]) -> Tensor:
 def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], by_class: bool) -> tuple[Tensor, tuple[str, ...]]:
     """A mask of (N, *spatial) or what broadcasts to it; of pred's own shape when each class has its own elements."""
     counted = mask if mask.dtype == torch.bool else mask != 0
-    classes, pixels = full[1], (full[0], *full[2:])
-    if mask.shape == pred.shape and len(full) == pred.ndim and classes > 1 and by_class:
+    pixels = (full[0], *full[2:])
+    if mask.shape == pred.shape and len(full) == pred.ndim and full[1] > 1 and by_class:
         return flat(counted, full), ("batch", "class", "pixel")
-    if by_class and classes > 1 and len(full) == 3 and tuple(mask.shape) == (full[0], classes) == pixels:
-        message = f"`mask` has shape {shape(mask)}: one value for each class, or for each pixel of `pred`"
-        hint = "give it all axes: mask.unsqueeze(2).expand_as(pred) for classes, mask.unsqueeze(1) for pixels"
-        raise fault("LD502", f"{message} {shape(pred)}?", hint)
     if mask.ndim == len(full) and mask.shape[1] == 1:
         counted = counted.squeeze(1)
     if mask.ndim == 1 and len(pixels) > 1 and mask.shape[0] == pixels[0] == pixels[-1] > 1:
