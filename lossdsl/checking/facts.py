@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lossdsl.checking.heads import Pair, head_inputs, is_raw, main_reads, pair_of, pairs_of, said
+from lossdsl.checking.heads import (
+    Pair,
+    Stand,
+    head_inputs,
+    is_raw,
+    main_reads,
+    pair_of,
+    pairs_of,
+    said,
+    stands_of,
+    takes_head,
+)
 from lossdsl.checking.resolved import (
     Learned,
     MultiScale,
@@ -17,7 +28,7 @@ from lossdsl.checking.resolved import (
     every,
 )
 from lossdsl.checking.vocabulary import TENSORS
-from lossdsl.registry.model import Formula, Kernel, Loss, full_name
+from lossdsl.registry.model import Kernel, Loss, full_name
 from lossdsl.syntax.tree import Task
 
 
@@ -27,6 +38,7 @@ class Facts:
     scalars: `epoch`, `step`. learned: initial values by name. raw_only: only the raw prediction and target are read,
     no logits, probabilities or labels. losses: what is used, by first use.
     pairs: predictions with targets that are both passed by name. beside: the tensors that stand outside of pairs.
+    stands: predictions with targets of which at least one is passed by name.
     scales: each `multiscale` of the formula.
     task: what a parameter such as `mode: task` says about pred, None where none does.
     """
@@ -40,6 +52,7 @@ class Facts:
     losses: tuple[Loss, ...]
     pairs: tuple[Pair, ...]
     beside: frozenset[str]
+    stands: tuple[Stand, ...]
     scales: tuple[MultiScale, ...]
     task: Task | None
 
@@ -63,6 +76,7 @@ def facts_of(objective: Objective) -> Facts:
         losses=losses,
         pairs=pairs,
         beside=beside,
+        stands=stands_of(objective, nodes),
         scales=tuple(node for node in nodes if isinstance(node, MultiScale)),
         task=next((task for node in nodes if isinstance(node, Use) and not node.tensors for task in said(node)), None),
     )
@@ -89,6 +103,6 @@ def _all(objective: Objective) -> Iterator[Resolved]:
 
 def _standing(nodes: list[Resolved], place: int) -> frozenset[str]:
     """The tensors of the caller that stand at a place in the brackets of a loss."""
-    uses = (node for node in nodes if isinstance(node, Use) and isinstance(node.loss, Formula))
+    uses = (node for node in nodes if isinstance(node, Use) and takes_head(node.loss))
     tensors = (use.tensors[place] for use in uses if len(use.tensors) > place)
     return frozenset(tensor.name for tensor in tensors if isinstance(tensor, TensorOf)) - set(TENSORS)

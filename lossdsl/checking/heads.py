@@ -12,6 +12,7 @@ from lossdsl.registry.model import Formula, Kernel, Loss, full_name
 from lossdsl.syntax.tree import TASKS, Name, Task
 
 _DERIVED = frozenset({"z", "p", "y"})
+_VALUES = frozenset(TENSORS) - {"pred", "target"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,19 @@ class Pair:
     @property
     def names(self) -> tuple[str, str]:
         return self.prediction, self.target
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Tensors of the caller that stand as the prediction or the target of a loss, as in `ce(aux)` or `dice(p, seg)`.
+
+    prediction, target: the name of a tensor of the caller, `pred` or `target`; None for the value of an expression.
+    raw_only: the losses read them raw, as numbers that need be no labels and no probabilities.
+    """
+
+    prediction: str | None
+    target: str | None
+    raw_only: bool
 
 
 def takes_head(loss: Loss) -> bool:
@@ -77,6 +91,22 @@ def pairs_of(objective: Objective, nodes: Iterable[Resolved]) -> tuple[Pair, ...
         )
         for names, found in uses.items()
     )
+
+
+def stands_of(objective: Objective, nodes: Iterable[Resolved]) -> tuple[Stand, ...]:
+    """Every prediction with its target of which the caller passes one by name, in reading order."""
+    reads: dict[tuple[str | None, str | None], set[str]] = {}
+    for node in nodes:
+        if not isinstance(node, Use) or not takes_head(node.loss) or not any(map(is_named, node.tensors)):
+            continue
+        prediction, target = [*node.tensors, TensorOf("target", node.origin)][:2]
+        reads.setdefault((_raw_name(prediction), _raw_name(target)), set()).update(_reads_of_loss(objective, node.loss))
+    return tuple(Stand(*names, raw_only=is_raw(read)) for names, read in reads.items())
+
+
+def _raw_name(tensor: Resolved) -> str | None:
+    """The name of a tensor that is taken as it was passed."""
+    return tensor.name if isinstance(tensor, TensorOf) and tensor.name not in _VALUES else None
 
 
 def main_reads(objective: Objective, roots: Iterable[Resolved], pairs: Iterable[Pair]) -> set[str]:

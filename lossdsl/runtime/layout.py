@@ -16,6 +16,9 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
+_OWN_TARGET = "with a target of its own it may have any shape: bce({name}, {name}_target)"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call made ready: its tensors by the names of a plan's inputs, and the fields of its `Context`.
@@ -58,8 +61,9 @@ def arrange(
     mask: Tensor | None,
     extra: Mapping[str, Tensor],
     predictions: Set[str] = frozenset(),
+    targets: Set[str] = frozenset(),
 ) -> Call:
-    """Check a call against its task and lay its tensors out. predictions: the tensors by name that stand as one.
+    """Check a call against its task and lay its tensors out. predictions, targets: the tensors that stand as one.
 
     Raises InputError naming both shapes, dtypes or devices where two things do not fit.
     """
@@ -76,7 +80,9 @@ def arrange(
         tensors["class_weight"] = _class_weight(class_weight, pred, full)
     named = []
     for name in sorted(extra):
-        tensors[f"tensor:{name}"], axes = _named(name, extra[name], pred, full, name in predictions)
+        role = {"class"} if name in predictions else {"pixel"} if name in targets else set()
+        wanted = role if task == "multiclass" else set()
+        tensors[f"tensor:{name}"], axes = _named(name, extra[name], pred, full, wanted, name in predictions)
         named.append((name, axes))
     return Call((task, kind, indexed, mask_axes, ignoring, class_weight is not None, tuple(named), 0, ()), tensors)
 
@@ -116,14 +122,12 @@ def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
         tensor = call.tensors[f"tensor:{name}"]
         if tensor.dtype not in FLOATS:
             raise fault("LD503", f"`{name}` stands as a prediction but has dtype {tensor.dtype}")
-        if multiclass and "class" not in axes[name]:
-            raise fault("LD502", f"`{name}` stands as a prediction of classes but has no class axis")
+        missing = _missing(call, axes[name])
+        if missing:
+            message = f"`{name}` stands as a prediction but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
+            raise fault("LD502", message, _OWN_TARGET.format(name=name))
     for name in targets & axes.keys():
-        missing = [
-            axis
-            for axis, size in zip(("class", "pixel"), call.tensors["pred"].shape[1:], strict=True)
-            if size > 1 and axis not in axes[name]
-        ]
+        missing = _missing(call, axes[name])
         if "pixel" in missing or (missing and not multiclass):
             message = f"`{name}` stands as a target but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
             raise fault("LD502", message, "a target has a value for each element of its prediction")
@@ -131,6 +135,12 @@ def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
         if indices and call.tensors[f"tensor:{name}"].dtype not in _INTEGERS:
             dtype = call.tensors[f"tensor:{name}"].dtype
             raise fault("LD503", f"`{name}` holds class indices but has dtype {dtype}", f"{name}.long()")
+
+
+def _missing(call: Call, axes: tuple[str, ...]) -> list[str]:
+    """The axes of `pred` over which a tensor would be spread."""
+    sizes = zip(("class", "pixel"), call.tensors["pred"].shape[1:], strict=True)
+    return [axis for axis, size in sizes if size > 1 and axis not in axes]
 
 
 def _sizes(call: Call) -> str:
@@ -246,20 +256,43 @@ def _class_weight(weight: Tensor, pred: Tensor, full: tuple[int, ...]) -> Tensor
 
 
 def _named(
-    name: str, tensor: Tensor, pred: Tensor, full: tuple[int, ...], predicts: bool
+    name: str, tensor: Tensor, pred: Tensor, full: tuple[int, ...], wanted: Set[str], predicts: bool
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """A tensor passed by name: one number, one for each sample, class or pixel, or any of these together."""
-    batch, classes, *spatial = full
+    """A tensor passed by name: one number, one for each sample, class or pixel, or any of these together.
+
+    wanted: the axes that its role asks for, where its shape can be read in two ways.
+    """
     if tensor.ndim == 0:
         return tensor, ()
-    if spatial and tensor.shape == (batch, *spatial):
-        return flat(tensor.unsqueeze(1), (batch, 1, *spatial)), ("batch", "pixel")
-    if tensor.ndim in (1, 2, len(full)) and tensor.shape[0] == batch:
-        layout = tensor.reshape(*tensor.shape, *[1] * (len(full) - tensor.ndim))
-        wide, deep = layout.shape[1:2] == (classes,) and classes > 1, list(layout.shape[2:]) == spatial
-        flat_class = layout.shape[1:2] in ((1,), ()) or wide
-        if flat_class and (deep or all(size == 1 for size in layout.shape[2:])):
-            axes = ("batch", *(("class",) if wide else ()), *(("pixel",) if deep and spatial else ()))
-            return flat(layout, tuple(layout.shape)), axes
-    hint = f"with a target of its own it may have any shape: bce({name}, {name}_target)" if predicts else None
-    raise fault("LD502", f"`{name}` has shape {shape(tensor)}, which does not fit `pred` {shape(pred)}", hint)
+    found = _readings(tensor, full)
+    if len(found) > 1:
+        found = {axes: layout for axes, layout in found.items() if wanted and wanted <= {*axes}} or found
+    if len(found) > 1:
+        message = f"`{name}` has shape {shape(tensor)}: one value for each class, or for each pixel of `pred`"
+        hint = f"give it all axes: {name}.unsqueeze(2) for classes, {name}.unsqueeze(1) for pixels"
+        raise fault("LD502", f"{message} {shape(pred)}?", hint)
+    for axes, layout in found.items():
+        return flat(tensor.reshape(layout), layout), axes
+    message = f"`{name}` has shape {shape(tensor)}, which does not fit `pred` {shape(pred)}"
+    raise fault("LD502", message, _OWN_TARGET.format(name=name) if predicts else None)
+
+
+def _readings(tensor: Tensor, full: tuple[int, ...]) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """Every way to read a shape beside `pred`: the axes that it has, and its layout (N, 1 or C, 1 or *spatial).
+
+    An axis of one class is one where all axes are given.
+    """
+    batch, classes, *spatial = full
+    if tensor.shape[0] != batch:
+        return {}
+    found: dict[tuple[str, ...], tuple[int, ...]] = {}
+    if spatial and list(tensor.shape[1:]) == spatial:
+        found["batch", "pixel"] = (batch, 1, *spatial)
+    if tensor.ndim in (1, 2, len(full)):
+        of_class, *image = [*tensor.shape[1:], *[1] * (len(full) - tensor.ndim)]
+        by_class = tensor.ndim > 1 and of_class == classes and (classes > 1 or tensor.ndim == len(full))
+        deep = image == spatial
+        if (by_class or of_class == 1) and (deep or all(size == 1 for size in image)):
+            axes = ("batch", *(("class",) if by_class else ()), *(("pixel",) if deep and spatial else ()))
+            found[axes] = (batch, of_class, *image)
+    return found

@@ -21,7 +21,8 @@ from lossdsl.proving.rounding import rounded_roots
 from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
-from lossdsl.runtime.inspect import check_values
+from lossdsl.runtime.inspect import Looks, check_labels, check_values
+from lossdsl.runtime.labels import are_classes, stop_at_no_class
 from lossdsl.runtime.layout import (
     Call,
     arrange,
@@ -36,6 +37,7 @@ from lossdsl.runtime.layout import (
 from lossdsl.runtime.lower import Plan, lower
 from lossdsl.runtime.ready import Ready, remember, signature
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
+from lossdsl.runtime.sights import Sight, sights_of
 from lossdsl.spec.model import Options
 
 
@@ -86,7 +88,8 @@ class Loss(nn.Module):
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._runners: dict[tuple[Any, ...], Runner] = {}
         self._ready: dict[Any, Ready] = {}
-        self._looked_at = False
+        self._sights: dict[tuple[Any, ...], tuple[Sight, ...]] = {}
+        self._looks = Looks()
         weight = options.class_weight
         self.register_buffer(
             "class_weight",
@@ -164,12 +167,17 @@ class Loss(nn.Module):
         inputs = [
             call.tensors[name] if name in call.tensors else self._number(name, first, scalars) for name in plan.inputs
         ]
+        sights = self._sights[call.key]
         if torch.compiler.is_compiling():
+            for sight in sights:
+                if sight.indexed and sight.target:
+                    stop_at_no_class(sight, call.tensors, self.options.ignore_index)
             total, *parts = plan.module(*inputs)
         else:
-            total, *parts = self._watched(call, inputs, mask, terms)
-            if kind is not None:
-                remember(self._ready, kind, plan, self._runners[call.key], call)
+            seen = self._looked(call, sights, mask)
+            total, *parts = self._watched(call, sights, inputs, mask, terms)
+            if kind is not None and seen:
+                remember(self._ready, kind, plan, self._runners[call.key], call, sights)
         if not isinstance(total, Tensor):
             total = ops.constant(total, call.tensors["pred"])
         return plan, (total, *parts)
@@ -190,6 +198,9 @@ class Loss(nn.Module):
             return None
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         given = {"pred": pred, "target": target, **tensors}
+        for sight in known.labels:
+            if not are_classes(sight, given, self.options.ignore_index):
+                return None
         try:
             inputs = [
                 self._number(name, pred, scalars) if source is None else given[source] for name, source in known.sources
@@ -208,8 +219,9 @@ class Loss(nn.Module):
         alike = laid_out_with_pred(tensors, facts.pairs, own, facts.beside) if own else tensors
         ignoring = options.ignore_index is not None
         kind = options.input or "logits"
-        call = arrange(task, kind, ignoring, self.class_weight, pred, target, mask, alike, facts.predictions)
-        check_heads(call, facts.predictions, facts.targets)
+        weight, roles = self.class_weight, (facts.predictions, facts.targets)
+        call = arrange(task, kind, ignoring, weight, pred, target, mask, alike, *roles)
+        check_heads(call, *roles)
         if own:
             call = with_heads(call, own, tensors, mask)
         if facts.scales:
@@ -253,6 +265,7 @@ class Loss(nn.Module):
             looked_at = (self._objective, built, context, self._facts)
             plan = lower(built, positive_denominators(*looked_at), rounded_roots(*looked_at))
             self._runners[key] = compiled(plan, self.options.backend or "eager")
+            self._sights[key] = sights_of(context, self._facts, plan.inputs)
             self._plans[key] = plan  # last: another thread takes a plan that it finds for a runner that is there
         return True
 
@@ -270,20 +283,24 @@ class Loss(nn.Module):
             )
             raise FormulaError([*error.diagnostics, why]) from None
 
-    def _watched(self, call: Call, inputs: list[Tensor], mask: Tensor | None, terms: bool) -> tuple[Any, ...]:
-        """Run a plan. The values of the first batch are looked at before, those of a batch that fails after.
+    def _looked(self, call: Call, sights: tuple[Sight, ...], mask: Tensor | None) -> bool:
+        """Look at the values of a batch before it is computed with; whether nothing is left to be looked at.
 
-        So a target out of range is found at the start, not after a night, and costs nothing from then on.
+        So a target out of range is found at the start, not after a night.
         """
-        if not self._looked_at:
-            check_values(call, self.options.ignore_index, mask)
-            self._looked_at = True
+        check_labels(call, sights, self.options.ignore_index)
+        return self._looks.see(call, sights, mask, self.options.ignore_index)
+
+    def _watched(
+        self, call: Call, sights: tuple[Sight, ...], inputs: list[Tensor], mask: Tensor | None, terms: bool
+    ) -> tuple[Any, ...]:
+        """Run a plan. The values of a batch that fails are looked at, whatever was seen before."""
         try:
             return self._runners[call.key](*inputs, terms=terms)
         except (IndexError, RuntimeError) as error:
-            check_values(call, self.options.ignore_index, mask)
+            check_values(call, sights, mask, self.options.ignore_index)
             if "out of bounds" in str(error):
-                message = "a class index is out of range in a target that is passed by name"
+                message = "a class index is out of range"
                 raise fault("LD506", message, f"labels are 0 to {call.tensors['pred'].shape[1] - 1}") from None
             raise
 
@@ -297,7 +314,7 @@ class Loss(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the plans: they are made again from the formula."""
-        return {**self.__dict__, "_plans": {}, "_runners": {}, "_ready": {}, "_looked_at": False}
+        return {**self.__dict__, "_plans": {}, "_runners": {}, "_ready": {}, "_sights": {}, "_looks": Looks()}
 
     def extra_repr(self) -> str:
         task = self.options.task or "decided by the first batch"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from lossdsl.graph.context import Context
 from lossdsl.runtime.layout import Call
 from lossdsl.runtime.lower import Plan
+from lossdsl.runtime.sights import Sight
 from lossdsl.runtime.staged import Staged
 
 _KINDS = 64  # images of ever new sizes must not fill the memory
@@ -21,13 +22,15 @@ class Ready:
     """A kind of call that was checked.
 
     sources: for each input of the plan its name, and the argument of the call that it is; None for a number, which is
-    looked up. shapes: the layout of each, None where it is taken as it is.
+    looked up. shapes: the layout of each, None where it is taken as it is. labels: the class indices to look at, by the
+    arguments of the call.
     """
 
     plan: Plan
     runner: Staged
     sources: tuple[tuple[str, str | None], ...]
     shapes: tuple[tuple[int, ...] | None, ...]
+    labels: tuple[Sight, ...]
 
 
 def signature(pred: Any, target: Any, mask: Any, tensors: Mapping[str, Any]) -> Any:
@@ -42,7 +45,7 @@ def signature(pred: Any, target: Any, mask: Any, tensors: Mapping[str, Any]) -> 
     return tuple(key)
 
 
-def remember(known: dict[Any, Ready], kind: Any, plan: Plan, runner: Any, call: Call) -> None:
+def remember(known: dict[Any, Ready], kind: Any, plan: Plan, runner: Any, call: Call, sights: Sequence[Sight]) -> None:
     """Keep what a call was found to be, where its tensors are only reshaped."""
     context = Context(*call.key)
     special = context.weighted or context.mask or context.scales or context.heads or plan.outputs[0].is_constant
@@ -52,7 +55,14 @@ def remember(known: dict[Any, Ready], kind: Any, plan: Plan, runner: Any, call: 
         known.clear()
     sources = tuple((name, _argument(name)) for name in plan.inputs)
     shapes = tuple(tuple(call.tensors[name].shape) if source else None for name, source in sources)
-    known[kind] = Ready(plan, runner, sources, shapes)
+    labels = tuple(_of_arguments(sight) for sight in sights if sight.indexed and sight.target)
+    known[kind] = Ready(plan, runner, sources, shapes, labels)
+
+
+def _of_arguments(sight: Sight) -> Sight:
+    """A sight that is read from the arguments of a call."""
+    target, classes, ignoring = (_argument(name) or "" for name in (sight.target, sight.classes, sight.ignoring))
+    return sight._replace(target=target, classes=classes, ignoring=ignoring)
 
 
 def _argument(name: str) -> str | None:

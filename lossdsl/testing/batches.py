@@ -81,7 +81,8 @@ def random_batch(
         z = special[torch.randint(len(ADVERSARIAL), shape, generator=generator)]
     target = _target(setting, shape, generator, scale)
     tensors = {
-        name: torch.rand((shape[0], shape[2]), generator=generator, dtype=torch.float64) + 0.1 for name in sorted(named)
+        name: torch.rand((shape[0], 1, shape[2]), generator=generator, dtype=torch.float64) + 0.1
+        for name in sorted(named)
     }
     return Batch(_as_given(setting, z), target, tensors)
 
@@ -144,7 +145,7 @@ def edges(setting: Setting, named: frozenset[str]) -> Iterator[Batch]:
     """Saturated predictions against empty, full and one-pixel targets: one image in float32, two in float64."""
     for pred in _edge_predictions(setting):
         for target in _edge_targets(setting, pred):
-            tensors = {name: torch.ones(len(pred), pred.shape[2], dtype=torch.float64) for name in sorted(named)}
+            tensors = {name: torch.ones(len(pred), 1, pred.shape[2], dtype=torch.float64) for name in sorted(named)}
             yield Batch(pred, target, tensors).to(torch.float32 if len(pred) == 1 else torch.float64)
 
 

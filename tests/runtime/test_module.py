@@ -179,24 +179,37 @@ def test_built_twice_is_the_same(make_batch: Any, run: Any) -> None:
     assert torch.equal(first[1], second[1])
 
 
-def test_a_second_call_only_computes(make_batch: Any, compile_for: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No text, no registry and no graph after the first call of a kind, and nothing read from the values."""
-    batch = make_batch("multiclass", (3, 4))
-    loss = compile_for("ce + dice + lovasz", batch)
+@pytest.mark.parametrize(
+    ("task", "formula", "reads"), [("binary", "bce + dice + lovasz", 0), ("multiclass", "ce + dice + lovasz", 2)]
+)
+def test_a_second_call_only_computes(
+    task: str, formula: str, reads: int, make_batch: Any, compile_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No text, no registry and no graph after the first call of a kind. Of values only the ends of class indices."""
+    batch = make_batch(task, (3, 4))
+    loss = compile_for(formula, batch)
     wanted = loss(batch.pred, batch.target)
+    plain, found = torch.Tensor.item, []
 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("called")
 
-    for name in ("build", "lower", "compiled", "check_values"):
+    def item(tensor: torch.Tensor) -> Any:
+        found.append(plain(tensor))
+        return found[-1]
+
+    for name in ("build", "lower", "compiled", "check_labels", "check_values", "sights_of"):
         monkeypatch.setattr(runtime_loss, name, refuse)
+    monkeypatch.setattr(loss._looks, "see", refuse)
     monkeypatch.setattr("lossdsl.registry.discover.Registry.candidates", refuse)
     monkeypatch.setattr("lossdsl.syntax.parse.parse", refuse)
-    for read in ("item", "tolist", "__bool__", "__float__", "__int__", "cpu", "numpy"):
+    for read in ("tolist", "__bool__", "__float__", "__int__", "cpu", "numpy"):
         monkeypatch.setattr(torch.Tensor, read, refuse)
+    monkeypatch.setattr(torch.Tensor, "item", item)
     got = loss(batch.pred, batch.target)
     monkeypatch.undo()
     assert torch.equal(got, wanted)
+    assert found == [0, 2][:reads]
 
 
 def test_plans_do_not_pile_up(make_batch: Any, compile_for: Any) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import lossdsl
+from lossdsl.runtime.layout import arrange
 
 F, D, H, B = torch.float32, torch.float64, torch.float16, torch.bool
 L, U = torch.int64, torch.uint8
@@ -200,7 +201,7 @@ def test_devices(name: str) -> None:
 
 def test_a_label_out_of_range_in_an_auxiliary_target() -> None:
     tensors = {"aux": tensor((2, 3, 4, 5)), "seg": torch.full((2, 4, 5), 7)}
-    with pytest.raises(lossdsl.InputError, match="out of range"):
+    with pytest.raises(lossdsl.InputError, match="`seg` has the class index 7, `aux` has 3 classes"):
         lossdsl.compile("ce(aux, seg)")(tensor((2, 3, 4, 5)), torch.zeros(2, 4, 5, dtype=L), **tensors)
 
 
@@ -231,3 +232,111 @@ def test_a_mask_of_images_or_of_columns_is_told_apart() -> None:
     torch.testing.assert_close(loss(pred, target, mask=mask.view(1, 1, -1)), columns)
     fewer = loss(pred[:4, ..., kept], target[:4, ..., kept])
     torch.testing.assert_close(loss(pred[:4], target[:4], mask=mask), fewer)
+
+
+# pred (4, 3, 3): three classes at three pixels, or what else has both sizes
+DOUBTFUL: list[tuple[str, str, tuple[int, ...], tuple[int, ...]]] = [
+    ("mean(w*bce(reduction=none))", "multilabel", (4, 3, 3), (4, 3)),
+    ("mean(w*bce(reduction=none))", "multilabel", (3, 3, 3), (3, 3)),
+    ("mean(w*ce(reduction=none))", "multiclass", (4, 3, 3), (4, 3)),
+    ("mean(w*abs(pred - target))", "regression", (4, 5, 5), (4, 5)),
+    ("mean(w*dice(reduction=none))", "multilabel", (4, 3, 3), (4, 3)),
+]
+
+
+@pytest.mark.parametrize(("formula", "task", "full", "given"), DOUBTFUL, ids=str)
+def test_classes_or_pixels(formula: str, task: str, full: tuple[int, ...], given: tuple[int, ...]) -> None:
+    """One value for each class or for each pixel, when there are as many: the error names both, each way out works."""
+    loss, w = lossdsl.compile(formula, task=task), tensor(given)
+    target = torch.randint(3, (full[0], *full[2:])) if task == "multiclass" else tensor(full)
+    with pytest.raises(lossdsl.InputError, match=r"each class, or for each pixel of `pred` \(") as caught:
+        loss(tensor(full), target, w=w)
+    (finding,) = caught.value.diagnostics
+    assert finding.code == "LD502"
+    assert finding.hint == "give it all axes: w.unsqueeze(2) for classes, w.unsqueeze(1) for pixels"
+    wide = {"pred": torch.randn(full), "target": target}
+    if formula.startswith("mean(w*bce"):
+        plain = torch.nn.functional.binary_cross_entropy_with_logits(*wide.values(), reduction="none")
+        for spread in (w.unsqueeze(2), w.unsqueeze(1)):
+            torch.testing.assert_close(loss(**wide, w=spread), (spread * plain).mean())
+            torch.testing.assert_close(loss(**wide, w=spread.expand(full)), (spread * plain).mean())
+
+
+def test_a_mask_is_of_pixels() -> None:
+    """(N, C) was never a mask, so (N, L) is one for each pixel however many classes there are."""
+    pred, target, mask = torch.randn(4, 3, 3), tensor((4, 3, 3)).round(), torch.rand(4, 3) > 0.4
+    loss = lossdsl.compile("bce", task="multilabel")
+    torch.testing.assert_close(loss(pred, target, mask=mask), loss(pred, target, mask=mask.unsqueeze(1)))
+
+
+@pytest.mark.parametrize(
+    "formula", ["ce(aux, seg)", "dice(aux, seg)", "ce(pred, seg)", "ce(z, seg)", "lovasz(aux, seg)"]
+)
+def test_class_indices_that_stand_as_a_target(formula: str) -> None:
+    """(N, C) integers where C is the number of pixels are what a target can only be: one label for each pixel."""
+    pred, aux, seg = torch.randn(4, 3, 3), torch.randn(4, 3, 3), torch.randint(3, (4, 3))
+    call = {"aux": aux, "seg": seg} if "aux" in formula else {"seg": seg}
+    alone = lossdsl.compile(formula.partition("(")[0], task="multiclass")
+    got = lossdsl.compile(f"0*ce + {formula}", task="multiclass")(pred, seg, **call)
+    torch.testing.assert_close(got, alone(call.get("aux", pred), seg))
+
+
+@pytest.mark.parametrize(
+    ("full", "given", "axes"),
+    [
+        ((4, 1, 5, 6), (4, 1, 5, 6), ("batch", "class", "pixel")),
+        ((4, 1, 5, 6), (4, 5, 6), ("batch", "pixel")),
+        ((4, 1, 5, 6), (4, 1, 1, 1), ("batch", "class")),
+        ((4, 1, 5, 6), (4, 1), ("batch",)),
+        ((4, 1, 5, 6), (4,), ("batch",)),
+        ((4, 1, 5, 6), (), ()),
+        ((4, 1), (4, 1), ("batch", "class")),
+        ((4, 1, 5), (4, 5), ("batch", "pixel")),
+        ((4, 1, 5), (4, 1, 5), ("batch", "class", "pixel")),
+        ((4, 3, 5, 6), (4, 3, 5, 6), ("batch", "class", "pixel")),
+        ((4, 3, 5, 6), (4, 1, 5, 6), ("batch", "pixel")),
+        ((4, 3, 5, 6), (4, 3, 1, 1), ("batch", "class")),
+        ((4, 3, 5, 6), (4, 3), ("batch", "class")),
+        ((4, 3, 3, 3), (4, 3, 3), ("batch", "pixel")),
+        ((4, 3, 3), (4, 3, 1), ("batch", "class")),
+        ((4, 3, 3), (4, 1, 3), ("batch", "pixel")),
+        ((3, 3), (3, 3), ("batch", "class")),
+    ],
+    ids=str,
+)
+def test_axes_of_tensors_by_name(full: tuple[int, ...], given: tuple[int, ...], axes: tuple[str, ...]) -> None:
+    w, pred, target = torch.rand(given), torch.randn(full), tensor(full).round()
+    call = arrange("multilabel", "logits", False, None, pred, target, None, {"w": w})
+    assert dict(call.key[6])["w"] == axes
+    value = lossdsl.compile("mean(w*bce(reduction=none)) + mean(p)", task="multilabel")(pred, target, w=w)
+    plain = torch.nn.functional.binary_cross_entropy_with_logits(pred, target, reduction="none")
+    sizes = zip(("batch", "class", *["pixel"] * (len(full) - 2)), full, strict=True)
+    layout = w.reshape([size if axis in axes else 1 for axis, size in sizes])
+    torch.testing.assert_close(value, (layout * plain).mean() + pred.sigmoid().mean())
+
+
+def test_an_axis_of_one_class_is_an_axis() -> None:
+    """As that of `pred` is: a formula may take the mean over it."""
+    pred, target = torch.randn(4, 1, 5, 6), tensor((4, 1, 5, 6)).round()
+    loss = lossdsl.compile("bce + mean(mean(w, over=class)*mean(p, over=class))")
+    wanted = lossdsl.compile("bce + mean(w*p)")
+    for prediction, labels in ((pred, target), (pred[:, 0], target[:, 0])):
+        torch.testing.assert_close(loss(prediction, labels, w=target), wanted(prediction, labels, w=target))
+
+
+@pytest.mark.parametrize(
+    ("formula", "task", "aux", "axis"),
+    [
+        ("ce(aux)", "multiclass", (4, 3), "pixel"),
+        ("dice(aux, y)", "multiclass", (4, 3), "pixel"),
+        ("ce(aux)", "multiclass", (4, 5, 6), "class"),
+        ("bce(aux)", "multilabel", (4,), "pixel"),
+        ("bce(aux)", "multilabel", (4, 3), "pixel"),
+        ("bce(aux)", "multilabel", (4, 5, 6), "class"),
+        ("lovasz(aux)", "multilabel", (4, 1, 5, 6), "class"),
+    ],
+)
+def test_a_prediction_is_not_spread_over_its_target(formula: str, task: str, aux: tuple[int, ...], axis: str) -> None:
+    target = torch.randint(3, (4, 5, 6)) if task == "multiclass" else tensor((4, 3, 5, 6)).round()
+    with pytest.raises(lossdsl.InputError, match=f"`aux` stands as a prediction but has no {axis} axis"):
+        lossdsl.compile(formula, task=task)(torch.randn(4, 3, 5, 6), target, aux=torch.randn(aux))
