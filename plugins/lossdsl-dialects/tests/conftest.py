@@ -41,7 +41,7 @@ class Call:
 class Setup:
     """One comparison: the text of ours, the function that is theirs, and what both are called with.
 
-    probabilities: the prediction is taken as it is. theirs: of prediction and target, as a number.
+    probabilities: both get the probabilities, ours by input=probs. theirs: of prediction and target, as a number.
     """
 
     text: str
@@ -95,7 +95,8 @@ def same(setup: Setup, seed: str) -> None:
     """Value and gradient agree. Where theirs has no gradient, as that of a power below 1 at 0, ours is finite."""
     call = setup.call
     pred = call.p if setup.probabilities else call.z
-    ours = slope(compiled(setup.text, call.task, tuple(setup.options.items())), pred, call.target)
+    options = {**setup.options, "input": "probs" if setup.probabilities else "logits"}
+    ours = slope(compiled(setup.text, call.task, tuple(options.items())), pred, call.target)
     theirs = slope(setup.theirs, pred, call.target if setup.their_target is None else setup.their_target)
     assert torch.isfinite(ours[1]).all()
     theirs = (theirs[0], torch.where(theirs[1].isnan(), ours[1], theirs[1]))
