@@ -25,7 +25,7 @@ _REASONED = {
     "Otherwise": "task -- what to use instead",
     "Except": "rule -- reason",
 }
-_INPUT = re.compile(r"(\S+)(?: +for +(.+?))?(?: +unless +(.+))?")
+_INPUT = re.compile(r"(\S+)(?: +for +(.+?))?(?: +if +(.+?))?(?: +unless +(.+))?")
 _SHAPE = re.compile(r"\(N, ([1-9]\d{0,3})(?:, ([1-9]\d{0,3}))?\)")
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
 _FULL_NAMES = re.compile(r"^#[ \t]*Names:[ \t]*full[ \t]*$", re.MULTILINE)
@@ -165,24 +165,29 @@ def _check_words(fields: dict[str, list[str]]) -> None:
 
 
 def _taken(line: str) -> Taken:
-    """`probs`, with `for binary, multilabel` where it is so for some tasks, and `unless sigmoid=true, softmax=true`."""
+    """`probs`, with its conditions: `for binary, multilabel`, `if sigmoid=true`, `unless softmax=true`."""
     match = _INPUT.fullmatch(line)
-    kind, tasks, unless = match.groups() if match else (line, None, None)
+    kind, tasks, *conditions = match.groups() if match else (line, None)
     if kind not in INPUTS:
         raise PluginError(f"`Input: {kind}` is none of {', '.join(INPUTS)}")
     wanted = tuple(word.strip() for word in tasks.split(",")) if tasks else ()
     unknown = [word for word in wanted if word not in TASKS]
     if unknown:
         raise PluginError(f"`Input: {line}`: `{unknown[0]}` is none of {', '.join(TASKS)}")
-    pairs = [word.partition("=")[::2] for word in unless.split(",")] if unless else []
-    return Taken(kind, wanted, tuple((name.strip(), word.strip()) for name, word in pairs))
+    return Taken(kind, wanted, *map(_pairs, conditions))
+
+
+def _pairs(text: str | None) -> tuple[tuple[str, str], ...]:
+    """`sigmoid=true, softmax=true` as parameters with a word."""
+    pairs = [word.partition("=")[::2] for word in text.split(",")] if text else []
+    return tuple((name.strip(), word.strip()) for name, word in pairs)
 
 
 def check_taken(documentation: Documentation, parameters: Sequence[Parameter]) -> None:
-    """What stands behind `unless` is a word of a parameter. Raises PluginError where it can never be written."""
+    """What stands behind `if` and `unless` must be a word of a parameter. Raises PluginError where it is none."""
     words = {parameter.name: parameter.words for parameter in parameters}
     for taken in documentation.taken:
-        for name, word in taken.unless:
+        for name, word in (*taken.when, *taken.unless):
             if word not in words.get(name, ()):
                 raise PluginError(f"`Input: {taken}`: no parameter takes `{name}={word}`")
 

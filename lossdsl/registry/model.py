@@ -39,22 +39,25 @@ class Provider:
 class Taken:
     """`Input: probs for binary unless sigmoid=true`: what a prediction must be that a loss takes as it is.
 
-    kind: `logits` or `probs`. tasks: those for which it holds, all when empty. unless: parameters with a word, any of
-    which makes the loss right for both.
+    kind: `logits` or `probs`. tasks: those for which it holds, all when empty. when, unless: parameters with a word; it
+    holds with any of the first, if there are some, and with none of the second.
     """
 
     kind: str
     tasks: tuple[str, ...] = ()
+    when: tuple[tuple[str, str], ...] = ()
     unless: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         tasks = f" for {', '.join(self.tasks)}" if self.tasks else ""
-        words = ", ".join(f"{name}={word}" for name, word in self.unless)
-        return f"{self.kind}{tasks}{f' unless {words}' if words else ''}"
+        conditions = (("if", self.when), ("unless", self.unless))
+        said = (f" {word} {', '.join(map('='.join, pairs))}" for word, pairs in conditions if pairs)
+        return "".join((self.kind, tasks, *said))
 
     def holds(self, task: str, parameters: Mapping[str, object]) -> bool:
         """Whether it is so for a task and the values of the parameters."""
-        return task in (self.tasks or TASKS) and all(parameters.get(name) != word for name, word in self.unless)
+        given = [[parameters.get(name) == word for name, word in pairs] for pairs in (self.when, self.unless)]
+        return task in (self.tasks or TASKS) and (any(given[0]) or not given[0]) and not any(given[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ DEFINITIONS = [
     # Input: logits for multiclass
     # Input: probs for binary
     either() -> (-inf, inf) = mean(abs(pred - y))""",
+    """# Of probabilities only with a word.
+    # Input: probs if act=off
+    # Input: logits for multiclass if act=sigmoid
+    unlike(act: sigmoid | off | on = on) -> (-inf, inf) = mean(abs(where(act == sigmoid, sigmoid(z), pred) - y))""",
     "# Of logits.\n# Input: logits\nraw() -> [0, inf) = mean(relu(1 - (2*y - 1)*pred))",
 ]  # fmt: skip
 B, M, L = ({"task": task} for task in ("binary", "multiclass", "multilabel"))
@@ -81,6 +85,8 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("<<raw>>", B | P, "error", "needs logits for binary", "input=logits where the model returns logits"),
     ("bce + <<raw>>", P, "error", "needs logits for", "input=logits where the model returns logits"),
     ("raw(<<p>>, y)", B | P, "error", "needs logits for binary", "input=logits where"),
+    ("<<unlike(act=off)>>", B, "error", "the model returns logits", "unlike(p, y)"),
+    ("<<unlike(act=sigmoid)>>", M | P, "error", "needs logits for multiclass", "input=logits where"),
     ("<<kernel>>", B, "error", "`kernel` takes", "act=sigmoid, or input=probs"),
     ("<<blind>>", B, "warning", "the part `pooled` of `blind` takes", "input=probs where"),
     ("<<blinder>>", B, "warning", "the part `pooled` of `blinder` takes", "input=probs where"),
@@ -135,6 +141,11 @@ RIGHT: list[tuple[str, dict[str, Any]]] = [
     ("either", M),
     ("either", B | P),
     ("raw", B),
+    ("unlike", B),
+    ("unlike", M | P),
+    ("unlike(act=sigmoid)", M),
+    ("unlike(act=sigmoid)", B | P),
+    ("unlike(act=off)", M | P),
     ("raw", {}),
     ("raw(aux, seg) + bce", B),
     ("kernel(act=sigmoid)", B),

@@ -143,11 +143,15 @@ def test_all_faults_of_a_signature_at_once() -> None:
 
 
 WORDS = {
-    "Input: probs unless act=on": ("probs", (), (("act", "on"),)),
-    "Input: probs unless act=on, act=softly": ("probs", (), (("act", "on"), ("act", "softly"))),
-    "Input: logits for binary, multilabel": ("logits", ("binary", "multilabel"), ()),
-    "Input: logits for multiclass unless act=on": ("logits", ("multiclass",), (("act", "on"),)),
-}
+    "Input: probs unless act=on": ("probs", (), (), (("act", "on"),)),
+    "Input: probs unless act=on, act=softly": ("probs", (), (), (("act", "on"), ("act", "softly"))),
+    "Input: logits for binary, multilabel": ("logits", ("binary", "multilabel"), (), ()),
+    "Input: logits if act=on": ("logits", (), (("act", "on"),), ()),
+    "Input: logits for multiclass unless act=on": ("logits", ("multiclass",), (), (("act", "on"),)),
+    "Input: probs for binary if act=on, act=softly unless act=off": (
+        "probs", ("binary",), (("act", "on"), ("act", "softly")), (("act", "off"),)
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("comment", WORDS)
@@ -155,13 +159,11 @@ def test_what_a_loss_takes_as_it_is(comment: str) -> None:
     """It is read, and printed as it was written."""
     entry = f"# A loss.\n# {comment}\nloss a(act: on | softly | off = off) -> [0, 1]\n    = mean(abs(p - y))\n"
     (taken,) = read_definition(entry).documentation.taken
-    assert (taken.kind, taken.tasks, taken.unless) == WORDS[comment]
+    assert (taken.kind, taken.tasks, taken.when, taken.unless) == WORDS[comment]
     assert f"Input: {taken}" == comment
 
 
-@pytest.mark.parametrize(
-    "comment", ["Input: probs unless act=of", "Input: probs unless m=1", "Input: probs unless x=on"]
-)
+@pytest.mark.parametrize("comment", ["Input: probs unless act=of", "Input: probs unless m=1", "Input: probs if x=on"])
 def test_a_word_that_no_parameter_takes(comment: str, finding: Any) -> None:
     found = finding(f"# {comment}\nloss a(act: on | off = off, m: [0, 1] = 1) -> [0, 1]\n    = mean(abs(p - y))\n")
     assert (found.code, found.line) == ("LD109", 2)
