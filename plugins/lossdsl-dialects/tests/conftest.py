@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import random
+import sys
+import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,6 +146,21 @@ def text_of() -> Callable[[Mapping[str, Any]], str]:
 @pytest.fixture(scope="session")
 def setup_of() -> type[Setup]:
     return Setup
+
+
+@pytest.fixture(scope="session")
+def smp_losses() -> Any:
+    """The losses of segmentation_models.pytorch alone: the package itself imports torchvision and timm."""
+    name = "segmentation_models_pytorch"
+    found = importlib.util.find_spec(name) if name not in sys.modules else sys.modules[name].__spec__
+    if name not in sys.modules:
+        if found is None or found.origin is None:
+            pytest.skip("segmentation_models_pytorch is not installed")
+        stub = types.ModuleType(name)
+        stub.__spec__ = found  # so that it is found again
+        stub.__path__ = [str(Path(found.origin).parent)]
+        sys.modules[name] = stub
+    return importlib.import_module(f"{name}.losses")
 
 
 @pytest.fixture
