@@ -58,6 +58,7 @@ def show_loss(loss: Loss) -> str:
         lines.append(f"    source: {loss.documentation.source}")
     if loss.documentation.better != "lower":
         lines.append(f"    better: {loss.documentation.better}")
+    lines += [f"    input: {taken}" for taken in loss.documentation.taken]
     lines += [f"    note: {note}" for note in loss.documentation.notes]
     lines += [f"    refused: {word}; {instead}" for word, instead in loss.documentation.refused]
     lines += [f"    accepted: {word}; {reason}" for word, reason in loss.documentation.accepted]

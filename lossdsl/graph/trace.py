@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from lossdsl.checking.resolved import Origin, Resolved, Use, Where
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node
+from lossdsl.registry.model import Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Used:
     """A loss by name. place: where the user's text names it, or the loss whose definition does.
 
     parameters: the numbers that were written, by name, in a use by the user; empty inside a definition.
+    taken: what its prediction must be, as it takes it as it is; None where logits and probabilities both work.
     """
 
     use: Use
@@ -44,6 +46,7 @@ class Used:
     place: Origin
     by_user: bool
     parameters: tuple[tuple[str, Node], ...] = ()
+    taken: Taken | None = None
 
 
 @dataclass(slots=True)

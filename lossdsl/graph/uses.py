@@ -16,7 +16,7 @@ from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.scales import check_entry, check_exit
 from lossdsl.graph.trace import Used
-from lossdsl.registry.model import Formula, Kernel, Parameter, full_name
+from lossdsl.registry.model import Formula, Kernel, Loss, Parameter, Taken, full_name
 from lossdsl.registry.signatures import plain_number
 from lossdsl.syntax import tree
 from lossdsl.syntax.tree import TASKS
@@ -43,7 +43,9 @@ def use_loss(evaluator: Evaluator, use: Use, frame: Frame) -> Node:
     check_exit(use, value, frame, called)
     written = tuple((name, number) for name, number in given.items() if isinstance(number, Node))
     by_user, place = frame.place is None, frame.place or use.origin
-    evaluator.trace.used.append(Used(use, value, reduction, called.head, place, by_user, written if by_user else ()))
+    numbers = written if by_user else ()
+    taken = _taken(use.loss, called.space.task, parameters)
+    evaluator.trace.used.append(Used(use, value, reduction, called.head, place, by_user, numbers, taken))
     return value
 
 
@@ -52,6 +54,13 @@ def _given(evaluator: Evaluator, written: Resolved, outer: Frame, called: Frame)
     if isinstance(written, PerClass):
         return evaluator.per_class(written, outer, called.space)
     return evaluator.value(written, outer)
+
+
+def _taken(loss: Loss, task: str, parameters: dict[str, Value]) -> Taken | None:
+    """What the prediction of a use must be; a regression has raw numbers, neither logits nor probabilities."""
+    if task == "regression":
+        return None
+    return next((taken for taken in loss.documentation.taken if taken.holds(task, parameters)), None)
 
 
 def _check_ranges(use: Use, given: dict[str, Value]) -> None:

@@ -14,7 +14,14 @@ from lossdsl.proving.analysis import Proof, prove
 from lossdsl.proving.direction import direction_findings
 from lossdsl.proving.domain import domain_findings, doubtful_nodes, overflow_findings
 from lossdsl.proving.idle import class_findings, idle_findings, name_findings
-from lossdsl.proving.kinds import activation_findings, label_findings, parameter_findings, scheduled
+from lossdsl.proving.kinds import (
+    activation_findings,
+    input_findings,
+    label_findings,
+    parameter_findings,
+    scheduled,
+    taken_as_they_are,
+)
 from lossdsl.registry.discover import Registry
 from lossdsl.spec.model import Options, Spec
 
@@ -25,8 +32,13 @@ def certain_errors(
     objective: Objective, built: BuiltLoss, context: Context, facts: Facts, options: Options
 ) -> tuple[Diagnostic, ...]:
     """What is wrong for every batch, so that the loss is not even compiled. Cheap: hardly an interval is needed."""
-    proof = prove(objective, built, context, facts, related=(), nodes=scheduled(built))
-    found = (*activation_findings(proof), *parameter_findings(proof), *class_findings(proof, options))
+    proof = prove(objective, built, context, facts, related=(), nodes=[*scheduled(built), *taken_as_they_are(built)])
+    found = (
+        *activation_findings(proof),
+        *input_findings(proof),
+        *parameter_findings(proof),
+        *class_findings(proof, options),
+    )
     return tuple(finding for finding in dict.fromkeys(found) if finding.severity == "error")
 
 
@@ -56,4 +68,5 @@ def _of_the_whole(proof: Proof) -> Iterator[Diagnostic]:
     yield from overflow_findings(proof)
     yield from direction_findings(proof)
     yield from label_findings(proof)
+    yield from input_findings(proof)
     yield from parameter_findings(proof)

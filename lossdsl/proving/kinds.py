@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from math import isfinite
 
-from lossdsl.checking.resolved import TensorOf, Use
-from lossdsl.errors import Diagnostic
+from lossdsl.checking.resolved import Origin, TensorOf, Use
+from lossdsl.errors import Diagnostic, Severity
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
@@ -17,11 +17,12 @@ from lossdsl.proving.interval import UNIT, Interval, interval
 from lossdsl.proving.saying import lies, says, written
 from lossdsl.proving.schedules import first_time_outside
 from lossdsl.proving.slopes import moves
-from lossdsl.registry.model import Kernel, full_name
+from lossdsl.registry.model import Kernel, Taken, full_name
 from lossdsl.registry.signatures import allowed_values
 from lossdsl.syntax.printing import number
 
 _ACTIVATIONS = frozenset({"sigmoid", "softmax", "log_sigmoid", "log_softmax", "log_one_minus_softmax"})
+_KINDS = {"logits": "logits", "probs": "probabilities"}
 _SAME_KIND = frozenset(
     {"cast", "cast_like", "keep", "stop_gradient", "pick", "negative", "local_mean", "minimum", "maximum"}
 )
@@ -53,6 +54,25 @@ def parameter_findings(proof: Proof) -> Iterator[Diagnostic]:
     for used in proof.built.trace.used:
         if used.parameters:
             yield from _parameters(proof, used)
+
+
+def input_findings(proof: Proof) -> Iterator[Diagnostic]:
+    """Losses that take the prediction as it is and get the other kind; else the parts of a loss that do."""
+    whole: dict[Origin, Used] = {}
+    told = set()
+    for used in reversed(proof.built.trace.used):  # a loss before its parts
+        if used.by_user:
+            whole[used.place] = used
+        severity = _of_the_other_kind(used, proof)
+        if severity == "error" or (severity and used.by_user):
+            if used.by_user or used.place not in told:
+                yield _other_kind(used, whole.get(used.place, used), severity, proof)
+            told.add(used.place)
+
+
+def taken_as_they_are(built: BuiltLoss) -> list[Node]:
+    """The predictions whose intervals `input_findings` asks for."""
+    return [used.head.prediction for used in built.trace.used if used.taken]
 
 
 def scheduled(built: BuiltLoss) -> list[Node]:
@@ -95,6 +115,63 @@ def _second_activation(used: Used, activated: frozenset[Node]) -> Iterator[Diagn
         message = f"`{name}` takes logits, `{text}` is a probability already: it would get a second sigmoid or softmax"
         hint = f"{name}(z, ...) or {name} alone; input=probs where the model itself returns probabilities"
         yield says(place, "LD720", message, hint, "error", _logits(text))
+
+
+def _of_the_other_kind(used: Used, proof: Proof) -> Severity | None:
+    """`error` where the prediction is of the other kind, `warning` where an expression is not known to be of this."""
+    head = used.head
+    if used.taken is None:
+        return None
+    if used.taken.kind == "logits":
+        return "error" if head.space.context.input == "probs" else None
+    if proof.intervals[head.prediction].within(UNIT):
+        return None
+    return "error" if _as_passed(head.prediction) else "warning"
+
+
+def _as_passed(node: Node) -> bool:
+    """Whether a node is what the caller passes, or that without the elements that do not count."""
+    while node.operation in ("cast", "cast_like", "keep"):
+        node = node.arguments[0]
+    return node.operation == "input"
+
+
+def _other_kind(used: Used, whole: Used, severity: Severity, proof: Proof) -> Diagnostic:
+    """whole: the loss in the user's text that `used` is, or is a part of."""
+    assert used.taken
+    part = used is not whole
+    name = f"the part `{used.use.loss.name}` of `{whole.use.loss.name}`" if part else f"`{used.use.loss.name}`"
+    given = used.use.tensors[0].origin if used.use.tensors and not part else None
+    if used.taken.kind == "logits":
+        task = used.head.space.task
+        message = f"{name} needs logits for {task}; with input=probs the prediction is probabilities"
+    else:
+        value = "logits" if severity == "error" else lies(proof.intervals[used.head.prediction])
+        what = f"`{written(given)}` is {value}" if given else "the model returns logits"
+        message = f"{name} takes the prediction as it is and needs probabilities; {what}"
+    expression = written(given) if given and used.taken.kind == "probs" else ""
+    ways = _probabilities(expression, used.head.space.task) if expression else _right_inputs(used.taken, whole, part)
+    return says(given or whole.place, "LD724", message, ", or ".join(ways), "warning" if part else severity)
+
+
+def _right_inputs(taken: Taken, whole: Used, part: bool) -> Iterator[str]:
+    """The ways out for a loss of the prediction, the nearest first."""
+    words = {(parameter.name, word) for parameter in whole.use.loss.parameters for word in parameter.words}
+    activations = [f"{name}={word}" for name, word in taken.unless if (name, word) in words]
+    if activations:
+        yield " or ".join(activations)
+    elif taken.kind == "probs" and not part:
+        yield f"{written(whole.use.origin).partition('(')[0]}(p, y)"
+    yield f"input={taken.kind} where the model returns {_KINDS[taken.kind]}"
+
+
+def _probabilities(given: str, task: str) -> Iterator[str]:
+    """The ways out for a loss of an expression."""
+    if given in ("z", "pred"):
+        yield "p is the prediction as probabilities"
+    else:
+        yield f"{'softmax' if task == 'multiclass' else 'sigmoid'}({given}) of logits"
+        yield f"clamp({given}, min=0, max=1) of what lies there already"
 
 
 _CALL = re.compile(r"(?:sigmoid|softmax)\((?P<inner>[^()]*(?:\([^()]*\)[^()]*)*)\)")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from lossdsl.errors import Diagnostic, InputError, PluginError
 from lossdsl.registry.annotations import interval_of, parameter_of
 from lossdsl.registry.kernels import AXES, mark
-from lossdsl.registry.library import read_comment
+from lossdsl.registry.library import check_taken, read_comment
 from lossdsl.registry.local import register
 from lossdsl.registry.model import Documentation, Kernel, Parameter, Provider
 from lossdsl.syntax.tree import Interval, Name, Number
@@ -165,6 +165,9 @@ def _kernel(
         raise PluginError(f"`{full}` has no `reduction`, so it can keep no axes")
     hints = _hints(target)
     whole = frozenset(p.name for p in settable if type(p.default) is int and hints.get(p.name, int) is int)
+    parameters = tuple(_parameter(full, p, hints.get(p.name)) for p in settable)
+    documentation = _documentation(target, about)
+    check_taken(documentation, parameters)
     return Kernel(
         name=name,
         namespace=namespace,
@@ -172,9 +175,9 @@ def _kernel(
         keeps=frozenset(keeps),
         takes_mask=False,
         takes_spatial=True,
-        parameters=tuple(_parameter(full, p, hints.get(p.name)) for p in settable),
+        parameters=parameters,
         range=interval_of(full, range),
-        documentation=_documentation(target, about),
+        documentation=documentation,
         provider=Provider(home.__module__, "", f"{home.__module__}:{home.__qualname__}"),
         function=Adapted(full, target, inputs, keeps, whole, whole.intersection(hints)),
         full_size=False,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from lossdsl.errors import PluginError
 from lossdsl.registry.annotations import interval_of, parameter_of
-from lossdsl.registry.library import read_comment
+from lossdsl.registry.library import check_taken, read_comment
 from lossdsl.registry.local import register as register_loss
 from lossdsl.registry.model import LOCAL, Kernel, Provider
 from lossdsl.registry.signatures import signature_faults
@@ -84,6 +84,8 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
             parameters.append(parameter_of(name, parameter, _hint(function, parameter.name)))
     for fault in signature_faults(parameters, None):
         raise PluginError(f"in `{name}`, {fault.message}; {fault.hint}")
+    documentation = read_comment(inspect.getdoc(function) or "")
+    check_taken(documentation, parameters)
     home = function.__module__ or "__main__"  # an interactive session may have no name
     return Kernel(
         name=name,
@@ -94,7 +96,7 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
         takes_spatial="spatial" in provided,
         parameters=tuple(parameters),
         range=interval_of(name, range),
-        documentation=read_comment(inspect.getdoc(function) or ""),
+        documentation=documentation,
         provider=Provider(home, "", f"{home}:{function.__qualname__}"),
         function=function,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
-from lossdsl.registry.model import INPUTS, Documentation, Formula, Provider
+from lossdsl.registry.model import INPUTS, Documentation, Formula, Parameter, Provider, Taken
 from lossdsl.registry.signatures import signature_faults
 from lossdsl.syntax.parse import parse_library
 from lossdsl.syntax.tree import TASKS, Declaration
@@ -24,6 +25,7 @@ _REASONED = {
     "Otherwise": "task -- what to use instead",
     "Except": "rule -- reason",
 }
+_INPUT = re.compile(r"(\S+)(?: +for +(.+?))?(?: +if +(.+?))?(?: +unless +(.+))?")
 _SHAPE = re.compile(r"\(N, ([1-9]\d{0,3})(?:, ([1-9]\d{0,3}))?\)")
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
 _FULL_NAMES = re.compile(r"^#[ \t]*Names:[ \t]*full[ \t]*$", re.MULTILINE)
@@ -109,6 +111,7 @@ def read_documentation(comment: str, declaration: Declaration, source: Source) -
     documentation = Documentation("")
     try:
         documentation = read_comment(comment)
+        check_taken(documentation, declaration.parameters)
     except PluginError as error:
         faults += [Diagnostic("LD109", found.message, source, declaration.span) for found in error.diagnostics]
     if faults:
@@ -145,7 +148,7 @@ def read_comment(comment: str) -> Documentation:
         _instead(fields["Except"]),
         _shape(fields["Shape"]),
         _instead(fields["Accepted"]),
-        _input(fields["Input"]),
+        tuple(_taken(line) for line in fields["Input"]),
     )
 
 
@@ -161,11 +164,32 @@ def _check_words(fields: dict[str, list[str]]) -> None:
                 raise PluginError(f"`{key}: {unknown[0]}` is none of {', '.join(TASKS)}")
 
 
-def _input(lines: list[str]) -> str:
-    word = " ".join(lines)
-    if word not in ("", *INPUTS):
-        raise PluginError(f"`Input: {word}` is none of {', '.join(INPUTS)}")
-    return word
+def _taken(line: str) -> Taken:
+    """`probs`, with its conditions: `for binary, multilabel`, `if sigmoid=true`, `unless softmax=true`."""
+    match = _INPUT.fullmatch(line)
+    kind, tasks, *conditions = match.groups() if match else (line, None)
+    if kind not in INPUTS:
+        raise PluginError(f"`Input: {kind}` is none of {', '.join(INPUTS)}")
+    wanted = tuple(word.strip() for word in tasks.split(",")) if tasks else ()
+    unknown = [word for word in wanted if word not in TASKS]
+    if unknown:
+        raise PluginError(f"`Input: {line}`: `{unknown[0]}` is none of {', '.join(TASKS)}")
+    return Taken(kind, wanted, *map(_pairs, conditions))
+
+
+def _pairs(text: str | None) -> tuple[tuple[str, str], ...]:
+    """`sigmoid=true, softmax=true` as parameters with a word."""
+    pairs = [word.partition("=")[::2] for word in text.split(",")] if text else []
+    return tuple((name.strip(), word.strip()) for name, word in pairs)
+
+
+def check_taken(documentation: Documentation, parameters: Sequence[Parameter]) -> None:
+    """What stands behind `if` and `unless` must be a word of a parameter. Raises PluginError where it is none."""
+    words = {parameter.name: parameter.words for parameter in parameters}
+    for taken in documentation.taken:
+        for name, word in (*taken.when, *taken.unless):
+            if word not in words.get(name, ()):
+                raise PluginError(f"`Input: {taken}`: no parameter takes `{name}={word}`")
 
 
 def _shape(lines: list[str]) -> tuple[int, int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
@@ -36,6 +36,31 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """`Input: probs for binary unless sigmoid=true`: what a prediction must be that a loss takes as it is.
+
+    kind: `logits` or `probs`. tasks: those for which it holds, all when empty. when, unless: parameters with a word; it
+    holds with any of the first, if there are some, and with none of the second.
+    """
+
+    kind: str
+    tasks: tuple[str, ...] = ()
+    when: tuple[tuple[str, str], ...] = ()
+    unless: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        tasks = f" for {', '.join(self.tasks)}" if self.tasks else ""
+        conditions = (("if", self.when), ("unless", self.unless))
+        said = (f" {word} {', '.join(map('='.join, pairs))}" for word, pairs in conditions if pairs)
+        return "".join((self.kind, tasks, *said))
+
+    def holds(self, task: str, parameters: Mapping[str, object]) -> bool:
+        """Whether it is so for a task and the values of the parameters."""
+        given = [[parameters.get(name) == word for name, word in pairs] for pairs in (self.when, self.unless)]
+        return task in (self.tasks or TASKS) and (any(given[0]) or not given[0]) and not any(given[1])
+
+
+@dataclass(frozen=True, slots=True)
 class Documentation:
     """The comment above a definition: what it is, where it comes from, what happens at its edges.
 
@@ -46,7 +71,7 @@ class Documentation:
     example: a call that stands alone, where the name without brackets does not.
     exceptions: rules of lossdsl.testing that it does not keep, with the reason.
     shape: the numbers of classes and pixels of a call that it can take, where it cannot take any.
-    input: what the prediction must be, `logits` or `probs`, of a loss that takes it as it is; empty where both work.
+    taken: what the prediction must be where the loss takes it as it is; empty where logits and probabilities both work.
     """
 
     summary: str
@@ -59,7 +84,7 @@ class Documentation:
     exceptions: tuple[tuple[str, str], ...] = ()
     shape: tuple[int, int] | None = None
     accepted: tuple[tuple[str, str], ...] = ()
-    input: str = ""
+    taken: tuple[Taken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

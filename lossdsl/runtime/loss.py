@@ -17,6 +17,7 @@ from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
 from lossdsl.proving.denominators import positive_denominators
+from lossdsl.proving.findings import certain_errors
 from lossdsl.proving.rounding import rounded_roots
 from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
@@ -270,8 +271,13 @@ class Loss(nn.Module):
         return True
 
     def _built(self, context: Context) -> BuiltLoss:
+        """The graph for a kind of call, in which nothing is wrong for its task, which may be known only now."""
         try:
-            return build(self._objective, context, self.options.ignore_index)
+            built = build(self._objective, context, self.options.ignore_index)
+            faults = certain_errors(self._objective, built, context, self._facts, self.options)
+            if faults:
+                raise FormulaError(faults)
+            return built
         except FormulaError as error:
             if self.options.task:
                 raise

@@ -14,13 +14,14 @@ from lossdsl.api.samples import required_words
 from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.errors import FormulaError, LossError
+from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.tasks import working_contexts
 from lossdsl.registry.discover import clash, default_registry
 from lossdsl.registry.model import INPUTS, Loss
 from lossdsl.spec import Options, read_formula
 from lossdsl.syntax.parse import parse
 from lossdsl.syntax.printing import number
-from lossdsl.syntax.tree import Call, Interval, Name
+from lossdsl.syntax.tree import Call, Interval, Name, Task
 from lossdsl.testing.batches import Batch, Setting, edges
 
 
@@ -34,12 +35,16 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """call: the formula that is tried. tensors: those that it wants by name. exceptions: rules it does not keep."""
+    """call: the formula that is tried. tensors: those that it wants by name. exceptions: rules it does not keep.
+
+    inputs: what the model may return for each task, where the call does not take both logits and probabilities.
+    """
 
     call: str
     loss: Loss
     tasks: tuple[str, ...]
     tensors: frozenset[str]
+    inputs: tuple[tuple[str, tuple[str, ...]], ...] = ()
     made: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False, compare=False)
     tried: dict[Setting, tuple[Trial, ...]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -48,15 +53,10 @@ class Subject:
         """Every task with every input, and multiclass with class probabilities as the target."""
         sizes = self.loss.documentation.shape or (3, 6)
         for task in self.tasks:
-            for given in ("logits",) if task == "regression" else self._inputs:
+            for given in ("logits",) if task == "regression" else dict(self.inputs).get(task, INPUTS):
                 yield Setting(task, given, "hard", *sizes)
                 if task == "multiclass":
                     yield Setting(task, given, "soft", *sizes)
-
-    @property
-    def _inputs(self) -> tuple[str, ...]:
-        only = self.loss.documentation.input
-        return (only,) if only else INPUTS
 
     @property
     def hard_settings(self) -> Iterator[Setting]:
@@ -158,12 +158,20 @@ def subject_of(call: str, tasks: Iterable[str] | None = None) -> Subject:
     if resolution.objective is None:
         raise FormulaError(resolution.diagnostics)
     facts: Facts = facts_of(resolution.objective)
-    working: tuple[str, ...] = tuple(working_contexts(resolution.objective, facts, Options()))
+    contexts = working_contexts(resolution.objective, facts, Options())
+    working: tuple[Task, ...] = tuple(contexts)
     if facts.raw_only and "regression" in working:
         working = ("regression",)  # raw numbers are the same whatever they are called
     chosen = tuple(task for task in working if tasks is None or task in tuple(tasks))
     assert chosen, f"{call} works for {', '.join(working) or 'no task'}"
-    return Subject(call, loss, chosen, facts.tensors)
+    inputs = tuple(_inputs(build(resolution.objective, contexts[task]), task) for task in chosen)
+    return Subject(call, loss, chosen, facts.tensors, inputs)
+
+
+def _inputs(built: BuiltLoss, task: str) -> tuple[str, tuple[str, ...]]:
+    """What the model may return for a call of one loss."""
+    taken = built.trace.used[-1].taken  # of the call itself, whose parts come before it
+    return task, (taken.kind,) if taken else INPUTS
 
 
 def _loaded(name: str) -> Loss:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import lossdsl
+import lossdsl.testing
 
 MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
     (
@@ -223,6 +225,16 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         """,
     ),
     (
+        "bce + pooled",
+        {"task": "binary"},
+        """
+        <formula>:1:7: error LD724: `pooled` takes the prediction as it is and needs probabilities; the model returns logits
+            bce + pooled
+                  ^~~~~~
+            pooled(p, y), or input=probs where the model returns probabilities
+        """,  # noqa: E501
+    ),
+    (
         "a = dice\nbce",
         {},
         """
@@ -251,6 +263,16 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         """,
     ),
 ]
+
+
+@pytest.fixture(autouse=True)
+def of_probabilities() -> Iterator[None]:
+    """A loss that takes the prediction as it is."""
+    with lossdsl.testing.registry():
+        lossdsl.define(
+            "# Of probabilities.\n# Input: probs\npooled() -> [0, 1] = 1 - 2*sum(pred*y)/(sum(pred + y) + 1)"
+        )
+        yield
 
 
 def key(source: Any) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
+from torch.nn.functional import huber_loss
 
 import lossdsl
 import lossdsl.testing
 from lossdsl.api.libraries import check_library
 from lossdsl.errors import Diagnostic
+from lossdsl.registry.defining import read_definition
 
 # parameters -> code, column of the first line, words of the message
 PARAMETERS = {
@@ -75,6 +77,11 @@ BODIES = {
 COMMENTS = {
     "Better: highest": "`Better: highest` is none of lower, higher, neither",
     "Input: logit": "`Input: logit` is none of logits, probs",
+    "Input: probs for": "`Input: probs for` is none of logits, probs",
+    "Input: probs for binry": "`binry` is none of binary, multilabel",
+    "Input: probs for binary, ": "`` is none of binary, multilabel",
+    "Input: probs unless sigmoid=true": "no parameter takes `sigmoid=true`",
+    "Input: probs unless sigmoid": "no parameter takes `sigmoid=`",
     "Shape: 4": "`Shape: 4` is not like (N, 4)",
     "Shape: (N, 0)": "`Shape: (N, 0)` is not like (N, 4)",
     "Shape: (N, 3, 99999999999)": "is not like (N, 4)",
@@ -133,6 +140,46 @@ def test_all_faults_of_a_signature_at_once() -> None:
     text = "# Better: so\nloss a(m: [0, 1] = 2, n: x | y = 1) -> [0, 1]\n    = mean(abs(p - y))\n"
     found = [(each.code, each.column) for findings in check_library(text, Path("some.loss")) for each in findings]
     assert sorted(found) == [("LD109", 1), ("LD204", 20), ("LD205", 34)]
+
+
+WORDS = {
+    "Input: probs unless act=on": ("probs", (), (), (("act", "on"),)),
+    "Input: probs unless act=on, act=softly": ("probs", (), (), (("act", "on"), ("act", "softly"))),
+    "Input: logits for binary, multilabel": ("logits", ("binary", "multilabel"), (), ()),
+    "Input: logits if act=on": ("logits", (), (("act", "on"),), ()),
+    "Input: logits for multiclass unless act=on": ("logits", ("multiclass",), (), (("act", "on"),)),
+    "Input: probs for binary if act=on, act=softly unless act=off": (
+        "probs", ("binary",), (("act", "on"), ("act", "softly")), (("act", "off"),)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("comment", WORDS)
+def test_what_a_loss_takes_as_it_is(comment: str) -> None:
+    """It is read, and printed as it was written."""
+    entry = f"# A loss.\n# {comment}\nloss a(act: on | softly | off = off) -> [0, 1]\n    = mean(abs(p - y))\n"
+    (taken,) = read_definition(entry).documentation.taken
+    assert (taken.kind, taken.tasks, taken.when, taken.unless) == WORDS[comment]
+    assert f"Input: {taken}" == comment
+
+
+@pytest.mark.parametrize("comment", ["Input: probs unless act=of", "Input: probs unless m=1", "Input: probs if x=on"])
+def test_a_word_that_no_parameter_takes(comment: str, finding: Any) -> None:
+    found = finding(f"# {comment}\nloss a(act: on | off = off, m: [0, 1] = 1) -> [0, 1]\n    = mean(abs(p - y))\n")
+    assert (found.code, found.line) == ("LD109", 2)
+    assert found.message == f"`{comment}`: no parameter takes `{comment.rpartition(' ')[2]}`"
+
+
+def test_a_word_that_no_parameter_of_a_kernel_takes() -> None:
+    def f(pred: Any, y: Any, *, act: Literal["on", "off"] = "off") -> Any:
+        """A loss.
+        Input: probs unless act=no
+        """
+
+    with pytest.raises(lossdsl.PluginError, match="no parameter takes `act=no`"):
+        lossdsl.loss()(f)
+    with pytest.raises(lossdsl.PluginError, match="no parameter takes `reduction=sum`"):
+        lossdsl.adapt("acme", {"f": huber_loss}, about="Huber.\nInput: probs unless reduction=sum")
 
 
 KERNELS: dict[str, tuple[Any, Any, str]] = {

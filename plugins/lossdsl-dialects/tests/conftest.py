@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import random
+import sys
+import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,7 +46,7 @@ class Call:
 class Setup:
     """One comparison: the text of ours, the function that is theirs, and what both are called with.
 
-    probabilities: the prediction is taken as it is. theirs: of prediction and target, as a number.
+    probabilities: both get the probabilities, ours by input=probs. theirs: of prediction and target, as a number.
     """
 
     text: str
@@ -95,7 +100,8 @@ def same(setup: Setup, seed: str) -> None:
     """Value and gradient agree. Where theirs has no gradient, as that of a power below 1 at 0, ours is finite."""
     call = setup.call
     pred = call.p if setup.probabilities else call.z
-    ours = slope(compiled(setup.text, call.task, tuple(setup.options.items())), pred, call.target)
+    options = {**setup.options, "input": "probs" if setup.probabilities else "logits"}
+    ours = slope(compiled(setup.text, call.task, tuple(options.items())), pred, call.target)
     theirs = slope(setup.theirs, pred, call.target if setup.their_target is None else setup.their_target)
     assert torch.isfinite(ours[1]).all()
     theirs = (theirs[0], torch.where(theirs[1].isnan(), ours[1], theirs[1]))
@@ -140,6 +146,21 @@ def text_of() -> Callable[[Mapping[str, Any]], str]:
 @pytest.fixture(scope="session")
 def setup_of() -> type[Setup]:
     return Setup
+
+
+@pytest.fixture(scope="session")
+def smp_losses() -> Any:
+    """The losses of segmentation_models.pytorch alone: the package itself imports torchvision and timm."""
+    name = "segmentation_models_pytorch"
+    found = importlib.util.find_spec(name) if name not in sys.modules else sys.modules[name].__spec__
+    if name not in sys.modules:
+        if found is None or found.origin is None:
+            pytest.skip("segmentation_models_pytorch is not installed")
+        stub = types.ModuleType(name)
+        stub.__spec__ = found  # so that it is found again
+        stub.__path__ = [str(Path(found.origin).parent)]
+        sys.modules[name] = stub
+    return importlib.import_module(f"{name}.losses")
 
 
 @pytest.fixture

@@ -58,6 +58,6 @@ def test_probabilities_of_0_and_1_cost_what_they_cost_in_keras() -> None:
     import lossdsl
 
     p, y = torch.tensor([[0.0, 1.0, 0.0, 1.0]]).double(), torch.tensor([[0.0, 1.0, 1.0, 0.0]]).double()
-    value = lossdsl.compile("keras.binary_crossentropy", task="binary")(p, y)
+    value = lossdsl.compile("keras.binary_crossentropy", task="binary", input="probs")(p, y)
     torch.testing.assert_close(value, crossentropy(p, y), rtol=1e-9, atol=0)
     assert value.item() == pytest.approx(8.059, abs=1e-3)
