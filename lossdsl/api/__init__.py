@@ -29,6 +29,7 @@ from lossdsl.syntax.parse import parse
 
 if TYPE_CHECKING:
     from lossdsl.runtime.loss import Loss
+    from lossdsl.spec.data import Array
 
 __all__ = ["Report", "check", "compile", "define", "explain", "load", "parse"]
 
@@ -41,7 +42,7 @@ def compile(
     task: Task | None = None,
     input: Literal["logits", "probs"] | None = None,
     ignore_index: int | None = None,
-    class_weight: Sequence[float] | None = None,
+    class_weight: Sequence[float] | Mapping[int, float] | Array | None = None,
     backend: Literal["eager", "inductor"] | None = None,
 ) -> Loss:
     """A torch module from a formula, or from a mapping in the YAML form.
@@ -50,8 +51,9 @@ def compile(
         source: formula text such as "0.5*bce + 0.5*(-log(1 - dice))", or a mapping with `expr` or `terms`.
         task: "binary", "multilabel", "multiclass" or "regression"; None: decided at the first call from the shapes.
         input: what the model returns, "logits" (the default) or "probs".
-        ignore_index: target value of elements that do not count, in every term.
-        class_weight: one weight >= 0 for each class; makes every mean over classes a weighted mean.
+        ignore_index: target value of elements that do not count, in every term; a whole number.
+        class_weight: one weight >= 0 for each class, at least one above 0, as a list, a 1-d array or tensor, or a
+            mapping of all labels; makes every mean over classes a weighted mean.
         backend: "eager" (the default), or "inductor" for torch.compile.
 
     A keyword that is given goes before the same key of a mapping.

@@ -12,7 +12,7 @@ from lossdsl.spec.options import read_options
 from lossdsl.spec.parts import read_definitions, read_terms
 from lossdsl.spec.prune import prune
 from lossdsl.spec.tensors import read_tensors
-from lossdsl.spec.values import Entry, Found, Place, Scalar, Table, Unread, Value, described, is_null
+from lossdsl.spec.values import Entry, Found, Place, Scalar, Table, Unread, Value, described, is_null, named
 from lossdsl.syntax import tree
 
 _KEYS = ("task", "input", "ignore_index", "class_weight", "backend", "tensors", "define", "terms", "total", "expr")
@@ -49,6 +49,8 @@ def _formula(program: Found[tree.Program | None], source: Source) -> Reading:
 
 
 def _long_form(table: Table, place: Place) -> Reading:
+    found = named(table)
+    table, refused = found.value, found.findings
     entries = {entry.name: entry for entry in table.entries if entry.name in _KEYS}
     options = read_options(entries)
     tensors = read_tensors(entries.get("tensors"))
@@ -57,7 +59,7 @@ def _long_form(table: Table, place: Place) -> Reading:
     bindings, total = _totals(entries)
     spec = Spec((*define.value.items, *bindings.value), terms.value.items, total.value, options.value, tensors.value)
     spec = prune(spec, define.value.lost, terms.value.lost)
-    findings = (*unknown_keys(table, _KEYS), *_shape(entries, place), *options.findings, *tensors.findings)
+    findings = (*refused, *unknown_keys(table, _KEYS), *_shape(entries, place), *options.findings, *tensors.findings)
     findings += (*define.findings, *terms.findings, *bindings.findings, *total.findings)
     return Reading(spec if spec.definitions or spec.terms or spec.total else None, findings)
 

@@ -116,9 +116,10 @@ def test_null_is_the_same_as_leaving_out(read_marked: Callable[..., Any], key: s
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
-        ("ignore_index: 012", Options(ignore_index=12)),
         ("ignore_index: -100", Options(ignore_index=-100)),
         ("class_weight: [0, 1., .5]", Options(class_weight=(0.0, 1.0, 0.5))),
+        ("class_weight: {0: 1, 1: 2.5}", Options(class_weight=(1.0, 2.5))),
+        ("class_weight:\n    2: 3e0\n    0: 0.5\n    1: 0\n", Options(class_weight=(0.5, 0.0, 3.0))),
         ("input: probs", Options(input="probs")),
         ("task: 'regression'", Options(task="regression")),
         ("backend: inductor", Options(backend="inductor")),
