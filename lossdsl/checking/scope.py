@@ -142,7 +142,7 @@ class Scope:
         return self._unknown(node, origin)
 
     def _no_value(self, node: tree.Name, name: str = "", loss: Loss | None = None) -> Resolved:
-        """A word such as `none` or `inf` where a value belongs; loss: the one in whose brackets it stands, by its name."""
+        """A word such as `none` or `inf` where a value belongs; name, loss: that in whose brackets it stands."""
         word = as_word(node.text)
         if word == "inf":
             hint = "it stands only as the value of a parameter whose range has it; write a finite number"

@@ -11,6 +11,7 @@ from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import in_order
 from lossdsl.proving.analysis import Proof, prove
+from lossdsl.proving.comparing import comparison_findings
 from lossdsl.proving.direction import direction_findings
 from lossdsl.proving.domain import domain_findings, doubtful_nodes, overflow_findings
 from lossdsl.proving.idle import class_findings, idle_findings, name_findings
@@ -26,7 +27,12 @@ def certain_errors(
 ) -> tuple[Diagnostic, ...]:
     """What is wrong for every batch, so that the loss is not even compiled. Cheap: hardly an interval is needed."""
     proof = prove(objective, built, context, facts, related=(), nodes=scheduled(built))
-    found = (*activation_findings(proof), *parameter_findings(proof), *class_findings(proof, options))
+    found = (
+        *activation_findings(proof),
+        *parameter_findings(proof),
+        *comparison_findings(proof),
+        *class_findings(proof, options),
+    )
     return tuple(finding for finding in dict.fromkeys(found) if finding.severity == "error")
 
 
@@ -45,6 +51,7 @@ def warnings(
     found = (
         *(domain_findings(proof) if doubtful else ()),
         *whole,
+        *comparison_findings(proof),
         *idle_findings(proof),
         *name_findings(spec, proof, registry),
     )
