@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, Plu
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.graph.tasks import also_working, first_working, task_faults
+from lossdsl.proving.classes import class_findings
 from lossdsl.proving.findings import certain_errors, warnings
 from lossdsl.proving.tasks import for_each_task
 from lossdsl.registry.defining import read_definition
@@ -196,7 +197,8 @@ def _study(
         options = spec.options if spec else Options()
     if spec is None:
         return _Study(None, None, None, in_reading_order(diagnostics))
-    spec = replace(spec, options=options)
+    places = {name: place for name, place in spec.places.items() if given.get(name) is None}
+    spec = replace(spec, options=options, places=places)
     registry = registry or default_registry()
     resolution = resolve(spec, registry)
     diagnostics += resolution.diagnostics
@@ -214,11 +216,17 @@ def _faults(spec: Spec, objective: Objective, facts: Facts, known: Registry | No
     if working is None:
         return task_faults(objective, facts, spec.options)
 
+    task = working[1].task
+
+    def others() -> Iterator[tuple[BuiltLoss, Context]]:
+        return also_working(objective, facts, spec.options, task)
+
     def look(built: BuiltLoss, context: Context) -> tuple[Diagnostic, ...]:
-        found = certain_errors(objective, built, context, facts, spec.options)
+        found = certain_errors(objective, built, context, facts)
         return (*found, *warnings(spec, objective, built, context, facts, known)) if known else found
 
-    return for_each_task(working, also_working(objective, facts, spec.options, working[1].task), look)
+    counted = class_findings(spec, objective, facts, working, others)
+    return (*counted, *for_each_task(working, others(), look))
 
 
 def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:

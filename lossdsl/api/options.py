@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from lossdsl.errors import ConfigError, Diagnostic, Source, nearest
 from lossdsl.spec.data import value_of
 from lossdsl.spec.model import Options
-from lossdsl.spec.options import read_options
+from lossdsl.spec.options import OPTIONS, read_options
 from lossdsl.spec.values import Entry, Place
-
-_NAMES = tuple(option.name for option in fields(Options))
 
 
 def merged(base: Options, given: Mapping[str, Any]) -> Options:
@@ -20,9 +18,9 @@ def merged(base: Options, given: Mapping[str, Any]) -> Options:
 
     Raises ConfigError with everything that is wrong.
     """
-    faults = [_unknown(name) for name, value in given.items() if value is not None and name not in _NAMES]
+    faults = [_unknown(name) for name, value in given.items() if value is not None and name not in OPTIONS]
     entries: dict[str, Entry] = {}
-    for name in _NAMES:
+    for name in OPTIONS:
         if given.get(name) is not None:
             value = value_of(given[name], name)
             entries[name] = Entry(name, Place(Source(name, path=name)), value.value)
@@ -34,5 +32,5 @@ def merged(base: Options, given: Mapping[str, Any]) -> Options:
 
 
 def _unknown(name: str) -> Diagnostic:
-    hint = nearest(name, _NAMES) or f"options are {', '.join(_NAMES)}"
+    hint = nearest(name, OPTIONS) or f"options are {', '.join(OPTIONS)}"
     return Diagnostic("LD402", f"unknown option `{name}`", hint=hint)

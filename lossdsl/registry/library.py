@@ -16,7 +16,7 @@ from lossdsl.syntax.tree import TASKS, Declaration
 
 _FIELDS = (
     "Summary", "Source", "Note", "Refused", "Accepted", "Otherwise", "Better", "Example", "Except", "Shape", "Input",
-    "Absent",
+    "Absent", "Classes",
 )  # fmt: skip
 _REASONED = {
     "Refused": "word -- what to write instead",
@@ -146,6 +146,7 @@ def read_comment(comment: str) -> Documentation:
         _shape(fields["Shape"]),
         _instead(fields["Accepted"]),
         _input(fields["Input"]),
+        tuple(word.strip() for line in fields["Classes"] for word in line.split(",")),
     )
 
 

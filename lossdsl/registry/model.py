@@ -47,6 +47,7 @@ class Documentation:
     exceptions: rules of lossdsl.testing that it does not keep, with the reason.
     shape: the numbers of classes and pixels of a call that it can take, where it cannot take any.
     input: what the prediction must be, `logits` or `probs`, of a loss that takes it as it is; empty where both work.
+    classes: parameters that are a list with one item for each class, or a table with a row and a column for each.
     """
 
     summary: str
@@ -60,6 +61,7 @@ class Documentation:
     shape: tuple[int, int] | None = None
     accepted: tuple[tuple[str, str], ...] = ()
     input: str = ""
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

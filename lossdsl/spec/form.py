@@ -8,7 +8,7 @@ from lossdsl.errors import Diagnostic, Source
 from lossdsl.spec.formula import bindings_of, parsed, read_expression, read_program
 from lossdsl.spec.keys import unknown_keys
 from lossdsl.spec.model import NamedExpression, Options, Reading, Sourced, Spec
-from lossdsl.spec.options import read_options
+from lossdsl.spec.options import OPTIONS, read_options
 from lossdsl.spec.parts import read_definitions, read_terms
 from lossdsl.spec.prune import prune
 from lossdsl.spec.tensors import read_tensors
@@ -57,7 +57,9 @@ def _long_form(table: Table, place: Place) -> Reading:
     define = read_definitions(entries.get("define"))
     terms = read_terms(entries.get("terms"))
     bindings, total = _totals(entries)
-    spec = Spec((*define.value.items, *bindings.value), terms.value.items, total.value, options.value, tensors.value)
+    places = {entry.name: entry.value.place for entry in table.entries if entry.name in OPTIONS}
+    named_parts = (*define.value.items, *bindings.value)
+    spec = Spec(named_parts, terms.value.items, total.value, options.value, tensors.value, places)
     spec = prune(spec, define.value.lost, terms.value.lost)
     findings = (*refused, *unknown_keys(table, _KEYS), *_shape(entries, place), *options.findings, *tensors.findings)
     findings += (*define.findings, *terms.findings, *bindings.findings, *total.findings)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from lossdsl.errors import Diagnostic, nearest
@@ -15,6 +16,9 @@ from lossdsl.spec.values import Entry, Found, Row, Scalar, Table, Unread, Value,
 
 _WEIGHTS = "write for example [1, 2.5, 1], or {0: 1, 1: 2.5, 2: 1} with all labels"
 _CHOICES: Mapping[str, tuple[str, ...]] = {"task": TASKS, "input": INPUTS, "backend": BACKENDS}
+
+
+OPTIONS = tuple(option.name for option in fields(Options))
 
 
 def read_options(entries: Mapping[str, Entry]) -> Found[Options]:

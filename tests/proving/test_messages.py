@@ -186,7 +186,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         "ce",
         {"task": "multiclass", "class_weight": [1.0]},
         """
-        <formula>:1:1: error LD730: one class weight means one class, and a softmax over one class is constantly 1
+        <formula>:1:1: error LD730: the class weights are for 1 class, and a softmax over one class is constantly 1
             ce
             ^~
             for one channel the task is binary
