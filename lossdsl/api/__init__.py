@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, Plu
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.graph.tasks import also_working, first_working, task_faults
+from lossdsl.proving.classes import class_findings
 from lossdsl.proving.findings import certain_errors, warnings
 from lossdsl.proving.tasks import for_each_task
 from lossdsl.registry.defining import read_definition
@@ -29,6 +30,7 @@ from lossdsl.syntax.parse import parse
 
 if TYPE_CHECKING:
     from lossdsl.runtime.loss import Loss
+    from lossdsl.spec.data import Array
 
 __all__ = ["Report", "check", "compile", "define", "explain", "load", "parse"]
 
@@ -41,7 +43,7 @@ def compile(
     task: Task | None = None,
     input: Literal["logits", "probs"] | None = None,
     ignore_index: int | None = None,
-    class_weight: Sequence[float] | None = None,
+    class_weight: Sequence[float] | Mapping[int, float] | Array | None = None,
     backend: Literal["eager", "inductor"] | None = None,
 ) -> Loss:
     """A torch module from a formula, or from a mapping in the YAML form.
@@ -50,8 +52,9 @@ def compile(
         source: formula text such as "0.5*bce + 0.5*(-log(1 - dice))", or a mapping with `expr` or `terms`.
         task: "binary", "multilabel", "multiclass" or "regression"; None: decided at the first call from the shapes.
         input: what the model returns, "logits" (the default) or "probs".
-        ignore_index: target value of elements that do not count, in every term.
-        class_weight: one weight >= 0 for each class; makes every mean over classes a weighted mean.
+        ignore_index: target value of elements that do not count, in every term; a whole number.
+        class_weight: one weight >= 0 for each class, at least one above 0, as a list, a 1-d array or tensor, or a
+            mapping of all labels; makes every mean over classes a weighted mean.
         backend: "eager" (the default), or "inductor" for torch.compile.
 
     A keyword that is given goes before the same key of a mapping.
@@ -194,7 +197,8 @@ def _study(
         options = spec.options if spec else Options()
     if spec is None:
         return _Study(None, None, None, in_reading_order(diagnostics))
-    spec = replace(spec, options=options)
+    places = {name: place for name, place in spec.places.items() if given.get(name) is None}
+    spec = replace(spec, options=options, places=places)
     registry = registry or default_registry()
     resolution = resolve(spec, registry)
     diagnostics += resolution.diagnostics
@@ -212,11 +216,17 @@ def _faults(spec: Spec, objective: Objective, facts: Facts, known: Registry | No
     if working is None:
         return task_faults(objective, facts, spec.options)
 
+    task = working[1].task
+
+    def others() -> Iterator[tuple[BuiltLoss, Context]]:
+        return also_working(objective, facts, spec.options, task)
+
     def look(built: BuiltLoss, context: Context) -> tuple[Diagnostic, ...]:
-        found = certain_errors(objective, built, context, facts, spec.options)
+        found = certain_errors(objective, built, context, facts)
         return (*found, *warnings(spec, objective, built, context, facts, known)) if known else found
 
-    return for_each_task(working, also_working(objective, facts, spec.options, working[1].task), look)
+    counted = class_findings(spec, objective, facts, working, others)
+    return (*counted, *for_each_task(working, others(), look))
 
 
 def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -17,7 +18,7 @@ from lossdsl.checking.resolved import (
     Resolved,
     Word,
 )
-from lossdsl.checking.vocabulary import REDUCTION_WORDS, WORDS
+from lossdsl.checking.vocabulary import REDUCTION_WORDS, WORDS, as_word
 from lossdsl.errors import Diagnostic, Source, Span, nearest, respelt
 from lossdsl.registry.model import Loss, Parameter
 from lossdsl.registry.signatures import allowed_values
@@ -72,11 +73,27 @@ def _value(parameter: Parameter, written: tree.Expression, evaluate: Evaluate, p
     """What is written for a parameter, None when it is something that it cannot take."""
     if isinstance(written, tree.Listing) and parameter.interval is None:
         return None
-    if not parameter.words and isinstance(written, tree.Name) and written.text in WORDS and written.text != "inf":
+    if parameter.interval and not parameter.lists and (infinite := infinity(written)) is not None:
+        return Constant(infinite, place)
+    if not parameter.words and isinstance(written, tree.Name) and (written.text in WORDS or as_word(written.text)):
         return None
     if parameter.lists and not isinstance(written, tree.Name):
-        return written_list(parameter, written, lambda item: constant_value(evaluate(item, frozenset())), place)
+        return written_list(parameter, written, lambda item: _number(item, evaluate), place)
     return evaluate(written, frozenset(parameter.words))
+
+
+def _number(item: tree.Expression, evaluate: Evaluate) -> float | None:
+    """The number that an item of a list is, None where it depends on anything."""
+    infinite = infinity(item)
+    return constant_value(evaluate(item, frozenset())) if infinite is None else infinite
+
+
+def infinity(written: tree.Expression) -> float | None:
+    """`inf` or `-inf`, the only places where it is a number being a parameter, a range and a comparison."""
+    if isinstance(written, tree.Negative):
+        positive = infinity(written.operand)
+        return None if positive is None else -positive
+    return math.inf if isinstance(written, tree.Name) and written.text == "inf" else None
 
 
 def _refused(loss: Loss, keyword: tree.Keyword, call: tree.Call, origin: Origin) -> Diagnostic | None:

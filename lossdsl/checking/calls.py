@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lossdsl.checking.arguments import name_of_keyword
+from lossdsl.checking.arguments import infinity, name_of_keyword
 from lossdsl.checking.resolved import (
     Apply,
+    Constant,
     ForClass,
     Neighbourhood,
     Origin,
@@ -55,6 +56,8 @@ def _clamp(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
         return scope.wrong(node, "LD202", "clamp takes one value and min=, max= or both", "clamp(x, min=0, max=1)")
     result = scope.expression(node.arguments[0])
     for bound, function in (("min", "maximum"), ("max", "minimum")):
+        if bound in bounds and infinity(bounds[bound]) is not None:
+            return scope.wrong(bounds[bound], "LD205", f"`{bounds[bound]}` is no bound", f"leave {bound}= out")
         if bound in bounds:
             result = Apply(function, (result, scope.expression(bounds[bound])), origin)
     return result
@@ -66,8 +69,14 @@ def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
         return scope.wrong(node, "LD202", "where takes a comparison and two values", hint)
     condition, chosen, otherwise = node.arguments
     assert isinstance(condition, tree.Comparison)
-    left, right = scope.expression(condition.left), scope.expression(condition.right)
+    left, right = (_compared(scope, side) for side in (condition.left, condition.right))
     return Where(condition.operator, left, right, scope.expression(chosen), scope.expression(otherwise), origin)
+
+
+def _compared(scope: Scope, side: tree.Expression) -> Resolved:
+    """A side of a comparison; a number may be compared with `inf`."""
+    infinite = None if scope.words & {"inf"} else infinity(side)
+    return scope.expression(side) if infinite is None else Constant(infinite, Origin(scope.source, side.span))
 
 
 _REDUCTION_WORDS = {"mean": {"count"}, "topk": {"share", "rounding"}}

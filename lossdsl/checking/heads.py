@@ -86,7 +86,7 @@ def pairs_of(objective: Objective, nodes: Iterable[Resolved]) -> tuple[Pair, ...
         Pair(
             *names,
             tasks=tuple(task for task in TASKS if all(task in (said(use) or use.loss.tasks or TASKS) for use in found)),
-            raw_only=is_raw(set().union(*(_reads_of_loss(objective, use.loss) for use in found))),
+            raw_only=is_raw(set().union(*(reads_of_loss(objective, use.loss) for use in found))),
             mapped=any(isinstance(use.reduction, Word) and use.reduction.text == "none" for use in found),
         )
         for names, found in uses.items()
@@ -130,7 +130,8 @@ def _texts(objective: Objective, loss: Formula) -> list[Resolved]:
     return [value for _, value in body.bindings] + [case.value for case in body.cases]
 
 
-def _reads_of_loss(objective: Objective, loss: Loss) -> set[str]:
+def reads_of_loss(objective: Objective, loss: Loss) -> set[str]:
+    """The names of the tensors that a loss reads when it is called without any."""
     return head_inputs(loss) if isinstance(loss, Kernel) else _reads(objective, _texts(objective, loss))
 
 

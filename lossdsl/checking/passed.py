@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from lossdsl.checking.resolved import Body, Resolved, TensorOf, Use, every
-from lossdsl.checking.vocabulary import CALL_WORDS, RESERVED, TENSORS
+from lossdsl.checking.vocabulary import CALL_WORDS, TENSORS, is_reserved
 from lossdsl.errors import Diagnostic, nearest, respelt
 from lossdsl.registry.discover import Registry
 from lossdsl.registry.model import Formula, full_name
@@ -31,7 +31,7 @@ def passed_faults(
 
 
 def _kind(name: str, registry: Registry) -> str | None:
-    if name in RESERVED or name in CALL_WORDS:
+    if is_reserved(name) or name in CALL_WORDS:
         return "a word of the language"
     return "a loss" if any(candidate.own for candidate in registry.candidates(name)) else None
 

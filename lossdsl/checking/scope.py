@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from lossdsl.checking.arguments import bind_parameters, constant_value
 from lossdsl.checking.bindings import cycle
@@ -41,9 +42,10 @@ from lossdsl.checking.vocabulary import (
     NEIGHBOURHOODS,
     PROVIDED,
     REDUCTIONS,
-    RESERVED,
     SCALARS,
     TENSORS,
+    as_word,
+    is_reserved,
 )
 from lossdsl.errors import Diagnostic, Edit, LossError, Source, respelt
 from lossdsl.registry.candidates import Candidate
@@ -86,7 +88,7 @@ class Scope:
         scope = replace(self, source=definition.value.source)
         value = definition.value.expression
         own = any(candidate.own for candidate in self.memory.registry.candidates(definition.name))
-        if own or definition.name in RESERVED:
+        if own or is_reserved(definition.name):
             kind = "a loss" if own else "a word of the language"
             found = definition.place.says("LD206", f"`{definition.name}` is {kind} already", "choose another name")
             self.memory.diagnostics.append(found)
@@ -129,15 +131,35 @@ class Scope:
             return TensorOf(name, origin)
         if name in SCALARS:
             return ScalarOf(name, origin)
-        if name == "inf":
-            return Constant(float("inf"), origin)
         if name in self.words or self.choosing:
             return Word(name, origin)
+        if as_word(name):
+            return self._no_value(node)
         if name in (*FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS):
             return self.wrong(node, "LD202", f"`{name}` is a function", f"write {name}(...)")
         if self.is_loss(name):
             return self._use(tree.Call(node, (), (), node.span), origin)
         return self._unknown(node, origin)
+
+    def _no_value(self, node: tree.Name, name: str = "", loss: Loss | None = None) -> Resolved:
+        """A word such as `none` or `inf` where a value belongs; name, loss: that in whose brackets it stands."""
+        word = as_word(node.text)
+        if word == "inf":
+            hint = "it stands only as the value of a parameter whose range has it; write a finite number"
+            return self.wrong(node, "LD205", f"`{node.text}` is no number to calculate with", hint)
+        if word == "nan":
+            return self.wrong(node, "LD205", f"`{node.text}` is not a number", "write a number")
+        hint = "it is written with the name of its parameter, as in dice(squared=true)"
+        if loss is not None:
+            choices = [f"{name}({p.name}={word})" for p in loss.parameters if word in p.words]
+            hint = f"write {' or '.join(choices)}" if choices else f"`{name}` takes tensors: {name}(pred, y)"
+        return self.wrong(node, "LD205", f"`{node.text}` is a choice of a parameter, not a tensor or a number", hint)
+
+    def _tensor(self, argument: tree.Expression, name: str, loss: Loss) -> Resolved:
+        """What stands in the brackets of a loss without a name."""
+        if isinstance(argument, tree.Name) and as_word(argument.text):
+            return self._no_value(argument, name, loss)
+        return replace(self, tensors=True).expression(argument)
 
     def _unknown(self, node: tree.Name, origin: Origin) -> Resolved:
         """A word that names nothing: a tensor where one can stand, else a misspelt loss."""
@@ -201,7 +223,7 @@ class Scope:
             return Constant(1.0, origin)
         if isinstance(loss, Formula):
             self._read_body(loss)
-        tensors = tuple(replace(self, tensors=True).expression(argument) for argument in node.arguments)
+        tensors = tuple(self._tensor(argument, node.function.text, loss) for argument in node.arguments)
         limit = 2 if isinstance(loss, Formula) else max(2, len(loss.inputs))
         if len(tensors) > limit:
             text = f"`{loss.name}` takes at most {limit} tensors: {loss.name}(prediction, target)"
@@ -253,7 +275,7 @@ class Scope:
                 message = f"`{parameter.name}` has a meaning in every call"
                 scope.report(parameter, "LD206", message, "choose another name")
         for binding in declaration.bindings:
-            if binding.name in RESERVED or binding.name in scope.words | scope.parameters:
+            if is_reserved(binding.name) or binding.name in scope.words | scope.parameters:
                 message = f"`{binding.name}` has a meaning already"
                 scope.report(binding, "LD206", message, "choose another name")
         bindings = {binding.name: inside.expression(binding.value) for binding in declaration.bindings}
@@ -265,7 +287,7 @@ class Scope:
     def _learned(self, name: str, call: tree.Call) -> Resolved:
         only = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None
         start = constant_value(self.expression(only)) if only else None
-        if start is None:
+        if start is None or not isfinite(start):
             return self.wrong(call, "LD207", "learn takes the number to start from", f"{name} = learn(0)")
         return Learned(name, start, Origin(self.source, call.span))
 

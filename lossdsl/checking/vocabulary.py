@@ -30,12 +30,16 @@ COMBINATORS = ("for_class", "multiscale")
 TENSORS = ("z", "p", "y", "pred", "target", "class_weight", "foreground")
 SCALARS = ("epoch", "step", "classes")
 AXES = ("batch", "class", "pixel")
-WORDS = ("image", "batch", "class", "pixel", "none", "mean", "sum", "true", "false", "inf", "nan")
+# Choices and numbers in the spellings of several languages. They are the value of a parameter and nothing else, while
+# `image` or `batch` may be what a caller names a tensor.
+CHOICES = ("true", "false", "none")
+NUMBERS = ("inf", "nan")
+WORDS = ("image", "batch", "class", "pixel", "mean", "sum", *CHOICES, *NUMBERS)
 
 # Keywords of every call, so that no tensor can be passed under these names.
 CALL_WORDS = ("mask", "self")
 # What a call itself provides or takes, so that no parameter of a definition can have these names.
-PROVIDED = frozenset({*TENSORS, *CALL_WORDS, "epoch", "step", "reduction", "inf", "none", "true", "false"})
+PROVIDED = frozenset({*TENSORS, *CALL_WORDS, "epoch", "step", "reduction", *CHOICES, *NUMBERS})
 RESERVED = frozenset(
     {
         *FUNCTIONS,
@@ -45,10 +49,19 @@ RESERVED = frozenset(
         *TENSORS,
         *SCALARS,
         "learn",
-        "inf",
-        "none",
-        "true",
-        "false",
+        *CHOICES,
+        *NUMBERS,
     }
 )
 REDUCTION_WORDS = ("mean", "sum", "none")
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name has a meaning in the language, so that nothing else can have it."""
+    return name in RESERVED or as_word(name) is not None
+
+
+def as_word(name: str) -> str | None:
+    """`none` for a name such as `None`, which no tensor and no value can have; None for other names."""
+    word = name.lower()
+    return word if word in CHOICES or word in NUMBERS else None

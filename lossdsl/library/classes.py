@@ -24,6 +24,7 @@ def class_distance(
 
     Source: Fidon et al. 2017, arXiv 1707.00478, equation 6
     Note: distances has a row and a column for each class, zeros on its diagonal, and the largest of them is 1
+    Classes: distances
     Example: class_distance(distances=[[0, 1, 0.5], [1, 0, 0.5], [0.5, 0.5, 0]])
     Otherwise: binary, multilabel, regression -- it compares classes of which each pixel has one
     """

@@ -11,9 +11,10 @@ from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import in_order
 from lossdsl.proving.analysis import Proof, prove
+from lossdsl.proving.comparing import comparison_findings
 from lossdsl.proving.direction import direction_findings
 from lossdsl.proving.domain import domain_findings, doubtful_nodes, overflow_findings
-from lossdsl.proving.idle import class_findings, idle_findings, name_findings
+from lossdsl.proving.idle import idle_findings, name_findings
 from lossdsl.proving.kinds import (
     activation_findings,
     input_findings,
@@ -23,21 +24,19 @@ from lossdsl.proving.kinds import (
     taken_as_they_are,
 )
 from lossdsl.registry.discover import Registry
-from lossdsl.spec.model import Options, Spec
+from lossdsl.spec.model import Spec
 
 _LASTING = frozenset({"LD710", "LD713"})  # what is the wrong way stays so, however close the intervals are
 
 
-def certain_errors(
-    objective: Objective, built: BuiltLoss, context: Context, facts: Facts, options: Options
-) -> tuple[Diagnostic, ...]:
+def certain_errors(objective: Objective, built: BuiltLoss, context: Context, facts: Facts) -> tuple[Diagnostic, ...]:
     """What is wrong for every batch, so that the loss is not even compiled. Cheap: hardly an interval is needed."""
     proof = prove(objective, built, context, facts, related=(), nodes=[*scheduled(built), *taken_as_they_are(built)])
     found = (
         *activation_findings(proof),
         *input_findings(proof),
         *parameter_findings(proof),
-        *class_findings(proof, options),
+        *comparison_findings(proof),
     )
     return tuple(finding for finding in dict.fromkeys(found) if finding.severity == "error")
 
@@ -57,6 +56,7 @@ def warnings(
     found = (
         *(domain_findings(proof) if doubtful else ()),
         *whole,
+        *comparison_findings(proof),
         *idle_findings(proof),
         *name_findings(spec, proof, registry),
     )

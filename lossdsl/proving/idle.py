@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
-from lossdsl.checking.resolved import Constant, ForClass, Local, Origin, Term, Use, every
+from lossdsl.checking.resolved import Constant, Local, Origin, Term, Use, every
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltTerm
 from lossdsl.graph.nodes import Node
@@ -14,7 +14,7 @@ from lossdsl.proving.sameness import same_up_to_a_factor
 from lossdsl.proving.saying import says, written
 from lossdsl.proving.slopes import moves
 from lossdsl.registry.discover import Registry
-from lossdsl.spec.model import Options, Spec
+from lossdsl.spec.model import Spec
 from lossdsl.spec.values import Place
 from lossdsl.syntax.printing import number
 
@@ -110,22 +110,3 @@ def _of_name(place: Place, code: str, message: str, hint: str) -> Diagnostic:
 
 def _is_named(term: Term) -> bool:
     return isinstance(term.value, Use) and term.value.loss.name == term.name
-
-
-def class_findings(proof: Proof, options: Options) -> Iterator[Diagnostic]:
-    """Classes that there are not, as far as the number of class weights tells."""
-    if options.class_weight is None:
-        return
-    count = len(tuple(options.class_weight))
-    first = proof.objective.terms[0].value.origin
-    if proof.context.task == "multiclass" and count == 1:
-        message = "one class weight means one class, and a softmax over one class is constantly 1"
-        yield says(first, "LD730", message, "for one channel the task is binary", "error")
-    for expression, _ in proof.built.trace.read:
-        if (
-            isinstance(expression, ForClass)
-            and isinstance(expression.classes, tuple)
-            and max(expression.classes) >= count
-        ):
-            message = f"there is no class {max(expression.classes)}: the class weights are for {count} classes"
-            yield says(expression.origin, "LD723", message, "classes are counted from 0", "error")

@@ -17,7 +17,7 @@ from lossdsl.syntax.tree import TASKS, Declaration
 
 _FIELDS = (
     "Summary", "Source", "Note", "Refused", "Accepted", "Otherwise", "Better", "Example", "Except", "Shape", "Input",
-    "Absent",
+    "Absent", "Classes",
 )  # fmt: skip
 _REASONED = {
     "Refused": "word -- what to write instead",
@@ -149,6 +149,7 @@ def read_comment(comment: str) -> Documentation:
         _shape(fields["Shape"]),
         _instead(fields["Accepted"]),
         tuple(_taken(line) for line in fields["Input"]),
+        tuple(word.strip() for line in fields["Classes"] for word in line.split(",")),
     )
 
 

@@ -72,6 +72,7 @@ class Documentation:
     exceptions: rules of lossdsl.testing that it does not keep, with the reason.
     shape: the numbers of classes and pixels of a call that it can take, where it cannot take any.
     taken: what the prediction must be where the loss takes it as it is; empty where logits and probabilities both work.
+    classes: parameters that are a list with one item for each class, or a table with a row and a column for each.
     """
 
     summary: str
@@ -85,6 +86,7 @@ class Documentation:
     shape: tuple[int, int] | None = None
     accepted: tuple[tuple[str, str], ...] = ()
     taken: tuple[Taken, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,14 +248,17 @@ class Loss(nn.Module):
         value = scalars[name]
         if value is None:
             raise fault("LD505", f"the formula uses `{short}`", f"loss(pred, target, {short}=...)")
-        if not torch.compiler.is_compiling() and not isinstance(value, (Tensor, Real)):
+        if not torch.compiler.is_compiling() and (isinstance(value, bool) or not isinstance(value, (Tensor, Real))):
             raise fault("LD501", f"`{short}` is {type(value).__name__}, not a number")
         if isinstance(value, Tensor):
+            if value.dtype == torch.bool or value.dtype.is_complex:
+                raise fault("LD503", f"`{short}` has dtype {value.dtype}; it is a real number")
             if value.ndim:
                 raise fault("LD502", f"`{short}` has shape {shape(value)}; it is one number, a 0-d tensor")
             return value.to(device=pred.device, dtype=dtype)
         # Not torch.full: under torch.compile that would compile again for each new number.
-        return torch.zeros((), dtype=dtype, device=pred.device) + value
+        number = value if isinstance(value, (int, float)) else float(value)
+        return torch.zeros((), dtype=dtype, device=pred.device) + number
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def _prepare(self, key: tuple[Any, ...]) -> bool:
@@ -274,7 +277,7 @@ class Loss(nn.Module):
         """The graph for a kind of call, in which nothing is wrong for its task, which may be known only now."""
         try:
             built = build(self._objective, context, self.options.ignore_index)
-            faults = certain_errors(self._objective, built, context, self._facts, self.options)
+            faults = certain_errors(self._objective, built, context, self._facts)
             if faults:
                 raise FormulaError(faults)
             return built

@@ -1,21 +1,34 @@
 """Python data to values: what a YAML reader, OmegaConf or a test hands over. It is only looked at, never changed.
 
-There are no lines to point at, so a place is the key path, such as loss.terms.pixel.expr.
+There are no lines to point at, so a place is the key path, such as loss.terms.pixel.expr. Arrays of numpy and tensors
+of torch are lists of numbers, or one number; neither library is imported for that.
 """
 
 from __future__ import annotations
 
 import numbers
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from decimal import Decimal
+from typing import Any, Protocol, TypeGuard
 
 from lossdsl.errors import Diagnostic, Source
 from lossdsl.spec.limits import excess
 from lossdsl.spec.scalars import looks_like_number
-from lossdsl.spec.values import Entry, Found, Kind, Place, Row, Scalar, Table, Unread, Value, shown
+from lossdsl.spec.values import Entry, Foreign, Found, Kind, Place, Row, Scalar, Table, Unread, Value, described, shown
 
 _LARGEST = 2**63
+_ARRAYS = (("numpy", "ndarray"), ("torch", "Tensor"))
+
+
+class Array(Protocol):
+    """What is used of an array of numpy or a tensor of torch."""
+
+    @property
+    def ndim(self) -> int: ...
+
+    def tolist(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +50,24 @@ def value_of(data: object, path: str) -> Found[Value]:
 def _children(data: object) -> Iterable[object]:
     if isinstance(data, Mapping):
         return (value for _, value in _pairs(data))
+    data = _plain(data)
     return data if _is_row(data) else ()
+
+
+def _is_array(data: object) -> TypeGuard[Array]:
+    """Whether it is an array or a tensor, which only a library that is imported already can have made."""
+    kinds = (getattr(sys.modules.get(library), name, None) for library, name in _ARRAYS)
+    return any(isinstance(kind, type) and isinstance(data, kind) for kind in kinds)
+
+
+def _plain(data: object) -> object:
+    """One number or a list of numbers for an array; other data as it is."""
+    if not _is_array(data) or data.ndim > 1:
+        return data
+    try:
+        return data.tolist()
+    except Exception as error:  # one without memory, such as a meta tensor
+        return _Broken(str(error).partition("\n")[0])
 
 
 def _is_row(data: object) -> TypeGuard[Sequence[object]]:
@@ -53,6 +83,7 @@ def _pairs(data: Mapping[object, object]) -> Iterator[tuple[object, object]]:
 
 
 def _value(data: object, path: str) -> Found[Value]:
+    data = _plain(data)
     if isinstance(data, Mapping):
         return _table(data, path)
     if _is_row(data):
@@ -66,19 +97,25 @@ def _table(data: Mapping[object, object], path: str) -> Found[Value]:
     entries: list[Entry] = []
     findings: list[Diagnostic] = []
     for key, item in _pairs(data):
-        place = Place(Source(str(key), path=f"{path}.{key}"))
+        name = _text(key) if isinstance(key, str) else str(key)
+        place = Place(Source(name, path=f"{path}.{name}"))
+        refusal = None
         if not isinstance(key, str):
-            message = f"the key {shown(str(key))} must be text, it is a {_kind(key)}"
-            findings.append(place.says("LD405", message, _why(key)))
-            continue
-        value = _value(item, f"{path}.{key}")
-        entries.append(Entry(key, place, value.value))
+            message = f"the key {shown(name)} must be text, it is {described(Foreign(_kind(key), place))}"
+            refusal = place.says("LD405", message, _why(key))
+        value = _value(item, f"{path}.{name}")
+        entries.append(Entry(name, place, value.value, refusal))
         findings.extend(value.findings)
     return Found(Table(tuple(entries), Place(Source("", path=path))), tuple(findings))
 
 
 def _kind(item: object) -> str:
     return type(item).__name__
+
+
+def _text(data: str) -> str:
+    """The text itself, also of a member of an enumeration of texts."""
+    return str.__str__(data)
 
 
 def _why(key: object) -> str | None:
@@ -92,25 +129,28 @@ def _scalar(data: object, path: str) -> Found[Value]:
         case bool():
             return Found(_made("bool", str(data).lower(), path))
         case str():
-            # PyYAML hands over 1e-3 as text; where a number is wanted, text that is one is meant as one.
-            return Found(_made("number" if looks_like_number(data) else "text", str(data), path))
+            # PyYAML hands over 1e-3 as text. Digits without an exponent are text only where someone put quotes.
+            is_number = looks_like_number(data) and "e" in data.lower()
+            return Found(_made("number" if is_number else "text", _text(data), path))
         case numbers.Integral() if -_LARGEST <= int(data) < _LARGEST:
             return Found(_made("number", str(int(data)), path))
-        case numbers.Real():
+        case numbers.Real() | Decimal():
             return Found(_made("number", repr(_float(data)), path))
         case _Broken(reason):
             message = f"the value cannot be read: {reason}"
         case _:
-            message = f"a value must be text, a number, a list or a mapping, not a {_kind(data)}"
+            return Found(Foreign(_kind(data), Place(Source("", path=path))))
     place = Place(Source("", path=path))
     return Found(Unread(place), (place.says("LD405", message),))
 
 
-def _float(value: numbers.Real) -> float:
+def _float(value: numbers.Real | Decimal) -> float:
     try:
         return float(value)
     except OverflowError:
         return float("inf")
+    except ValueError:  # a signalling NaN
+        return float("nan")
 
 
 def _made(kind: Kind, text: str, path: str) -> Scalar:

@@ -8,11 +8,11 @@ from lossdsl.errors import Diagnostic, Source
 from lossdsl.spec.formula import bindings_of, parsed, read_expression, read_program
 from lossdsl.spec.keys import unknown_keys
 from lossdsl.spec.model import NamedExpression, Options, Reading, Sourced, Spec
-from lossdsl.spec.options import read_options
+from lossdsl.spec.options import OPTIONS, read_options
 from lossdsl.spec.parts import read_definitions, read_terms
 from lossdsl.spec.prune import prune
 from lossdsl.spec.tensors import read_tensors
-from lossdsl.spec.values import Entry, Found, Place, Scalar, Table, Unread, Value, described, is_null
+from lossdsl.spec.values import Entry, Found, Place, Scalar, Table, Unread, Value, described, is_null, named
 from lossdsl.syntax import tree
 
 _KEYS = ("task", "input", "ignore_index", "class_weight", "backend", "tensors", "define", "terms", "total", "expr")
@@ -49,15 +49,19 @@ def _formula(program: Found[tree.Program | None], source: Source) -> Reading:
 
 
 def _long_form(table: Table, place: Place) -> Reading:
+    found = named(table)
+    table, refused = found.value, found.findings
     entries = {entry.name: entry for entry in table.entries if entry.name in _KEYS}
     options = read_options(entries)
     tensors = read_tensors(entries.get("tensors"))
     define = read_definitions(entries.get("define"))
     terms = read_terms(entries.get("terms"))
     bindings, total = _totals(entries)
-    spec = Spec((*define.value.items, *bindings.value), terms.value.items, total.value, options.value, tensors.value)
+    places = {entry.name: entry.value.place for entry in table.entries if entry.name in OPTIONS}
+    named_parts = (*define.value.items, *bindings.value)
+    spec = Spec(named_parts, terms.value.items, total.value, options.value, tensors.value, places)
     spec = prune(spec, define.value.lost, terms.value.lost)
-    findings = (*unknown_keys(table, _KEYS), *_shape(entries, place), *options.findings, *tensors.findings)
+    findings = (*refused, *unknown_keys(table, _KEYS), *_shape(entries, place), *options.findings, *tensors.findings)
     findings += (*define.findings, *terms.findings, *bindings.findings, *total.findings)
     return Reading(spec if spec.definitions or spec.terms or spec.total else None, findings)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lossdsl.errors import Diagnostic, Source
@@ -66,7 +66,7 @@ class Options:
 class Spec:
     """A loss before its names are looked up. `total` is None when it is the weighted sum of `terms`.
 
-    tensors: what may be passed by name, None for anything.
+    tensors: what may be passed by name, None for anything. places: where the options stand, as far as a file has them.
     """
 
     definitions: tuple[NamedExpression, ...]
@@ -74,6 +74,7 @@ class Spec:
     total: Sourced | None
     options: Options
     tensors: tuple[Passed, ...] | None = None
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,21 +63,21 @@ def _table(page: Page, node: yaml.MappingNode) -> Found[Value]:
     findings: list[Diagnostic] = []
     for item in items_of(node):
         name = item.key.value
-        refusal = _refusal(page, item.key)
-        if refusal is None and name in firsts:
-            refusal = repeated(page, firsts[name], item.key)
-        if refusal:
-            findings.append(refusal)
+        fault = _fault(page, item.key)
+        if fault is None and name in firsts:
+            fault = repeated(page, firsts[name], item.key)
+        if fault:
+            findings.append(fault)
             continue
         firsts[name] = item.key
         value = _item_value(page, item)
-        entries[name] = Entry(name, _whole(page, item.key), value.value)
+        entries[name] = Entry(name, _whole(page, item.key), value.value, _refusal(page, item.key))
         findings.extend(value.findings)
     return Found(Table(tuple(entries.values()), _start(page, node)), tuple(findings))
 
 
-def _refusal(page: Page, key: yaml.Node) -> Diagnostic | None:
-    """What is wrong with a key by itself."""
+def _fault(page: Page, key: yaml.Node) -> Diagnostic | None:
+    """What is wrong with a key by itself, whatever it is the key of."""
     place = _whole(page, key) if isinstance(key, yaml.ScalarNode) else _start(page, key)
     if key.tag not in (PLAIN, STANDARD):
         return place.says("LD408", f"the tag {_tag(key)} is not read here", "remove the tag")
@@ -85,9 +85,15 @@ def _refusal(page: Page, key: yaml.Node) -> Diagnostic | None:
         return place.says("LD405", "a key must be a word, not a list or a mapping")
     if key.tag == PLAIN and key.value == "<<":
         return place.says("LD408", "merge keys (<<) are not read here", "write out the keys that are meant")
+    return None
+
+
+def _refusal(page: Page, key: yaml.Node) -> Diagnostic | None:
+    """Why a key is no name."""
     kind = kind_of_plain(key.value) if key.tag == PLAIN else "text"
     if kind != "text":
-        return place.says("LD405", f"the key {shown(key.value)} must be a word; YAML reads it as a {kind}")
+        message = f"the key {shown(key.value)} must be a word; YAML reads it as a {kind}"
+        return _whole(page, key).says("LD405", message)
     return None
 
 

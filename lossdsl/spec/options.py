@@ -1,16 +1,24 @@
-"""The options of the long form: task, input, ignore_index, class_weight, backend. `null` is the same as leaving out."""
+"""The options: task, input, ignore_index, class_weight, backend, by the same rules in a file, a mapping or by keyword.
+
+`null` is the same as leaving out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from lossdsl.errors import nearest
+from lossdsl.errors import Diagnostic, nearest
 from lossdsl.spec.model import BACKENDS, INPUTS, TASKS, Options
-from lossdsl.spec.scalars import finite_number, whole_number
-from lossdsl.spec.values import Entry, Found, Row, Scalar, Unread, Value, described, is_null
+from lossdsl.spec.scalars import finite_number, has_zeros_in_front, whole_number, without_zeros
+from lossdsl.spec.values import Entry, Found, Row, Scalar, Table, Unread, Value, described, is_null, shown
 
+_WEIGHTS = "write for example [1, 2.5, 1], or {0: 1, 1: 2.5, 2: 1} with all labels"
 _CHOICES: Mapping[str, tuple[str, ...]] = {"task": TASKS, "input": INPUTS, "backend": BACKENDS}
+
+
+OPTIONS = tuple(option.name for option in fields(Options))
 
 
 def read_options(entries: Mapping[str, Entry]) -> Found[Options]:
@@ -38,40 +46,87 @@ def _ignore_index(entry: Entry) -> Found[int | None]:
     value = entry.value
     if is_null(value) or isinstance(value, Unread):
         return Found(None)
-    number = whole_number(value.text) if isinstance(value, Scalar) and value.kind == "number" else None
+    number = whole_number(_digits(value))
     if number is not None:
         return Found(number)
     message = f"ignore_index must be a whole number, got {described(value)}"
-    return Found(None, (value.place.says("LD405", message, _unquote(value)),))
+    hint = _plain(value) or "write for example 255; it fits into 64 bits"
+    return Found(None, (value.place.says("LD405", message, hint),))
 
 
 def _class_weight(entry: Entry) -> Found[tuple[float, ...] | None]:
     value = entry.value
     if is_null(value) or isinstance(value, Unread):
         return Found(None)
-    if not isinstance(value, Row) or not value.items:
-        got = "an empty list" if isinstance(value, Row) else described(value)
+    if isinstance(value, Table) and value.entries:
+        findings, items = _by_label(value.entries)
+    elif isinstance(value, Row) and value.items:
+        findings, items = (), value.items
+    else:
+        empty = isinstance(value, (Row, Table))
+        got = f"an empty {'list' if isinstance(value, Row) else 'mapping'}" if empty else described(value)
         message = f"class_weight must be a list of numbers, one for each class, got {got}"
-        return Found(None, (value.place.says("LD405", message, "write for example [1, 2.5, 1]"),))
-    weights = [_weight(item) for item in value.items]
-    findings = tuple(finding for weight in weights for finding in weight.findings)
+        return Found(None, (value.place.says("LD405", message, _WEIGHTS),))
+    weights = [_weight(item) for item in items]
+    findings += tuple(finding for weight in weights for finding in weight.findings)
     numbers = tuple(weight.value for weight in weights if weight.value is not None)
-    return Found(numbers if len(numbers) == len(weights) else None, findings)
+    if findings or len(numbers) < len(weights):
+        return Found(None, findings)
+    if not any(numbers):
+        hint = "give at least one class a weight above 0"
+        return Found(None, (value.place.says("LD405", "all class weights are 0: no class counts", hint),))
+    return Found(numbers)
+
+
+def _by_label(entries: tuple[Entry, ...]) -> tuple[tuple[Diagnostic, ...], tuple[Value, ...]]:
+    """What is wrong with the labels of a mapping `{0: 1, 1: 2.5}`, and the weights in the order of the labels."""
+    labels = {entry: _label(entry) for entry in entries}
+    wrong = [entry for entry, label in labels.items() if label is None]
+    if wrong:
+        return tuple(
+            entry.place.says("LD405", f"the label {shown(entry.name)} is no whole number from 0 on", _WEIGHTS)
+            for entry in wrong
+        ), ()
+    known = {label: entry for entry, label in labels.items()}
+    missing = next((label for label in range(len(entries)) if label not in known), None)
+    if missing is not None:
+        message = f"class_weight has no weight for the label {missing}"
+        return (entries[0].place.says("LD405", message, "it has one for each label from 0 on, none left out"),), ()
+    return (), tuple(known[label].value for label in range(len(entries)))
+
+
+def _label(entry: Entry) -> int | None:
+    """The label that a key is; a key that is a name, such as text in quotes, is none."""
+    number = whole_number(entry.name) if entry.refusal else None
+    return number if number is not None and number >= 0 else None
 
 
 def _weight(item: Value) -> Found[float | None]:
     if isinstance(item, Unread):
         return Found(None)
-    number = finite_number(item.text) if isinstance(item, Scalar) and item.kind == "number" else None
+    digits = _digits(item)
+    number = finite_number(digits) if digits else None
     if number is not None and number >= 0:
         return Found(number)
-    message = f"a class weight must be a number of at least 0, got {described(item)}"
-    return Found(None, (item.place.says("LD405", message, _unquote(item)),))
+    message = f"a class weight must be a finite number of at least 0, got {described(item)}"
+    return Found(None, (item.place.says("LD405", message, _plain(item)),))
 
 
-def _unquote(value: Value) -> str | None:
-    quoted = isinstance(value, Scalar) and value.kind == "text" and whole_number(value.text) is not None
-    return "write it without quotes" if quoted else None
+def _digits(value: Value) -> str:
+    """The text of a number as one should write it, empty for anything else."""
+    if not isinstance(value, Scalar) or value.kind != "number" or has_zeros_in_front(value.text):
+        return ""
+    return value.text
+
+
+def _plain(value: Value) -> str | None:
+    """How to write the number that is meant."""
+    if not isinstance(value, Scalar):
+        return None
+    if value.kind == "text" and whole_number(value.text) is not None:
+        return "write it without quotes"
+    is_padded = value.kind == "number" and has_zeros_in_front(value.text)
+    return without_zeros(value.text) if is_padded else None
 
 
 _READERS = {

@@ -11,7 +11,7 @@ from lossdsl.errors import Diagnostic, Span
 from lossdsl.spec.formula import read_expression
 from lossdsl.spec.keys import unknown_keys
 from lossdsl.spec.model import NamedExpression, Sourced, TermSpec
-from lossdsl.spec.values import Entry, Found, Place, Row, Table, Unread, described, is_null, shown
+from lossdsl.spec.values import Entry, Found, Place, Row, Table, Unread, described, is_null, named, shown
 from lossdsl.syntax import tree
 from lossdsl.syntax.limits import MAX_NAME
 
@@ -43,11 +43,12 @@ def _read(entry: Entry | None, rule: str, read: Callable[[Entry], Found[T | None
         place = entry.place if isinstance(entry.value, Row) else entry.value.place
         hint = f"write for example {entry.name}: {{region: dice}}"
         return Found(Named(), (place.says("LD405", f"{rule}, got {described(entry.value)}", hint),))
-    found = [(part, _named(part, read)) for part in entry.value.entries]
+    table = named(entry.value)
+    found = [(part, _named(part, read)) for part in table.value.entries]
     items = tuple(one.value for _, one in found if one.value is not None)
     # A name that is no word, such as my-region, is met in other formulas as the words in it.
     lost = frozenset(word for part, one in found if one.value is None for word in _NAME.findall(part.name))
-    return Found(Named(items, lost), tuple(finding for _, one in found for finding in one.findings))
+    return Found(Named(items, lost), (*table.findings, *(finding for _, one in found for finding in one.findings)))
 
 
 def _named(part: Entry, read: Callable[[Entry], Found[T | None]]) -> Found[T | None]:
@@ -77,7 +78,8 @@ def _term(part: Entry) -> Found[TermSpec | None]:
         found = read_expression(part.value, part.place, what)
         whole = TermSpec(part.name, found.value, _one(part), part.place) if found.value else None
         return Found(whole, found.findings)
-    parts = {entry.name: entry for entry in part.value.entries if entry.name in _TERM_KEYS}
+    table = named(part.value)
+    parts = {entry.name: entry for entry in table.value.entries if entry.name in _TERM_KEYS}
     value: Found[Sourced | None] = Found(None, (part.place.says("LD406", f"{what} has no expr", "add expr: ..."),))
     if "expr" in parts:
         value = read_expression(parts["expr"].value, parts["expr"].place, what)
@@ -85,7 +87,8 @@ def _term(part: Entry) -> Found[TermSpec | None]:
     if "weight" in parts:
         weight = read_expression(parts["weight"].value, parts["weight"].place, f"the weight of {shown(part.name)}")
     term = TermSpec(part.name, value.value, weight.value or _one(part), part.place) if value.value else None
-    return Found(term, (*unknown_keys(part.value, _TERM_KEYS), *value.findings, *weight.findings))
+    unknown = unknown_keys(table.value, _TERM_KEYS)
+    return Found(term, (*table.findings, *unknown, *value.findings, *weight.findings))
 
 
 def _one(part: Entry) -> Sourced:

@@ -12,6 +12,7 @@ from lossdsl.spec.values import Kind
 
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _WHOLE = re.compile(r"[-+]?[0-9]{1,19}", re.ASCII)
+_ZEROS = re.compile(r"([-+]?)0+([0-9])", re.ASCII)
 _NOT_FINITE = {".inf", "+.inf", "-.inf", ".nan", "inf", "-inf", "nan"}
 _BOOLS = {"true", "True", "TRUE", "false", "False", "FALSE"}
 _NULLS = {"", "~", "null", "Null", "NULL"}
@@ -45,3 +46,15 @@ def whole_number(text: str) -> int | None:
         return None
     value = int(text)
     return value if -_LARGEST <= value < _LARGEST else None
+
+
+def has_zeros_in_front(text: str) -> bool:
+    """Whether number text is written as 012, which is 10 in one version of YAML and 12 in the next."""
+    return _ZEROS.match(text) is not None
+
+
+def without_zeros(text: str) -> str:
+    """What to write instead of such text."""
+    plain = _ZEROS.sub(lambda found: found[1] + found[2], text)
+    thousands = "; a thousand is 1000, without a comma" if re.match(r"[-+]?[0-9]{3}(?:\.|$)", text) else ""
+    return f"write {plain.removeprefix('+')}{thousands}"

@@ -53,11 +53,13 @@ class Entry:
     name: str
     place: Place
     value: Value
+    refusal: Diagnostic | None = None
+    """Why the key, a number for example, is no name; None for one that is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A mapping; its names are text and differ from each other."""
+    """A mapping; its keys differ from each other. Whoever wants names reads it with `named`."""
 
     entries: tuple[Entry, ...]
     place: Place
@@ -72,13 +74,21 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreign:
+    """Python data that is none of these, such as a set. kind: the name of its type."""
+
+    kind: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Unread:
     """Something that was refused: the finding is made already, so whoever meets it says nothing more."""
 
     place: Place
 
 
-Value: TypeAlias = Scalar | Table | Row | Unread
+Value: TypeAlias = Scalar | Table | Row | Foreign | Unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,13 @@ class Found(Generic[T_co]):
 
     value: T_co
     findings: tuple[Diagnostic, ...] = ()
+
+
+def named(table: Table) -> Found[Table]:
+    """The entries of a mapping whose keys are names, and what is wrong with the other keys."""
+    refused = tuple(entry.refusal for entry in table.entries if entry.refusal)
+    entries = tuple(entry for entry in table.entries if not entry.refusal)
+    return Found(Table(entries, table.place) if refused else table, refused)
 
 
 def is_null(value: Value) -> bool:
@@ -110,5 +127,7 @@ def described(value: Value) -> str:
             return "a mapping"
         case Row():
             return "a list"
+        case Foreign(kind=kind):
+            return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
         case Unread():
             return "something unreadable"

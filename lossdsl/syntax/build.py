@@ -25,6 +25,14 @@ class Misplaced(Exception):
         self.diagnostic = Diagnostic(code, message, span=span, hint=hint, edit=edit)
 
 
+class Padded(Exception):
+    """A number with zeros in front, such as 010."""
+
+    def __init__(self, span: Span):
+        super().__init__()
+        self.span = span
+
+
 def span_of(item: Any) -> Span:
     if isinstance(item, Token):
         return Span(item.start_pos or 0, item.end_pos or 0)
@@ -196,6 +204,8 @@ def _refuse_repeats(found: Sequence[tuple[str, Span]]) -> None:
 
 
 def _value(token: Token) -> float:
+    if re.match(r"0_*[0-9]", token):
+        raise Padded(span_of(token))
     value = float(token.replace("_", ""))
     if math.isinf(value):
         raise Misplaced(f"`{_short(token)}` is too large a number", span_of(token))
@@ -218,7 +228,10 @@ def _check_arguments(function: str, arguments: list[Any]) -> None:
         elif function == "where" and isinstance(arguments[0], tree.Keyword):
             raise _no_comparison(arguments[0])
         elif seen:
-            raise Misplaced("a tensor stands after a parameter", argument.span, "tensors first, then name=value")
+            hint = "tensors first, then name=value"
+            if isinstance(argument, tree.Number):
+                hint = "a parameter is written name=value, a decimal number with a point: 0.5"
+            raise Misplaced("a tensor stands after a parameter", argument.span, hint)
         if isinstance(argument, tree.Comparison) and (function != "where" or index > 0):
             hint = "write where(condition, value_if_true, value_if_false)"
             raise Misplaced("a comparison stands only as the first argument of where", argument.span, hint, "LD104")

@@ -22,6 +22,7 @@ _NO_OPERATOR = {
 _NO_PART = {
     "$": "names have letters, digits and _", "\\": "a line goes on inside brackets and after an operator",
 } | dict.fromkeys("{}", "brackets are ( ) and [ ]")  # fmt: skip
+_NUMBERS = "numbers are 2, 0.5, .5, 1_000, 2e-3"
 _QUOTES = ("'", '"', "`")
 _FOREIGN_WORDS = {"and", "or", "not", "if", "else", "in", "is", "for", "lambda", "return", "def", "import"}
 
@@ -34,6 +35,19 @@ def explain_failure(source: Source, start: str, failure: UnexpectedInput) -> Dia
         if diagnostic:
             return diagnostic
     return _unexpected(context)
+
+
+def explain_zeros(source: Source, span: Span) -> Diagnostic:
+    """The diagnostic for a number with zeros in front; `1,000` in a list is two numbers."""
+    text = source.text[span.start : span.end]
+    before = re.search(r"(?<![\w.])[0-9]{1,3}(?:,[0-9]{3})*,$", source.text[: span.start], re.ASCII)
+    if before and re.match(r"[0-9]{3}(?![0-9_])", text, re.ASCII):
+        whole = Span(before.start(), span.end)
+        grouped = source.text[whole.start : whole.end]
+        hint = f"write {grouped.replace(',', '')}, without a comma"
+        return Diagnostic("LD101", f"`{grouped}` is {grouped.count(',') + 1} numbers", source, whole, hint)
+    plain = re.sub(r"^[0_]+(?=[0-9])", "", text)
+    return Diagnostic("LD101", f"`{text}` is not a number: it has zeros in front", source, span, f"write {plain}")
 
 
 def _empty(context: Failure) -> Diagnostic | None:
@@ -174,7 +188,10 @@ def _missing_operator(context: Failure) -> Diagnostic | None:
     place = Span(context.previous_span.end, context.span.end)
     if context.adjacent and left[0].isdigit() and re.fullmatch(r"[eE]\d*|[_.][\w.]*", right):
         whole = context.previous_span.to(context.span)
-        return context.says("LD101", f"`{left}{right}` is not a number", "numbers are 2, 0.5, .5, 1_000, 2e-3", whole)
+        return context.says("LD101", f"`{left}{right}` is not a number", _NUMBERS, whole)
+    if context.adjacent and left == "0" and re.fullmatch(r"[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+", right):
+        whole, value = context.previous_span.to(context.span), int(f"{left}{right}", 0)
+        return context.says("LD101", f"`{left}{right}` is not a number", f"numbers are decimal: {value}", whole)
     if not context.library and left == "loss" and right[0].isalpha():
         return context.says(
             "LD101",
@@ -214,13 +231,23 @@ def _between(context: Failure) -> tuple[str, str]:
 def _comma(context: Failure) -> Diagnostic | None:
     if context.found != "," or not context.previous_is_operand or context.expected & {"VBAR", "RSQB"}:
         return None
-    digits = re.match(r"\d+", context.rest)
-    if digits and context.adjacent and context.previous.isdigit():
-        whole = Span(context.previous_span.start, context.span.end + digits.end())
-        point = f"{context.previous}.{digits.group()}"
-        message = f"`{context.previous},{digits.group()}` is not a number"
-        return context.says("LD101", message, f"write {point}", whole, Edit(whole, point))
+    digits = re.match(r"[0-9]+(?:[.,][0-9]+)*", context.rest)
+    if digits and context.adjacent and context.previous[0].isdigit():
+        return _with_a_comma(context, digits.group())
     return context.says("LD101", "`,` stands only in a call or a list", "to add two losses write a + b")
+
+
+def _with_a_comma(context: Failure, digits: str) -> Diagnostic:
+    """`0,5` is a half. `1,000` may be a thousand or 1, and `1.000,5` is written in other ways in other countries."""
+    number = f"{context.previous},{digits}"
+    whole = Span(context.previous_span.start, context.span.end + len(digits))
+    if not (context.previous.isdigit() and digits.isdigit()):
+        return context.says("LD101", f"`{number}` is not a number", _NUMBERS, whole)
+    point = f"{context.previous}.{digits}"
+    if len(digits) == 3 and context.previous != "0":
+        hint = f"write {context.previous}{digits}, or {point} where the comma is a decimal point"
+        return context.says("LD101", f"`{number}` is not a number", hint, whole)
+    return context.says("LD101", f"`{number}` is not a number", f"write {point}", whole, Edit(whole, point))
 
 
 def _missing_value(context: Failure) -> Diagnostic | None:

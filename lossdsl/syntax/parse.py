@@ -8,7 +8,7 @@ from lark import Lark, UnexpectedInput
 
 from lossdsl.errors import Diagnostic, FormulaError, Source
 from lossdsl.syntax import tree
-from lossdsl.syntax.build import Misplaced, TreeBuilder
+from lossdsl.syntax.build import Misplaced, Padded, TreeBuilder
 from lossdsl.syntax.layout import Layout
 from lossdsl.syntax.limits import check_length, check_size
 from lossdsl.syntax.resources import grammar_text
@@ -45,6 +45,10 @@ def _parse(source: Source, start: str) -> tree.Program | tuple[tree.Declaration,
         from lossdsl.syntax.explain import explain_failure  # a right formula needs none of it
 
         raise FormulaError([explain_failure(source, start, failure)]) from None
+    except Padded as number:
+        from lossdsl.syntax.explain import explain_zeros
+
+        raise FormulaError([explain_zeros(source, number.span)]) from None
     except Misplaced as fault:
         raise FormulaError([fault.diagnostic.at(source)]) from None
     check_size(source, result)

@@ -53,7 +53,7 @@ FINDINGS: dict[str, tuple[str, str, str]] = {
     "multiscale(dice, «per=batch»)": ("LD203", "`multiscale` has no parameter `per`", "parameters: weights"),
     "multiscale(dice, weights=«2»)": ("LD205", "`weights` is a list with one number for each output", "multiscale("),
     "multiscale(dice, weights=«[]»)": ("LD205", "`weights` is a list with one number for each output", "multiscale("),
-    "multiscale(dice, weights=[1, «none»])": ("LD201", "unknown loss `none`", ""),
+    "multiscale(dice, weights=[1, «none»])": ("LD205", "`none` is a choice of a parameter", ""),
     "multiscale(dice, weights=[1, «bce(reduction=none)»])": ("LD303", "a weight is one number", "reduce it"),
     "multiscale(«bce(reduction=none)»)": ("LD303", "the value of multiscale is one number", "reduce it"),
     "multiscale(«multiscale(dice)»)": ("LD307", "a multiscale inside of a multiscale", "one of them"),

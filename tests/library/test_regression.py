@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+import lossdsl
+from lossdsl.api.explaining import show_loss
+from lossdsl.registry.discover import default_registry
+
 
 @pytest.mark.parametrize(("text", "points"), [
     ("charbonnier", {0.0: 0.0, 1.0: math.sqrt(2) - 1, -3.0: math.sqrt(10) - 1}),
@@ -64,3 +68,21 @@ def test_worked_example(text: str, printed: str, shape: Any, value: Any) -> None
     p, y = (torch.tensor(rows, dtype=torch.float64).reshape(shape) for rows in (P, Y))
     for given, pred in (("probs", p), ("logits", torch.logit(p).clamp_min(-1000))):
         assert f"{value(text, pred, y, task='binary', input=given).item():.6f}" == printed
+
+
+@pytest.mark.parametrize("name", ["l1", "mse", "smooth_l1", "huber", "log_cosh", "charbonnier", "cauchy"])
+def test_the_page_says_what_is_compared(name: str) -> None:
+    shown = show_loss(default_registry().load(default_registry().candidates(name)[0]))
+    assert f"{name}(pred - target) has the target twice, {name}(p, y) is for labels" in shown
+
+
+@pytest.mark.parametrize("name", ["l1", "mse", "smooth_l1", "huber", "log_cosh", "charbonnier", "cauchy", "wing"])
+def test_a_difference_has_the_target_twice(name: str) -> None:
+    """What the finding says is so: the value of the difference is not that of the loss."""
+    pred, target = torch.randn(2, 5, dtype=torch.float64), torch.randn(2, 5, dtype=torch.float64)
+    wanted = lossdsl.compile(name)(pred, target)
+    torch.testing.assert_close(lossdsl.compile(f"{name}(pred, target)")(pred, target), wanted)
+    twice = lossdsl.compile(name)(pred - target, target)
+    assert not torch.isclose(twice, wanted, rtol=1e-2)
+    with pytest.raises(lossdsl.FormulaError, match="LD725"):
+        lossdsl.compile(f"{name}(pred - target)")

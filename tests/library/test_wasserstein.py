@@ -98,7 +98,7 @@ def test_a_mistake_between_near_classes_costs_less(value: Any) -> None:
 
 @pytest.mark.parametrize(("matrix", "code", "told"), [
     ("[[0, 1], [1, 0]]", "LD502", "`distances` has 2 rows of 2 numbers; for 3 classes it has 3 of 3"),
-    ("[[0, 1, 1], [1, 0], [1, 1, 0]]", "LD502", "`distances` has 3 rows of 2/3 numbers"),
+    ("[[0, 1, 1], [1, 0], [1, 1, 0]]", "LD208", "`distances` has 3 rows, and 2 numbers in row 2"),
     ("[[0.5, 1, 1], [1, 0, 1], [1, 1, 0]]", "LD204", "a distance from itself, which is 0"),
 ])  # fmt: skip
 def test_the_matrix_is_checked(matrix: str, code: str, told: str) -> None:

@@ -188,7 +188,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         "ce",
         {"task": "multiclass", "class_weight": [1.0]},
         """
-        <formula>:1:1: error LD730: one class weight means one class, and a softmax over one class is constantly 1
+        <formula>:1:1: error LD730: the class weights are for 1 class, and a softmax over one class is constantly 1
             ce
             ^~
             for one channel the task is binary
@@ -251,6 +251,44 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <loss.terms.dice>: warning LD735: the term `dice` has the name of a loss that it is not
             give the term another name
         """,
+    ),
+    (
+        "huber(pred - target)",
+        {},
+        """
+        <formula>:1:7: error LD725: `huber` compares its tensor with the target, and `pred - target` has the target in it already
+            huber(pred - target)
+                  ^~~~~~~~~~~~~
+            write huber or huber(pred, target)
+        """,  # noqa: E501
+    ),
+    (
+        "2*(l1(pred - 2*target)) + mse(w*(pred - target))",
+        {},
+        """
+        <formula>:1:7: error LD725: `l1` compares its tensor with the target, and `pred - 2*target` has the target in it already
+            2*(l1(pred - 2*target)) + mse(w*(pred - target))
+                  ^~~~~~~~~~~~~~~
+            write l1(pred, 2*target)
+        <formula>:1:31: error LD725: `mse` compares its tensor with the target, and `w*(pred - target)` has the target in it already
+            2*(l1(pred - 2*target)) + mse(w*(pred - target))
+                                          ^~~~~~~~~~~~~~~~~
+            give it the two sides of the difference, mse(prediction, target); a factor stands before it
+        """,  # noqa: E501
+    ),
+    (
+        "bce(z - y) + mse",
+        {"task": "binary"},
+        """
+        <formula>:1:5: warning LD725: `bce` compares its tensor with the target, and `z - y` has the target in it already
+            bce(z - y) + mse
+                ^~~~~
+            write bce: it compares the prediction with the target
+        <formula>:1:14: warning LD726: `mse` compares the logits with the labels
+            bce(z - y) + mse
+                         ^~~
+            mse(p, y) compares the probabilities; where the logits are meant write mse(z, y)
+        """,  # noqa: E501
     ),
     (
         {"terms": {"pixel": "bce"}, "tensors": ["edge"]},

@@ -165,7 +165,13 @@ def test_a_binary_weight_cancels(make_batch: Any, compile_for: Any) -> None:
 def test_a_wrong_number_of_weights(task: str, count: int, make_batch: Any, compile_for: Any) -> None:
     batch = make_batch(task, (3, 4))
     formula = "mse" if task == "regression" else "dice"
-    loss = compile_for(formula, batch, class_weight=[1.0] * count)
+    weights = [1.0] * count
+    if task == "binary":  # where it is given, there is one class
+        loss = lossdsl.compile(formula, class_weight=weights)
+        with pytest.raises(lossdsl.FormulaError, match="a binary task has one class"):
+            lossdsl.compile(formula, task=task, class_weight=weights)
+    else:
+        loss = compile_for(formula, batch, class_weight=weights)
     with pytest.raises(lossdsl.InputError) as caught:
         loss(batch.pred, batch.target)
     assert f"({count},)" in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -148,6 +149,7 @@ def test_large_sums_of_half_precision() -> None:
         torch.tensor(3.0),
         torch.tensor(3.0, dtype=torch.float64),
         torch.tensor(3, dtype=torch.int32),
+        Fraction(3),
     ],
     ids=repr,
 )
@@ -161,7 +163,11 @@ def test_numbers_of_the_run(name: str, number: Any, make_batch: Any, compile_for
     assert_close(got, wanted, **CLOSE)
 
 
-@pytest.mark.parametrize("number", ["3", None, [3], torch.zeros(2), torch.zeros(1, 1)], ids=repr)
+@pytest.mark.parametrize(
+    "number",
+    ["3", None, [3], torch.zeros(2), torch.zeros(1, 1), True, torch.tensor(True), 3j, torch.tensor(3j)],
+    ids=repr,
+)
 def test_what_is_no_number_of_the_run(number: Any, make_batch: Any, compile_for: Any) -> None:
     batch = make_batch("binary", (3, 4))
     with pytest.raises(lossdsl.InputError, match="epoch"):

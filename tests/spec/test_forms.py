@@ -90,7 +90,7 @@ def test_expr_of_the_long_form_is_a_whole_formula(read_marked: Callable[..., Any
 
 @pytest.mark.parametrize(
     ("written", "expression"),
-    [("1", "1"), ("1e-3", "0.001"), ("-2", "-2"), ("bce", "bce"), ("'0.5'", "0.5"), ("+.5", "0.5"), ("012", "12")],
+    [("1", "1"), ("1e-3", "0.001"), ("-2", "-2"), ("bce", "bce"), ("'0.5'", "0.5"), ("+.5", "0.5"), ("1e-05", "1e-05")],
 )
 def test_scalar_is_a_formula(read_marked: Callable[..., Any], written: str, expression: str) -> None:
     spec = clean(read_marked(f"loss: {written}\n").reading)
@@ -116,9 +116,10 @@ def test_null_is_the_same_as_leaving_out(read_marked: Callable[..., Any], key: s
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
-        ("ignore_index: 012", Options(ignore_index=12)),
         ("ignore_index: -100", Options(ignore_index=-100)),
         ("class_weight: [0, 1., .5]", Options(class_weight=(0.0, 1.0, 0.5))),
+        ("class_weight: {0: 1, 1: 2.5}", Options(class_weight=(1.0, 2.5))),
+        ("class_weight:\n    2: 3e0\n    0: 0.5\n    1: 0\n", Options(class_weight=(0.5, 0.0, 3.0))),
         ("input: probs", Options(input="probs")),
         ("task: 'regression'", Options(task="regression")),
         ("backend: inductor", Options(backend="inductor")),
