@@ -68,7 +68,7 @@ def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     return Where(condition.operator, left, right, scope.expression(chosen), scope.expression(otherwise), origin)
 
 
-_REDUCTION_WORDS = {"mean": {"count"}, "topk": {"share", "rounding"}}
+_REDUCTION_WORDS = {"mean": {"count", "weight"}, "topk": {"share", "rounding"}}
 
 
 def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
@@ -86,6 +86,9 @@ def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
         return scope.wrong(node, "LD202", "topk needs share=, the part of the elements to keep", "topk(x, share=0.1)")
     if {"over", "per"} <= given.keys():
         return scope.wrong(given["per"], "LD203", "over and per exclude each other")
+    if {"count", "weight"} <= given.keys():
+        message, hint = "count and weight exclude each other", "mean(x, weight=w) is sum(w*x)/sum(w)"
+        return scope.wrong(given["count"], "LD203", message, hint)
     inside = replace(scope, tensors=True)
     per = given.get("per")
     return Reduction(
@@ -97,6 +100,7 @@ def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
         share=scope.expression(given["share"].value) if "share" in given else None,
         origin=origin,
         rounding=_rounding(scope, given["rounding"].value) if "rounding" in given else "up",
+        weight=inside.expression(given["weight"].value) if "weight" in given else None,
     )
 
 
