@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lossdsl.checking.arguments import name_of_keyword
 from lossdsl.checking.resolved import (
     Apply,
+    Chain,
     ForClass,
     Neighbourhood,
     Origin,
@@ -40,10 +41,8 @@ def function_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     arguments = tuple(scope.expression(argument) for argument in node.arguments)
     if name not in ("min", "max"):
         return Apply(name, arguments, origin)
-    result, *rest = arguments
-    for argument in rest:
-        result = Apply({"min": "minimum", "max": "maximum"}[name], (result, argument), origin)
-    return result
+    smaller_or_larger = {"min": "minimum", "max": "maximum"}[name]
+    return Chain(arguments[0], tuple((smaller_or_larger, argument) for argument in arguments[1:]), origin)
 
 
 def _clamp(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
@@ -51,11 +50,9 @@ def _clamp(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     bounds = {keyword.name: keyword.value for keyword in node.keywords}
     if len(node.arguments) != 1 or not bounds or not bounds.keys() <= {"min", "max"}:
         return scope.wrong(node, "LD202", "clamp takes one value and min=, max= or both", "clamp(x, min=0, max=1)")
-    result = scope.expression(node.arguments[0])
-    for bound, function in (("min", "maximum"), ("max", "minimum")):
-        if bound in bounds:
-            result = Apply(function, (result, scope.expression(bounds[bound])), origin)
-    return result
+    words = (("min", "maximum"), ("max", "minimum"))
+    rest = tuple((function, scope.expression(bounds[bound])) for bound, function in words if bound in bounds)
+    return Chain(scope.expression(node.arguments[0]), rest, origin)
 
 
 def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:

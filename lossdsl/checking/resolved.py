@@ -110,7 +110,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A sum or a product as it was written: the first operand, then (`add`, operand) and so on, from left to right."""
+    """A sum, a product, a clamp or `min(a, b, c)` as written: the first operand, then (`add`, operand) and so on."""
 
     first: Resolved
     rest: tuple[tuple[str, Resolved], ...]

@@ -53,5 +53,6 @@ def _apart(origin: Origin, operands: Sequence[Operand], task: str) -> Diagnostic
     if task == "multiclass" and not {"class"} <= first.node.axes & second.node.axes:
         text = weight.origin.text
         text = f"({text})" if re.search(r"[-+ ]", re.sub(r"\[[^]]*\]|\([^)]*\)", "", text)) else text
-        hint = f"sum({text}*y, over=class) is that of each pixel's own class; class_weight weighs and divides by it"
+        own = f"sum({text}*y, over=class) is the number of each element's class"
+        hint = f"{own}; class_weight= weighs classes and divides by it"
     return origin.says("LD308", message, hint)

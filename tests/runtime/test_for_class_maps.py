@@ -60,9 +60,10 @@ def test_the_mean_of_a_chosen_map_is_the_loss_of_these_classes(
     for classes in ("[1]", "[0, 2]"):
         for outer, written in (("mean", loss), ("sum", f"{with_map(loss).replace('none', 'sum')}")):
             whole = run(shared_for(f"for_class({written}, {classes})", batch, **options), batch, **call)
-            mapped = run(shared_for(f"{outer}(for_class({with_map(loss)}, {classes}))", batch, **options), batch, **call)
+            mapped = run(
+                shared_for(f"{outer}(for_class({with_map(loss)}, {classes}))", batch, **options), batch, **call
+            )
             assert_close(mapped, whole, **CLOSE)
-
 
 
 # Formulas of which only the channels 0 and 2 count, and the same of p and y without the others.
@@ -96,9 +97,7 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1(for_class(p, [0, 2]), y)": lambda p, y: (p - y).abs().mean(),
     "l1(p, for_class(y, [0, 2]))": lambda p, y: (p - y).abs().mean(),
     "mean(mse(for_class(p, [0, 2]), y, reduction=none)*y)": lambda p, y: ((p - y) ** 2 * y).mean(),
-    "dice(for_class(z, [0, 2]), y)": lambda p, y: (
-        1 - (2 * (p * y).sum(2) + 1) / (p.sum(2) + y.sum(2) + 1)
-    ).mean(),
+    "dice(for_class(z, [0, 2]), y)": lambda p, y: (1 - (2 * (p * y).sum(2) + 1) / (p.sum(2) + y.sum(2) + 1)).mean(),
     "mean(focal(gamma=for_class(1 + y, [0, 2]), reduction=none))": lambda p, y: (
         -(y * (1 - p) ** (1 + y) * p.log() + (1 - y) * p ** (1 + y) * (1 - p).log())
     ).mean(),
