@@ -94,7 +94,7 @@ def _over(evaluator: Evaluator, expression: Reduction, value: Node, frame: Frame
         raise Fault(expression.origin.says("LD302", message, hint, without_the_mean(expression)))
     absent = absent_axes(frame)
     missing = over - value.axes
-    if expression.over is not None or over <= absent:
+    if expression.over is not None or (expression.per is not None and over <= absent):
         missing |= over & absent
     if missing:
         there = listed(value.axes - absent)

@@ -40,6 +40,11 @@ THERE: dict[tuple[str, str, tuple[int, ...]], Any] = {
     ("mean(sum(p, over=class)**2)", "binary", (4, 1, 6)): lambda p, y: p**2,
     ("mean(sum(p, per=image)**2)", "binary", (4, 6)): lambda p, y: p.sum(1) ** 2,
     ("mean(sum(p, per=image)**2)", "binary", (4, 3, 2)): lambda p, y: p.sum((1, 2)) ** 2,
+    ("sum(sum(p, over=pixel)**2)", "binary", (4, 6)): lambda p, y: 4 * p.sum(1) ** 2,
+    ("mean(sum(p, per=batch)**2)", "binary", (4, 6)): lambda p, y: p.sum() ** 2,
+    ("sum(dice(per=batch, reduction=none)**2)", "binary", (4,)): lambda p, y: (
+        (1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)) ** 2
+    ),
     # A loss by name is written for all layouts: each number of (N, C) is an image of one pixel.
     ("dice", "multilabel", (4, 5)): lambda p, y: 1 - (2 * p * y + 1) / (p + y + 1),
     ("dice(per=image)", "multilabel", (4, 5)): lambda p, y: 1 - (2 * p * y + 1) / (p + y + 1),

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+import lossdsl
+from lossdsl.registry.local import unregistered
+
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
 
 
@@ -169,3 +172,20 @@ def test_a_weighted_mean_without_weight(make_batch: Any, run: Any, compile_for: 
     value, gradient = run(compile_for("mean(bce(reduction=none), weight=y)", batch), batch)
     assert value == 0
     assert torch.count_nonzero(gradient) == 0
+
+
+def test_a_definition_with_a_weighted_mean(make_batch: Any, compile_for: Any) -> None:
+    """Its map holds the weights, as that of every loss does; the sum is that of the map."""
+    batch = make_batch("multilabel", (6,))
+    p, y = batch.pred.sigmoid(), batch.target
+    weighted = (1 + y) * (p - y).abs()
+    with unregistered():
+        lossdsl.define("loss tilted(w: [0, inf) = 1) -> [0, inf)\n    = mean(abs(p - y), weight=1 + w*y)\n")
+        for formula, wanted in {
+            "tilted": weighted.sum() / (1 + y).sum(),
+            "tilted(w=0)": (p - y).abs().mean(),
+            "tilted(reduction=sum)": weighted.sum(),
+            "max(tilted(reduction=none))": weighted.max(),
+            "for_class(tilted, [1])": weighted[:, 1].sum() / (1 + y[:, 1]).sum(),
+        }.items():
+            assert_close(compile_for(formula, batch)(batch.pred, batch.target), wanted, **CLOSE)
