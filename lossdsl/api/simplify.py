@@ -21,8 +21,9 @@ def simplified(node: tree.Expression) -> tree.Expression:
         case tree.Power() if node.exponent == _ONE:
             return node.base
         case tree.Call(function=tree.Name(text="mean")):
-            # Without `count` each element counts 1.
-            kept = tuple(word for word in node.keywords if (word.name, word.value) != ("count", _ONE))
+            # Without `count` and `weight` each element counts 1.
+            idle = [(name, _ONE) for name in ("count", "weight")]
+            kept = tuple(word for word in node.keywords if (word.name, word.value) not in idle)
             return replace(node, keywords=kept)
         case _:
             return node

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lossdsl.checking.arguments import infinity, name_of_keyword
 from lossdsl.checking.resolved import (
     Apply,
+    Chain,
     Constant,
     ForClass,
     Neighbourhood,
@@ -43,10 +44,8 @@ def function_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     arguments = tuple(scope.expression(argument) for argument in node.arguments)
     if name not in ("min", "max"):
         return Apply(name, arguments, origin)
-    result, *rest = arguments
-    for argument in rest:
-        result = Apply({"min": "minimum", "max": "maximum"}[name], (result, argument), origin)
-    return result
+    smaller_or_larger = {"min": "minimum", "max": "maximum"}[name]
+    return Chain(arguments[0], tuple((smaller_or_larger, argument) for argument in arguments[1:]), origin)
 
 
 def _clamp(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
@@ -54,13 +53,12 @@ def _clamp(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     bounds = {keyword.name: keyword.value for keyword in node.keywords}
     if len(node.arguments) != 1 or not bounds or not bounds.keys() <= {"min", "max"}:
         return scope.wrong(node, "LD202", "clamp takes one value and min=, max= or both", "clamp(x, min=0, max=1)")
-    result = scope.expression(node.arguments[0])
-    for bound, function in (("min", "maximum"), ("max", "minimum")):
-        if bound in bounds and infinity(bounds[bound]) is not None:
+    words = tuple((bound, function) for bound, function in (("min", "maximum"), ("max", "minimum")) if bound in bounds)
+    for bound, _ in words:
+        if infinity(bounds[bound]) is not None:
             return scope.wrong(bounds[bound], "LD205", f"`{bounds[bound]}` is no bound", f"leave {bound}= out")
-        if bound in bounds:
-            result = Apply(function, (result, scope.expression(bounds[bound])), origin)
-    return result
+    rest = tuple((function, scope.expression(bounds[bound])) for bound, function in words)
+    return Chain(scope.expression(node.arguments[0]), rest, origin)
 
 
 def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
@@ -79,7 +77,7 @@ def _compared(scope: Scope, side: tree.Expression) -> Resolved:
     return scope.expression(side) if infinite is None else Constant(infinite, Origin(scope.source, side.span))
 
 
-_REDUCTION_WORDS = {"mean": {"count"}, "topk": {"share", "rounding"}}
+_REDUCTION_WORDS = {"mean": {"count", "weight"}, "topk": {"share", "rounding"}}
 
 
 def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
@@ -97,6 +95,9 @@ def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
         return scope.wrong(node, "LD202", "topk needs share=, the part of the elements to keep", "topk(x, share=0.1)")
     if {"over", "per"} <= given.keys():
         return scope.wrong(given["per"], "LD203", "over and per exclude each other")
+    if {"count", "weight"} <= given.keys():
+        message, hint = "count and weight exclude each other", "mean(x, weight=w) is sum(w*x)/sum(w)"
+        return scope.wrong(given["count"], "LD203", message, hint)
     inside = replace(scope, tensors=True)
     per = given.get("per")
     return Reduction(
@@ -108,6 +109,7 @@ def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
         share=scope.expression(given["share"].value) if "share" in given else None,
         origin=origin,
         rounding=_rounding(scope, given["rounding"].value) if "rounding" in given else "up",
+        weight=inside.expression(given["weight"].value) if "weight" in given else None,
     )
 
 

@@ -100,7 +100,7 @@ def stands_of(objective: Objective, nodes: Iterable[Resolved]) -> tuple[Stand, .
         if not isinstance(node, Use) or not takes_head(node.loss) or not any(map(is_named, node.tensors)):
             continue
         prediction, target = [*node.tensors, TensorOf("target", node.origin)][:2]
-        reads.setdefault((_raw_name(prediction), _raw_name(target)), set()).update(_reads_of_loss(objective, node.loss))
+        reads.setdefault((_raw_name(prediction), _raw_name(target)), set()).update(reads_of_loss(objective, node.loss))
     return tuple(Stand(*names, raw_only=is_raw(read)) for names, read in reads.items())
 
 

@@ -19,6 +19,11 @@ class Origin:
     source: Source
     span: Span
 
+    @property
+    def text(self) -> str:
+        """What stands there, on one line."""
+        return " ".join(self.source.text[self.span.start : self.span.end].split())
+
     def says(self, code: str, message: str, hint: str | None = None, edit: Edit | None = None) -> Diagnostic:
         return Diagnostic(code, message, self.source, self.span, hint, edit=edit)
 
@@ -105,7 +110,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A sum or a product as it was written: the first operand, then (`add`, operand) and so on, from left to right."""
+    """A sum, a product, a clamp or `min(a, b, c)` as written: the first operand, then (`add`, operand) and so on."""
 
     first: Resolved
     rest: tuple[tuple[str, Resolved], ...]
@@ -126,12 +131,13 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """`mean(value, over=[batch, pixel])`, `sum(value, per=image)`, `mean(value, count=weights)`.
+    """`mean(value, over=[batch, pixel])`, `sum(value, per=image)`, `mean(value, weight=weights)`.
 
     A `softmax(value, over=pixel)` is one too: what it is divided by is a sum over these axes, which it keeps.
 
     over: the axes that go, None for all. per: `image` keeps batch and class, `batch` keeps class.
     count: what the sum is divided by is the sum of this, 1 per element when None.
+    weight: it multiplies the value and is the count; at most one of the two is given.
     rounding: whether the number of elements that a share of them comes to is rounded `up` or `down`.
     """
 
@@ -143,6 +149,12 @@ class Reduction:
     share: Resolved | None
     origin: Origin
     rounding: str = "up"
+    weight: Resolved | None = None
+
+    @property
+    def divisor(self) -> Resolved | None:
+        """The `count` or the `weight`."""
+        return self.count or self.weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +238,7 @@ def below(node: Resolved) -> tuple[Resolved, ...]:
         case Where():
             return (node.left, node.right, node.chosen, node.otherwise)
         case Reduction():
-            return tuple(part for part in (node.value, node.per, node.count, node.share) if part is not None)
+            return tuple(part for part in (node.value, node.per, node.divisor, node.share) if part is not None)
         case Neighbourhood():
             return tuple(part for part in (node.value, node.size, node.sigma, node.outside) if part is not None)
         case ForClass():

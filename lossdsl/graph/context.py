@@ -12,6 +12,7 @@ class Context(NamedTuple):
     ignoring: ignore_index is set. weighted: class_weight is set. tensors: the axes of each tensor passed by name,
     sorted by name. scales: how many outputs `pred` is a list of, 0 for one tensor. heads: the pairs of tensors by name
     that have a layout of their own, as (prediction, target, the fields of a context of that pair alone).
+    absent: the axes that `pred` does not have: pixel for (N, C), class for (N, *spatial); they have size 1.
     """
 
     task: str
@@ -23,3 +24,4 @@ class Context(NamedTuple):
     tensors: tuple[tuple[str, tuple[str, ...]], ...] = ()
     scales: int = 0
     heads: tuple[tuple[str, str, tuple[Any, ...]], ...] = ()
+    absent: tuple[str, ...] = ()

@@ -30,11 +30,15 @@ from lossdsl.checking.resolved import (
     Where,
     Word,
 )
+from lossdsl.errors import Diagnostic
+from lossdsl.graph.choices import Chosen, Classes, marked, narrowed, parted
 from lossdsl.graph.context import Context
-from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
+from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of
 from lossdsl.graph.heads import Head, raw_head
-from lossdsl.graph.mending import with_its_mean, without_the_mean
-from lossdsl.graph.nodes import AXES, Graph, Node
+from lossdsl.graph.meeting import Operand, met
+from lossdsl.graph.mending import with_its_mean
+from lossdsl.graph.nodes import Graph, Node, in_order
+from lossdsl.graph.reducing import reduced
 from lossdsl.graph.reductions import Reducer
 from lossdsl.graph.rewrites import COMPARISONS, RULES
 from lossdsl.graph.scales import multiscale
@@ -81,17 +85,29 @@ class Evaluator:
         self.heads.append(head)
         return head
 
-    def number(self, expression: Resolved, frame: Frame) -> Node:
+    def mapped(self, expression: Resolved, frame: Frame) -> tuple[Node, Classes | None]:
+        """A number or map, and the classes of it that count."""
         value = self.value(expression, frame)
         if isinstance(value, str):
             raise Fault(expression.origin.says("LD205", f"`{value}` is a word, not a number"))
         if isinstance(value, tuple):
             raise Fault(expression.origin.says("LD205", "a list stands where one number belongs"))
-        return value
+        return parted(value)
+
+    def number(self, expression: Resolved, frame: Frame) -> Node:
+        """A value of which all classes count."""
+        node, classes = self.mapped(expression, frame)
+        if classes and "class" in node.axes:
+            raise Fault(_chosen_map(expression, classes))
+        return node
+
+    def operand(self, expression: Resolved, frame: Frame) -> Operand:
+        """A value that meets others."""
+        return Operand(expression.origin, *self.mapped(expression, frame))
 
     def scalar(self, expression: Resolved, frame: Frame, what: str) -> Node:
         """A number without axes."""
-        node = self.number(expression, frame)
+        node, _ = self.mapped(expression, frame)
         if node.axes:
             hint = f"reduce it: mean(...), or mean(..., over=[{listed(node.axes, ', ')}])"
             message = f"{what} is one number, this has one for each {listed(node.axes)}"
@@ -100,8 +116,9 @@ class Evaluator:
 
     def value(self, expression: Resolved, frame: Frame) -> Value:
         value = self._value(expression, frame)
-        if frame.place is None and isinstance(value, Node):
-            self.trace.read.append((expression, value))
+        node = node_of(value)
+        if frame.place is None and node is not None:
+            self.trace.read.append((expression, node))
         return value
 
     def _value(self, expression: Resolved, frame: Frame) -> Value:
@@ -132,7 +149,7 @@ class Evaluator:
             case Where():
                 return self._where(expression, frame)
             case Reduction():
-                return self._reduction(expression, frame)
+                return reduced(self, expression, frame)
             case Neighbourhood():
                 return neighbourhood(self, expression, frame)
             case ForClass():
@@ -161,7 +178,7 @@ class Evaluator:
             return self.graph.make("classes", frame.space.prediction, axes=())
         return self.graph.make("input", attributes=(f"scalar:{name}",), axes=())
 
-    def tensor(self, expression: TensorOf, frame: Frame) -> Node:
+    def tensor(self, expression: TensorOf, frame: Frame) -> Node | Chosen:
         name, space = expression.name, frame.space
         if name == "class_weight":
             return space.class_weight() or self.graph.constant(1.0)
@@ -181,7 +198,17 @@ class Evaluator:
         if name == "target" and frame.head.indexed:
             message = "`target` cannot be compared element by element: it holds class indices"
             raise Fault(expression.origin.says("LD301", message, "for multiclass use p and y: mean((p - y)**2)"))
-        return frame.head.of(name)
+        return marked(*self.of_head(expression, frame))
+
+    def of_head(self, expression: TensorOf, frame: Frame) -> tuple[Node, Classes | None]:
+        """One of `z p y pred target`."""
+        name, head = expression.name, frame.head
+        classes = head.choice_of(name)
+        if classes and head.is_softmax(name):
+            message = f"a softmax adds up over all classes, of the prediction here only the classes {classes} count"
+            hint = f"choose them of the whole: {classes.around('...')}"
+            raise Fault(expression.origin.says("LD302", message, hint))
+        return head.of(name), classes
 
     def passed(self, expression: TensorOf, space: Space) -> Node:
         """A tensor that the caller passes by name, as it is."""
@@ -195,17 +222,27 @@ class Evaluator:
             raise Fault(origin.says("LD307", message))
         return space.passed(name, axes)
 
-    def _apply(self, expression: Apply, frame: Frame) -> Node:
-        arguments = [self.number(argument, frame) for argument in expression.arguments]
-        origins = tuple(argument.origin for argument in expression.arguments)
-        return self._applied(expression.function, arguments, expression, origins, frame)
+    def _apply(self, expression: Apply, frame: Frame) -> Node | Chosen:
+        operands = [self.operand(argument, frame) for argument in expression.arguments]
+        classes = met(expression.origin, operands, frame.space.task)
+        if expression.function == "softmax" and classes:
+            message = (
+                f"a softmax adds up over all classes, of `{operands[0].origin.text}` only the classes {classes} count"
+            )
+            hint = f"choose them of the result: {classes.around('softmax(...)')}"
+            raise Fault(expression.origin.says("LD302", message, hint))
+        origins = tuple(operand.origin for operand in operands)
+        node = self._applied(expression.function, [one.node for one in operands], expression, origins, frame)
+        return marked(node, classes)
 
-    def _chain(self, expression: Chain, frame: Frame) -> Node:
-        node = self.number(expression.first, frame)
-        for function, operand in expression.rest:
-            origins = (expression.origin, operand.origin)
-            node = self._applied(function, [node, self.number(operand, frame)], expression, origins, frame)
-        return node
+    def _chain(self, expression: Chain, frame: Frame) -> Node | Chosen:
+        operands = [self.operand(expression.first, frame)]
+        node = operands[0].node
+        for function, written in expression.rest:
+            operands.append(self.operand(written, frame))
+            origins = (expression.origin, written.origin)
+            node = self._applied(function, [node, operands[-1].node], expression, origins, frame)
+        return marked(node, met(expression.origin, operands, frame.space.task))
 
     def _applied(
         self,
@@ -226,21 +263,24 @@ class Evaluator:
         branch = self.branch(expression, frame)
         if branch is not None:
             return self.value(branch, frame)
-        left, right = self.number(expression.left, frame), self.number(expression.right, frame)
+        compared = [self.operand(side, frame) for side in (expression.left, expression.right)]
+        left, right = (side.node for side in compared)
         condition = self.graph.make("compare", left, right, attributes=(expression.comparison,))
-        self.trace.inside(expression, left, right, holds=True)
-        chosen = self.number(expression.chosen, frame)
-        self.trace.outside()
-        self.trace.inside(expression, left, right, holds=False)
-        otherwise = self.number(expression.otherwise, frame)
-        self.trace.outside()
+        branches = []
+        for written, holds in ((expression.chosen, True), (expression.otherwise, False)):
+            self.trace.inside(expression, left, right, holds=holds)
+            branches.append(self.operand(written, frame))
+            self.trace.outside()
+        chosen, otherwise = (side.node for side in branches)
         if chosen.is_constant and otherwise.is_constant:
             chosen = self.graph.make("cast_like", chosen, frame.space.prediction)
-        return self.graph.make("where", condition, chosen, otherwise)
+        classes = met(expression.origin, [*compared, *branches], frame.space.task)
+        return marked(self.graph.make("where", condition, chosen, otherwise), classes)
 
     def branch(self, expression: Where, frame: Frame) -> Resolved | None:
         """What a comparison of words or constants chooses, None when it depends on the data."""
-        left, right = self.value(expression.left, frame), self.value(expression.right, frame)
+        left, right = (self.value(side, frame) for side in (expression.left, expression.right))
+        left, right = (side.node if isinstance(side, Chosen) else side for side in (left, right))
         decided = self._decided(expression, left, right)
         if decided is None:
             return None
@@ -255,44 +295,29 @@ class Evaluator:
             return compare(left, right)
         return compare(left.value, right.value) if left.is_constant and right.is_constant else None
 
-    def _reduction(self, expression: Reduction, frame: Frame) -> Node:
-        value = self.number(expression.value, frame)
-        if value.is_constant and frame.is_definition:
-            if value.value == 0:
-                return value
-            if expression.kind == "sum" or expression.per or expression.over:
-                value = self._everywhere(value, frame)
-        over = self._over(expression, value, frame)
-        if not value.axes:
-            return value
-        reducer = self.reducer(frame)
-        match expression.kind:
-            case "sum":
-                return reducer.sum(value, over)
-            case "mean":
-                return reducer.mean(value, over, self._count(expression, value, frame))
-            case "topk":
-                return reducer.topk(value, over, self._share(expression, frame), expression.rounding)
-            case "logsumexp":
-                return reducer.log_sum_exp(value, over)
-            case "softmax":
-                return reducer.softmax(value, over)
-            case kind:
-                return reducer.extreme(kind, value, over)
-
-    def _everywhere(self, number: Node, frame: Frame) -> Node:
-        """A number as a map, for what comes out constant for some parameters only, such as p**gamma with gamma=0."""
-        ones = self.graph.make("ones", frame.space.prediction, axes=AXES)
-        return self.graph.make("multiply", number, ones)
-
     def _for_class(self, expression: ForClass, frame: Frame) -> Value:
         """Read the value anew with fewer classes: names bound outside are read anew too."""
-        chosen = self._chosen_classes(expression, frame)
-        if chosen is None:
+        numbers = self._chosen_classes(expression, frame)
+        if numbers is None:
             return self.value(expression.value, frame)
-        classes = self.graph.make("class_is_one_of", frame.space.prediction, attributes=chosen, axes=("class",))
-        both = classes if frame.classes is None else self.graph.make("both", frame.classes, classes)
-        return self.value(expression.value, self.anew(frame, expression.value, classes=both))
+        mask = self.graph.make("class_is_one_of", frame.space.prediction, attributes=numbers, axes=("class",))
+        here = Classes(frozenset(numbers), mask, expression.origin)
+        classes = self._counting(narrowed(self.graph, frame.classes, here), expression)
+        value = self.value(expression.value, self.anew(frame, expression.value, classes=classes))
+        node = node_of(value)
+        if node is None or "class" not in node.axes:
+            if frame.place is None and not (node and mask in in_order([node])):
+                message = f"`{expression.value.origin.text}` adds up no classes: for_class changes nothing of it"
+                raise Fault(expression.origin.says("LD302", message, "leave for_class out"))
+            return value
+        inner = value.classes if isinstance(value, Chosen) else None
+        return marked(node, self._counting(narrowed(self.graph, classes, inner), expression))
+
+    def _counting(self, classes: Classes | None, expression: ForClass) -> Classes | None:
+        if classes and not classes.numbers:
+            message = f"`{expression.origin.text}` counts no class: it stands with a for_class of others"
+            raise Fault(expression.origin.says("LD302", message, "one for_class with the classes that are meant"))
+        return classes
 
     def anew(self, frame: Frame, expression: Resolved, **changes: Any) -> Frame:
         """A frame in which names bound outside are read anew.
@@ -312,47 +337,19 @@ class Evaluator:
         given = self.value(expression.classes, frame)
         if isinstance(given, str):
             return None
-        classes = None if isinstance(given, Node) else class_numbers(flat(given))
+        classes = class_numbers(flat(given)) if isinstance(given, tuple) else None
         if classes is None:
             raise Fault(expression.origin.says("LD205", NO_CLASSES))
         return classes
 
-    def reducer(self, frame: Frame) -> Reducer:
-        valid = [node for node in (frame.head.valid, frame.classes) if node is not None]
-        counts = self.graph.make("both", *valid) if len(valid) == 2 else next(iter(valid), None)
-        return Reducer(self.graph, counts, frame.space.class_weight(), frame.space.prediction)
+    def reducer(self, frame: Frame, classes: Classes | None = None) -> Reducer:
+        """Reductions of a value. classes: those of the value itself that count, beside those of the text around it."""
+        counting = narrowed(self.graph, frame.classes, classes)
+        mask = None if counting is None else counting.mask
+        space = frame.space
+        return Reducer(self.graph, frame.head.valid, space.class_weight(), space.prediction, mask)
 
-    def _over(self, expression: Reduction, value: Node, frame: Frame) -> frozenset[str]:
-        """The axes that go; all of them must be there."""
-        if expression.per is not None:
-            over = frozenset({"pixel"} if self.value(expression.per, frame) == "image" else {"batch", "pixel"})
-        else:
-            over = value.axes if expression.over is None else frozenset(expression.over)
-        if not value.axes and not frame.is_definition:
-            hint = "a loss by name is averaged already; reduction=none gives its map, as in bce(reduction=none)"
-            message = f"`{expression.kind}` of one number"
-            raise Fault(expression.origin.says("LD302", message, hint, without_the_mean(expression)))
-        if not over <= value.axes:
-            message = f"`{expression.kind}` over {listed(over)} of a value that has only {listed(value.axes)}"
-            raise Fault(expression.origin.says("LD302", message))
-        return over
 
-    def _count(self, expression: Reduction, value: Node, frame: Frame) -> Node | None:
-        if expression.count is None:
-            return None
-        count = self.number(expression.count, frame)
-        if count.axes <= value.axes:
-            return count
-        extra = listed(count.axes - value.axes)
-        raise Fault(
-            expression.count.origin.says("LD302", f"`count` has one number for each {extra}, the value has not")
-        )
-
-    def _share(self, expression: Reduction, frame: Frame) -> float:
-        assert expression.share is not None
-        share = self.number(expression.share, frame)
-        if share.is_constant and 0 < share.value <= 1:
-            return share.value
-        raise Fault(
-            expression.share.origin.says("LD204", "`share` of `topk` is a number in (0, 1]", "0.1 keeps a tenth")
-        )
+def _chosen_map(expression: Resolved, classes: Classes) -> Diagnostic:
+    message = f"of `{expression.origin.text}` only the classes {classes} count, here all of them are read"
+    return expression.origin.says("LD308", message, f"write {classes.around('...')} around the whole")

@@ -8,12 +8,13 @@ from typing import TypeAlias
 
 from lossdsl.checking.resolved import NumberList, Origin, Resolved
 from lossdsl.errors import Diagnostic
+from lossdsl.graph.choices import Chosen, Classes
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import AXES, Node
 from lossdsl.graph.spaces import Space
 
-Value: TypeAlias = Node | str | NumberList
-"""A number or tensor, a word such as `image`, or a list that a parameter takes."""
+Value: TypeAlias = Node | Chosen | str | NumberList
+"""A number or tensor, a map of some classes, a word such as `image`, or a list that a parameter takes."""
 
 HEAD_TENSORS = ("z", "p", "y", "pred", "target")
 
@@ -33,7 +34,7 @@ class Frame:
     A definition is written for every choice of its parameters: with per=batch a mean over the images has nothing left
     to average. In a user's own formula the mean of one number is a slip. `classes`: which classes count, None for all.
     `place`: the loss in the user's text that led here, None in that text itself.
-    `scaled`: the text stands in a multiscale.
+    `scaled`: the text stands in a multiscale. `mapped`: its value is the map that the user asks another loss for.
     """
 
     head: Head
@@ -42,13 +43,21 @@ class Frame:
     used: set[str] = field(default_factory=set)
     locals: dict[str, Value] = field(default_factory=dict)
     is_definition: bool = False
-    classes: Node | None = None
+    classes: Classes | None = None
     place: Origin | None = None
     scaled: bool = False
+    mapped: bool = False
 
     @property
     def space(self) -> Space:
         return self.head.space
+
+
+def node_of(value: Value) -> Node | None:
+    """The node of a number or map, None for a word or a list."""
+    if isinstance(value, Chosen):
+        return value.node
+    return value if isinstance(value, Node) else None
 
 
 def listed(axes: Iterable[str], word: str = " and ") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lossdsl.graph.choices import Classes
 from lossdsl.graph.nodes import AXES, Graph, Node, in_order
 from lossdsl.graph.spaces import Space
 
@@ -14,7 +15,8 @@ class Head:
     """A prediction with its target. `valid`: which elements count, None when all do.
 
     Elements that do not count are set to 0 at the entry, so nothing they hold, not even a NaN, reaches a value or a
-    gradient. `prepared`: both are values of expressions, on which that is done.
+    gradient. `prepared`: both are values of expressions, on which that is done. `choices`: the classes of each that
+    count, None for all.
     """
 
     space: Space
@@ -22,6 +24,20 @@ class Head:
     truth: Node
     valid: Node | None = None
     prepared: bool = False
+    choices: tuple[Classes | None, Classes | None] = (None, None)
+
+    @property
+    def choice(self) -> Classes | None:
+        """The classes that count for the two together."""
+        return self.choices[0] or self.choices[1]
+
+    def choice_of(self, name: str) -> Classes | None:
+        """The classes that count for `z p y pred target`."""
+        return self.choices[name in ("y", "target")]
+
+    def is_softmax(self, name: str) -> bool:
+        """Whether a name stands for values that are put together over the classes, or are to be."""
+        return name in ("z", "p") and self.space.task == "multiclass" and self.space.context.input == "logits"
 
     @property
     def graph(self) -> Graph:

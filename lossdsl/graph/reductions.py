@@ -10,17 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lossdsl.graph.exponentials import log_sum_exp
-from lossdsl.graph.nodes import AXES, Graph, Node
+from lossdsl.graph.nodes import AXES, NO_AXES, Graph, Node
 
 
 @dataclass(frozen=True, slots=True)
 class Reducer:
-    """Reductions for one head: `valid` says which elements count, `class_weight` how much each class does."""
+    """Reductions for one head: `valid` says which elements count, `class_weight` how much each class does.
+
+    classes: those that count where classes are put together; None for all.
+    """
 
     graph: Graph
     valid: Node | None
     class_weight: Node | None
     shape_of: Node
+    classes: Node | None = None
 
     def sum(self, value: Node, over: frozenset[str]) -> Node:
         return self._add_up(self._kept(value, over), over)
@@ -37,13 +41,13 @@ class Reducer:
 
     def extreme(self, kind: str, value: Node, over: frozenset[str]) -> Node:
         """Largest or smallest element that counts; 0 where none does."""
-        valid = self.valid_for(value)
+        valid = self.valid_for(value, over)
         arguments = (value,) if valid is None else (value, valid)
         return self.graph.make(f"reduce_{kind}", *arguments, attributes=(_ordered(over),), axes=value.axes - over)
 
     def log_sum_exp(self, value: Node, over: frozenset[str]) -> Node:
         """log(sum(exp(x))) of the elements that count."""
-        return log_sum_exp(self.graph, value, self.valid_for(value), _ordered(over))
+        return log_sum_exp(self.graph, value, self.valid_for(value, over), _ordered(over))
 
     def softmax(self, value: Node, over: frozenset[str]) -> Node:
         """exp(x)/sum(exp(x)): the shares of the elements that count, 0 for the others."""
@@ -52,7 +56,7 @@ class Reducer:
 
     def topk(self, value: Node, over: frozenset[str], share: float, rounding: str) -> Node:
         """Mean of the largest `share` of the elements that count, at least one of them."""
-        valid = self.valid_for(value)
+        valid = self.valid_for(value, over)
         arguments = (value,) if valid is None else (value, valid)
         attributes = (_ordered(over), share, rounding)
         return self.graph.make("topk", *arguments, attributes=attributes, axes=value.axes - over)
@@ -60,7 +64,7 @@ class Reducer:
     def _weights(self, value: Node, over: frozenset[str]) -> list[Node]:
         """What an element counts for besides its `count`."""
         weights = []
-        valid = self.valid_for(value)
+        valid = self.valid_for(value, over)
         if valid is not None and valid.axes & over:
             weights.append(self.graph.make("cast_like", valid, self.shape_of))
         if self.class_weight and "class" in over:
@@ -79,21 +83,24 @@ class Reducer:
         return total
 
     def _kept(self, value: Node, over: frozenset[str]) -> Node:
-        valid = self.valid_for(value)
+        valid = self.valid_for(value, over)
         if valid is None or not valid.axes & over:
             return value
         return self.graph.make("keep", value, valid)
 
-    def valid_for(self, value: Node) -> Node | None:
+    def valid_for(self, value: Node, over: frozenset[str] = NO_AXES) -> Node | None:
         """Which elements of `value` count: those with anything that counts along the axes that it no longer has."""
-        if self.valid is None:
+        valid = self.valid
+        if self.classes is not None and "class" in (over if valid is None else over | valid.axes):
+            valid = self.classes if valid is None else self.graph.make("both", valid, self.classes)
+        if valid is None:
             return None
-        gone = self.valid.axes - value.axes
+        gone = valid.axes - value.axes
         if not gone:
-            return self.valid
-        if gone == self.valid.axes:
+            return valid
+        if gone == valid.axes:
             return None
-        return self.graph.make("any", self.valid, attributes=(_ordered(gone),), axes=self.valid.axes - gone)
+        return self.graph.make("any", valid, attributes=(_ordered(gone),), axes=valid.axes - gone)
 
     def _add_up(self, value: Node, over: frozenset[str]) -> Node:
         if not over:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lossdsl.checking.resolved import MultiScale, PerClass, Use
-from lossdsl.graph.frames import Fault, Frame, Value, listed
+from lossdsl.graph.frames import Fault, Frame, Value, listed, node_of
 from lossdsl.graph.heads import zero_without_elements
 from lossdsl.graph.nodes import Node
 
@@ -38,7 +38,8 @@ def _check_place(evaluator: Evaluator, expression: MultiScale, frame: Frame) -> 
         message = "multiscale reads the outputs of `pred`, here another head stands for it"
         raise Fault(expression.origin.says("LD307", message))
     for name, value in frame.parameters.items():
-        if isinstance(value, Node) and "pixel" in value.axes:
+        node = node_of(value)
+        if node is not None and "pixel" in node.axes:
             message = f"`{name}` has one number for each pixel of the first output, multiscale reads them all"
             raise Fault(expression.origin.says("LD307", message))
 
@@ -55,9 +56,9 @@ def check_entry(use: Use, given: Mapping[str, Value], outer: Frame, inner: Frame
         message = f"`{shown}` has a layout of its own; for_class chooses among the classes of `pred`"
         raise Fault(use.origin.says("LD307", message, "write it outside of for_class(...)"))
     for name, written in use.parameters:
-        value = given[name]
-        if isinstance(value, Node) and value.axes and not isinstance(written, PerClass):
-            message = f"`{name}` has one number for each {listed(value.axes)} of `pred`; `{shown}` has another layout"
+        node = node_of(given[name])
+        if node is not None and node.axes and not isinstance(written, PerClass):
+            message = f"`{name}` has one number for each {listed(node.axes)} of `pred`; `{shown}` has another layout"
             raise Fault(written.origin.says("LD307", message))
 
 

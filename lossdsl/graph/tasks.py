@@ -15,13 +15,15 @@ from lossdsl.graph.nodes import AXES
 from lossdsl.spec.model import TASKS, Options, Task
 
 _MOST_CALLS = 32
+# What a tensor by name may be, the likely ones first.
+_BESIDE = (("batch", "pixel"), AXES, ("batch",), ("batch", "class"))
 
 
 def likely_contexts(task: Task, facts: Facts, options: Options) -> Iterator[Context]:
     """The plainest calls of a task: class indices for multiclass, no mask, tensors by name one number per pixel.
 
-    More than one where there are tensors by name: some may have one number per class and pixel, and those that stand as
-    prediction and target may be laid out as pred is, or on their own.
+    More than one where there are tensors by name: they may have other axes, and those that stand as prediction and
+    target may be laid out as pred is, or on their own.
     """
     plain = Context(
         task=task,
@@ -31,7 +33,7 @@ def likely_contexts(task: Task, facts: Facts, options: Options) -> Iterator[Cont
         weighted=options.class_weight is not None,
         scales=next((len(scale.weights) or 2 for scale in facts.scales), 0),
     )
-    axes = (("batch", "pixel"), AXES) if facts.beside else (AXES,)
+    axes = _BESIDE if facts.beside else (AXES,)
     choices = product(axes, product(*map(_layouts, facts.pairs)))
     for beside, chosen in islice(choices, _MOST_CALLS):
         layouts = list(zip(facts.pairs, chosen, strict=True))
@@ -109,14 +111,17 @@ def _best(
 ) -> tuple[tuple[Diagnostic, ...], Context]:
     """The call for which the least is wrong, and what that is; the first with nothing wrong.
 
-    Among equals one in which a loss stands in the wrong place, which no other task or layout would mend.
+    Among equals one in which a loss stands in the wrong place, which no other task or layout would mend; then one of a
+    task that all losses have.
     """
     tried = []
     for context in contexts:
         tried.append((_faults(objective, context, options), context))
         if not tried[-1][0]:
             return tried[-1]
-    return min(tried, key=lambda found: (len(found[0]), all(fault.code != "LD307" for fault in found[0])))
+    codes = [{fault.code for fault in found} for found, _ in tried]
+    order = [(len(found), "LD307" not in said, "LD301" in said) for (found, _), said in zip(tried, codes, strict=True)]
+    return tried[order.index(min(order))]
 
 
 def _faults(objective: Objective, context: Context, options: Options) -> tuple[Diagnostic, ...]:

@@ -22,7 +22,10 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """An operation in the user's text: its operands with their places, and the branches that it stands in."""
+    """An operation in the user's text: its operands with their places, and the branches that it stands in.
+
+    A mean with `count=` or `weight=` is an operation of this name, on its value, that word's, and what it divides by.
+    """
 
     function: str
     arguments: tuple[Node, ...]

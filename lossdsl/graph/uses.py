@@ -11,9 +11,12 @@ from lossdsl.checking.heads import pair_of, takes_head
 from lossdsl.checking.lists import default_list, flat
 from lossdsl.checking.resolved import PerClass, Reduction, Resolved, TensorOf, Use, Where, Word
 from lossdsl.checking.vocabulary import TENSORS
-from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
+from lossdsl.graph.choices import Chosen, marked, narrowed, parted
+from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of
 from lossdsl.graph.heads import Head
+from lossdsl.graph.meeting import Operand, met
 from lossdsl.graph.nodes import Node
+from lossdsl.graph.reducing import without_its_mean
 from lossdsl.graph.scales import check_entry, check_exit
 from lossdsl.graph.trace import Used
 from lossdsl.registry.model import Formula, Kernel, Loss, Parameter, Taken, full_name
@@ -25,10 +28,15 @@ if TYPE_CHECKING:
     from lossdsl.graph.evaluate import Evaluator
 
 
-def use_loss(evaluator: Evaluator, use: Use, frame: Frame) -> Node:
-    """The value of a loss by name: its text opened, or its kernel called."""
+def use_loss(evaluator: Evaluator, use: Use, frame: Frame) -> Node | Chosen:
+    """The value of a loss by name: its text opened, or its kernel called.
+
+    Of tensors of which some classes count, it is the loss with these classes: `dice(for_class(p, [1]), y)` is
+    `for_class(dice(p, y), [1])`.
+    """
     reduction = "mean" if use.reduction is None else evaluator.value(use.reduction, frame)
-    called = replace(frame, head=_head_for(evaluator, use, frame))
+    head = _head_for(evaluator, use, frame)
+    called = replace(frame, head=head, classes=narrowed(evaluator.graph, frame.classes, head.choice))
     given = {name: _given(evaluator, value, frame, called) for name, value in use.parameters}
     _check_ranges(use, given)
     missing = [parameter for parameter in use.loss.parameters if parameter.name not in given]
@@ -36,17 +44,19 @@ def use_loss(evaluator: Evaluator, use: Use, frame: Frame) -> Node:
     _check_task(use, parameters, called.space.task)
     assert isinstance(reduction, str)
     check_entry(use, given, frame, called)
+    value: Node | Chosen
     if isinstance(use.loss, Kernel):
         value = _kernel(evaluator, use, use.loss, parameters, reduction, called)
     else:
         value = _formula(evaluator, use, use.loss, parameters, reduction, called)
-    check_exit(use, value, frame, called)
-    written = tuple((name, number) for name, number in given.items() if isinstance(number, Node))
+    node, classes = parted(value)
+    check_exit(use, node, frame, called)
+    written = tuple((name, number) for name in given if (number := node_of(given[name])) is not None)
     by_user, place = frame.place is None, frame.place or use.origin
     numbers = written if by_user else ()
     taken = _taken(use.loss, called.space.task, parameters)
-    evaluator.trace.used.append(Used(use, value, reduction, called.head, place, by_user, numbers, taken))
-    return value
+    evaluator.trace.used.append(Used(use, node, reduction, called.head, place, by_user, numbers, taken))
+    return marked(node, (classes or head.choice) if "class" in node.axes else None)
 
 
 def _given(evaluator: Evaluator, written: Resolved, outer: Frame, called: Frame) -> Value:
@@ -72,16 +82,18 @@ def _check_ranges(use: Use, given: dict[str, Value]) -> None:
             if interval and number not in interval:
                 raise Fault(out_of_range(use.loss, known[name], number, written.origin))
         counts = interval is not None and interval.whole and isinstance(use.loss, Kernel)
-        if counts and isinstance(value, Node) and not value.is_constant:
+        node = node_of(value)
+        if counts and node is not None and not node.is_constant:
             message = f"`{name}` of `{use.loss.name}` is a whole number, the same at every call"
             raise Fault(written.origin.says("LD204", message, default_hint(known[name])))
 
 
 def _constants(value: Value) -> tuple[float, ...]:
     """The numbers in the value of a parameter that are known already."""
-    if not isinstance(value, Node):
-        return () if isinstance(value, str) else flat(value)
-    nodes = value.arguments[1:] if value.operation == "per_class" else (value,)
+    node = node_of(value)
+    if node is None:
+        return flat(value) if isinstance(value, tuple) else ()
+    nodes = node.arguments[1:] if node.operation == "per_class" else (node,)
     return tuple(node.value for node in nodes if node.is_constant)
 
 
@@ -115,7 +127,7 @@ def _default(evaluator: Evaluator, parameter: Parameter) -> Value:
 
 def _formula(
     evaluator: Evaluator, use: Use, loss: Formula, parameters: dict[str, Value], reduction: str, frame: Frame
-) -> Node:
+) -> Node | Chosen:
     body = evaluator.objective.body(full_name(loss))
     task = frame.space.task
     case = body.case(task)
@@ -130,6 +142,7 @@ def _formula(
         classes=frame.classes,
         place=frame.place or use.origin,
         scaled=frame.scaled,
+        mapped=reduction == "none" and (frame.place is None or frame.mapped),
     )
     try:
         result = _reduced(evaluator, use, loss, case, reduction, inner)
@@ -150,8 +163,11 @@ def _head_for(evaluator: Evaluator, use: Use, frame: Frame) -> Head:
     written = [*use.tensors, TensorOf("target", use.origin)][:2]
     if all(_is_raw(tensor) for tensor in written):
         return evaluator.raw_head(frame.space, *(_raw(evaluator, tensor, frame) for tensor in written))
-    prediction, truth = (_prepared(evaluator, t, name, frame) for t, name in zip(written, ("pred", "y"), strict=True))
-    return evaluator.remembered(Head(frame.space, prediction, truth, frame.head.valid, prepared=True))
+    both = [_prepared(evaluator, t, name, frame) for t, name in zip(written, ("pred", "y"), strict=True)]
+    met(use.origin, both, frame.space.task)
+    (prediction, truth), choices = (side.node for side in both), (both[0].classes, both[1].classes)
+    head = Head(frame.space, prediction, truth, frame.head.valid, prepared=True, choices=choices)
+    return evaluator.remembered(head)
 
 
 def _is_raw(tensor: Resolved) -> bool:
@@ -166,39 +182,60 @@ def _raw(evaluator: Evaluator, tensor: Resolved, frame: Frame) -> Node:
     return evaluator.passed(tensor, frame.space)
 
 
-def _prepared(evaluator: Evaluator, tensor: Resolved, role: str, frame: Frame) -> Node:
+def _prepared(evaluator: Evaluator, tensor: Resolved, role: str, frame: Frame) -> Operand:
     """The value of an expression, or a tensor of the caller made ready for its role."""
     if not _is_raw(tensor):
         return _with_axes(evaluator, tensor, frame)
     raw = _raw(evaluator, tensor, frame)
     ready = (raw, frame.head.truth) if role == "pred" else (frame.head.prediction, raw)
-    return Head(frame.space, *ready, frame.head.valid).of(role)
+    return Operand(tensor.origin, Head(frame.space, *ready, frame.head.valid).of(role))
 
 
-def _with_axes(evaluator: Evaluator, tensor: Resolved, frame: Frame) -> Node:
-    node = evaluator.number(tensor, frame)
-    if not node.axes:
+def _with_axes(evaluator: Evaluator, tensor: Resolved, frame: Frame) -> Operand:
+    operand = evaluator.operand(tensor, frame)
+    if not operand.node.axes:
         hint = "tensors are written without a name, parameters as name=value"
         raise Fault(tensor.origin.says("LD202", "a number stands where a tensor belongs", hint))
-    return node
+    return operand
 
 
-def _reduced(evaluator: Evaluator, use: Use, loss: Formula, case: Resolved, reduction: str, frame: Frame) -> Node:
+def _reduced(
+    evaluator: Evaluator, use: Use, loss: Formula, case: Resolved, reduction: str, frame: Frame
+) -> Node | Chosen:
     """The value of a definition's text with its outer mean kept, left out, or made a sum."""
     if reduction == "mean":
-        return evaluator.number(case, frame)
+        return marked(*evaluator.mapped(case, frame))
     if isinstance(case, Reduction) and case.kind == "mean" and case.over is None and case.per is None:
-        value = evaluator.number(case.value, frame)
-        return value if reduction == "none" else evaluator.reducer(frame).sum(value, value.axes)
+        value, classes = without_its_mean(evaluator, case, frame)
+        if reduction == "none":
+            _refuse_a_lost_divisor(evaluator, use, case, frame)
+            return marked(value, classes)
+        return evaluator.reducer(frame, classes).sum(value, value.axes)
     if isinstance(case, Where):
         chosen = evaluator.branch(case, frame)
         if chosen is not None:
             return _reduced(evaluator, use, loss, chosen, reduction, frame)
     if isinstance(case, Use):
         written = Word(reduction, use.origin)
-        return evaluator.number(Use(case.loss, case.tensors, case.parameters, written, case.origin), frame)
+        inner = Use(case.loss, case.tensors, case.parameters, written, case.origin)
+        return marked(*evaluator.mapped(inner, frame))
     message = f"`{loss.name}` has no map: its text is not a mean"
     raise Fault(use.origin.says("LD302", message, f"lossdsl show {loss.name} prints the text"))
+
+
+def _refuse_a_lost_divisor(evaluator: Evaluator, use: Use, case: Reduction, frame: Frame) -> None:
+    """With fewer classes ce divides by the pixels of these classes. Its map has no class axis to say so."""
+    if case.divisor is None or frame.classes is None or not frame.mapped:
+        return
+    (of_some, _), (of_all, _) = (
+        evaluator.mapped(case.divisor, evaluator.anew(frame, case.divisor, classes=classes))
+        for classes in (frame.classes, None)
+    )
+    if of_some is not of_all:
+        around, name = frame.classes.around, use.loss.name
+        message = f"`{name}` divides by what it counts in the classes {frame.classes}, which its map does not hold"
+        hint = f"{around(f'{name}')} is the mean, {around(f'{name}(reduction=sum)')} the sum"
+        raise Fault(use.origin.says("LD302", message, hint))
 
 
 def _refuse_unused(evaluator: Evaluator, use: Use, loss: Formula, task: str, frame: Frame) -> None:
@@ -223,6 +260,7 @@ def _kernel(
     valid = frame.head.valid
     _refuse_what_it_cannot(evaluator, use, kernel, reduction, frame)
     tensors = _kernel_tensors(evaluator, use, kernel, frame)
+    parameters = {name: value.node if isinstance(value, Chosen) else value for name, value in parameters.items()}
     counts = {p.name for p in kernel.parameters if p.interval and p.interval.whole}
     whole = {name: _counted(value) for name, value in parameters.items() if name in counts}
     numbers = [(name, value) for name, value in parameters.items() if isinstance(value, Node) and name not in whole]
@@ -248,7 +286,7 @@ def _counted(value: Value) -> Hashable:
     """A whole number as the integer that it is; those of a list too."""
     if isinstance(value, Node):
         return int(value.value)
-    assert not isinstance(value, str)
+    assert isinstance(value, tuple)
     return tuple(int(item) if isinstance(item, float) else _counted(item) for item in value)
 
 
@@ -282,11 +320,15 @@ def _refuse_maps(use: Use, numbers: list[tuple[str, Node]]) -> None:
 def _kernel_tensors(evaluator: Evaluator, use: Use, kernel: Kernel, frame: Frame) -> list[Node]:
     """What is written, then what the call provides under the names of the kernel's own arguments."""
     if use.tensors and takes_head(kernel):
-        return [frame.head.of(name) for name in kernel.inputs]
-    tensors = [_with_axes(evaluator, tensor, frame) for tensor in use.tensors]
-    for name in kernel.inputs[len(tensors) :]:
+        return [evaluator.of_head(TensorOf(name, use.origin), frame)[0] for name in kernel.inputs]
+    operands = [_with_axes(evaluator, tensor, frame) for tensor in use.tensors]
+    for name in kernel.inputs[len(operands) :]:
         if name not in HEAD_TENSORS:
             wanted = ", ".join(kernel.inputs)
             raise Fault(use.origin.says("LD202", f"`{kernel.name}` needs {wanted}", f"write {kernel.name}({wanted})"))
-        tensors.append(evaluator.tensor(TensorOf(name, use.origin), frame))
-    return tensors
+        operands.append(evaluator.operand(TensorOf(name, use.origin), frame))
+    choice = met(use.origin, operands, frame.space.task)
+    if choice and not (frame.classes and frame.classes.numbers <= choice.numbers):
+        message = f"`{kernel.name}` is given a map of which only the classes {choice} count"
+        raise Fault(use.origin.says("LD306", message, f"write {choice.around(f'{kernel.name}(...)')}"))
+    return [operand.node for operand in operands]

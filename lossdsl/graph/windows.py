@@ -6,17 +6,19 @@ import math
 from typing import TYPE_CHECKING
 
 from lossdsl.checking.resolved import Neighbourhood, Resolved
+from lossdsl.graph.choices import Chosen, marked
 from lossdsl.graph.frames import Fault, Frame
 from lossdsl.graph.nodes import Node
+from lossdsl.graph.reducing import absent_axes
 from lossdsl.graph.spaces import Space
 
 if TYPE_CHECKING:
     from lossdsl.graph.evaluate import Evaluator
 
 
-def neighbourhood(evaluator: Evaluator, expression: Neighbourhood, frame: Frame) -> Node:
+def neighbourhood(evaluator: Evaluator, expression: Neighbourhood, frame: Frame) -> Node | Chosen:
     """The node of a window function. A number with `outside=` is an image of that number."""
-    kind, value = expression.kind, evaluator.number(expression.value, frame)
+    kind, (value, classes) = expression.kind, evaluator.mapped(expression.value, frame)
     size = _fixed(evaluator, expression.size, frame)
     if size is None or size % 2 != 1 or size < 0:
         raise Fault(expression.size.origin.says("LD204", f"`size` of `{kind}` is an odd number of pixels"))
@@ -28,12 +30,13 @@ def neighbourhood(evaluator: Evaluator, expression: Neighbourhood, frame: Frame)
         raise Fault(expression.outside.origin.says("LD204", f"`outside` of `{kind}` is a number"))
     if value.is_constant and outside is not None:
         value = _filled(frame.space, value.value, int(size))
-    if "pixel" not in value.axes:
+    if "pixel" not in value.axes - absent_axes(frame):
         raise Fault(expression.origin.says("LD302", f"`{kind}` of a value without pixels"))
     valid = [] if frame.head.valid is None else [frame.head.valid]
     axes = value.axes.union(*(node.axes for node in valid))
     attributes = (int(size), sigma, outside)
-    return evaluator.graph.make(kind, value, frame.space.layout(), *valid, attributes=attributes, axes=axes)
+    node = evaluator.graph.make(kind, value, frame.space.layout(), *valid, attributes=attributes, axes=axes)
+    return marked(node, classes)
 
 
 def _filled(space: Space, number: float, size: int) -> Node:

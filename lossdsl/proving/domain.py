@@ -21,6 +21,7 @@ from lossdsl.proving.saying import lies, says, written
 from lossdsl.proving.slopes import moves
 from lossdsl.proving.vanishing import Users, vanishes_with
 
+_MEANS = frozenset({"count", "weight"})  # what divides a mean, as a word of it
 _GROWING = frozenset({"exp", "cosh", "power", "divide", "multiply"})
 
 
@@ -40,7 +41,7 @@ def _judged(proof: Proof) -> Iterator[tuple[Applied, list[Diagnostic]]]:
     users = Users(proof.built)
     for applied in proof.built.trace.applied:
         rule = _RULES.get(applied.function)
-        if rule and _is_still(applied.function, applied.result):
+        if rule and (applied.function in _MEANS or _is_still(applied.function, applied.result)):
             yield applied, list(rule(_Case(proof, applied, users)))
 
 
@@ -103,16 +104,42 @@ def _sqrt(case: _Case) -> Iterator[Diagnostic]:
 
 
 def _divide(case: _Case) -> Iterator[Diagnostic]:
-    b = case.intervals[1]
-    if b.positive or b.negative:
+    hint = "add a positive number to it, as smooth does; a mean weighted by w is mean(x, weight=w)"
+    yield from _by_what_can_be_0(case, "a division by a number", hint)
+
+
+def _count(case: _Case) -> Iterator[Diagnostic]:
+    """`count=` is added up before it divides: with a mask and class weights, which may leave nothing, so that it is
+    looked at by itself too.
+    """
+    if _is_never_0(case.intervals[2]):
         return
-    hint = "add a positive number to it, as smooth does; a mean weighted by w is mean(x, count=w)"
+    hint = "add a positive number to it; a mean weighted by w is mean(x, weight=w)"
+    yield from _by_what_can_be_0(case, "a division by the sum of a number", hint)
+
+
+def _weight(case: _Case) -> Iterator[Diagnostic]:
+    """A mean with weights from 0 on lies where its values do, and is 0 where all weights are."""
+    b, total = case.intervals[1:]
+    if b == of.ZERO or not (b.at_least_0 or b.at_most_0 or _is_never_0(total)):
+        hint = "weights are at least 0: abs(w), or clamp(w, min=0)"
+        yield from _by_what_can_be_0(case, "a division by the sum of a number", hint)
+
+
+def _by_what_can_be_0(case: _Case, division: str, hint: str) -> Iterator[Diagnostic]:
+    b = case.intervals[1]
+    if _is_never_0(b):
+        return
     if b == of.ZERO:
-        yield case.tells("LD703", "a division by a number that is always 0", hint, at=1)
+        yield case.tells("LD703", f"{division} that is always 0", hint, at=1)
     elif b.at_least_0 or b.at_most_0:
-        yield case.tells("LD703", "a division by a number that can be 0", hint, at=1)
+        yield case.tells("LD703", f"{division} that can be 0", hint, at=1)
     else:
-        yield case.tells("LD703", "a division by a number that can be 0 and changes its sign there", hint, at=1)
+        yield case.tells("LD703", f"{division} that can be 0 and changes its sign there", hint, at=1)
+
+
+def _is_never_0(a: Interval) -> bool:
+    return a.positive or a.negative
 
 
 def _power(case: _Case) -> Iterator[Diagnostic]:
@@ -134,7 +161,7 @@ def _steep(base: Interval, exponent: Interval) -> bool:
     return not base.positive and exponent.low < 1 and exponent.high > 0
 
 
-_RULES = {"log": _log, "sqrt": _sqrt, "divide": _divide, "power": _power}
+_RULES = {"log": _log, "sqrt": _sqrt, "divide": _divide, "power": _power, "count": _count, "weight": _weight}
 
 
 def overflow_findings(proof: Proof) -> Iterator[Diagnostic]:

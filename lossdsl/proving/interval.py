@@ -172,7 +172,9 @@ def _product(left: _End, right: _End) -> _End:
 
 
 def reciprocal(a: Interval) -> Interval:
-    """1/a; a denominator of 0 counts as a tiny positive one."""
+    """1/a; a denominator of 0 counts as a tiny positive one. Of one that is always 0 nothing is said."""
+    if a == ZERO:
+        return ALL
     if a.positive or a.negative:
         ends = ((_inverse(a.low, a.positive), a.low_open), (_inverse(a.high, a.positive), a.high_open))
         return from_ends(ends)

@@ -22,7 +22,7 @@ def says(
 
 def written(origin: Origin) -> str:
     """What stands at a place, on one line."""
-    return " ".join(origin.source.text[origin.span.start : origin.span.end].split())
+    return origin.text
 
 
 def lies(value: Interval) -> str:

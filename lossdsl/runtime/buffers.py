@@ -196,9 +196,9 @@ _INTO: Mapping[str, Into] = {
     "add": _add, "subtract": _subtract, "multiply": _multiply, "quotient": torch.div, "negative": torch.neg,
     "exp": torch.exp, "log": _log, "sqrt": _sqrt, "abs": torch.abs, "sign": torch.sign, "tanh": torch.tanh,
     "sigmoid": torch.sigmoid, "raw_log1p": torch.log1p, "log1p": _log1p, "finite": _finite,
-    "scaled_difference": _scaled_difference, "squared_difference": _squared_difference, "softplus": _softplus, "relu": _relu, "interpolate": torch.lerp,
-    "add_product": _add_product, "subtract_product": _subtract_product, "softmax": _softmax,
-    "log_softmax": _log_softmax, "add_at_class": _add_at_class,
+    "scaled_difference": _scaled_difference, "squared_difference": _squared_difference, "softplus": _softplus,
+    "relu": _relu, "interpolate": torch.lerp, "add_product": _add_product, "subtract_product": _subtract_product,
+    "softmax": _softmax, "log_softmax": _log_softmax, "add_at_class": _add_at_class,
 }  # fmt: skip
 _READS_ALL = frozenset({"softmax", "log_softmax"})
 

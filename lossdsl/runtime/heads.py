@@ -41,8 +41,8 @@ def with_heads(call: Call, pairs: Sequence[Pair], given: Mapping[str, Tensor], m
         suffix = of_pair(*pair.names)
         tensors.update({f"{role}{suffix}": tensor for role, tensor in own.items()})
         heads.append((*pair.names, fields))
-    *key, scales, _ = call.key
-    return Call((*key, scales, tuple(heads)), tensors)
+    key = Context(*call.key)._replace(heads=tuple(heads))
+    return Call(tuple(key), tensors)
 
 
 def _laid_out_alike(tensor: Tensor, pred: Tensor) -> bool:

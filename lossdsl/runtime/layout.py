@@ -84,7 +84,15 @@ def arrange(
         wanted = role if task == "multiclass" else set()
         tensors[f"tensor:{name}"], axes = _named(name, extra[name], pred, full, wanted, name in predictions)
         named.append((name, axes))
-    return Call((task, kind, indexed, mask_axes, ignoring, class_weight is not None, tuple(named), 0, ()), tensors)
+    absent = _absent_axes(task, pred, full)
+    weighted = class_weight is not None
+    return Call((task, kind, indexed, mask_axes, ignoring, weighted, tuple(named), 0, (), absent), tensors)
+
+
+def _absent_axes(task: str, pred: Tensor, full: tuple[int, ...]) -> tuple[str, ...]:
+    """The axes that have size 1 in the layout because the prediction does not have them."""
+    classes = ("class",) if _has_no_class_axis(task, pred) else ()
+    return classes if len(full) > 2 else (*classes, "pixel")
 
 
 def lay_out(

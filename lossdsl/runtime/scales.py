@@ -81,8 +81,7 @@ def with_scales(call: Call, pred: Tensor, target: Tensor, further: Further) -> C
         if own is not None:
             _check_own_target(context, own, output, (target, pred), names)
             tensors[f"target{suffix}"] = flat(own, (full[0], 1, *spatial) if context.indexed else layout)
-    *key, _, heads = call.key
-    return Call((*key, 1 + len(further), heads), tensors)
+    return Call(tuple(context._replace(scales=1 + len(further))), tensors)
 
 
 def _check_output(output: Tensor, pred: Tensor, name: str, fixed: int) -> None:

@@ -151,6 +151,10 @@ def _call(node: tree.Call) -> tuple[str, int]:
 
 def _reduction(name: str, value: tree.Expression, keywords: dict[str, tree.Expression]) -> str:
     below = _subscript(keywords)
+    if "weight" in keywords:
+        weight = keywords["weight"]
+        value = tree.Product((tree.Part("*", weight), tree.Part("*", value)))
+        keywords = {**keywords, "count": weight}
     body = _bracketed(latex(value))
     if "count" in keywords:
         return rf"\frac{{\sum{below} {body}}}{{\sum{below} {_bracketed(latex(keywords['count']))}}}"

@@ -35,6 +35,12 @@ WRONG: dict[tuple[str, str], tuple[str, str, str]] = {
     ),
     ("mean(<max(ce(reduction=none), over=class)>)", "multiclass"): ("LD302", "`max` over class", ""),
     ("mean(mean(p, over=pixel), count=<y>)", "binary"): ("LD302", "`count` has one number for each pixel", ""),
+    ("mean(mean(p, over=pixel), weight=<y>)", "binary"): ("LD302", "`weight` has one number for each pixel", ""),
+    ("mean(ce(reduction=none), weight=<[1, 2, 3]>)", "multiclass"): (
+        "LD302",
+        "`weight` has one number for each class",
+        "",
+    ),
     ("topk(p, share=<0>)", "binary"): ("LD204", "a number in (0, 1]", "0.1 keeps a tenth"),
     ("topk(p, share=<1.5>)", "binary"): ("LD204", "a number in (0, 1]", ""),
     ("topk(p, share=<epoch>)", "binary"): ("LD204", "a number in (0, 1]", ""),
@@ -91,9 +97,10 @@ AXES_OF = {
     "mean(bce(reduction=none))": "batch class pixel",
     "mean(sum(p, over=pixel)*y)": "batch class pixel",
     "mean(epoch*sum(p, over=class))": "batch pixel",
-    "mean(w*sum(p, over=pixel))": "batch class pixel",
+    "mean(w*sum(p, over=class))": "batch pixel",
     "mean(v*sum(p, over=[class, pixel]))": "batch",
-    "mean(class_weight*v)": "batch class",
+    "mean(class_weight*v*mean(p, over=pixel))": "batch class",
+    "mean(p, weight=w)": "batch class pixel",
 }
 
 

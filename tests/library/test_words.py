@@ -133,7 +133,7 @@ NEIGHBOURS = {"local_mean": np.mean, "local_max": np.max, "local_min": np.min}
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("space", SPACES[1:], ids=str)
 @pytest.mark.parametrize("word", list(NEIGHBOURS))
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_neighbourhood(word: str, size: int, space: tuple[int, ...], masked: bool, value: Any) -> None:
@@ -152,7 +152,7 @@ def test_neighbourhood(word: str, size: int, space: tuple[int, ...], masked: boo
     assert result.item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("space", SPACES[1:], ids=str)
 @pytest.mark.parametrize("size", [1, 3, 5])
 @pytest.mark.parametrize("outside", ["", ", outside=0", ", outside=-2.5"])
 def test_gaussian_neighbourhood(size: int, outside: str, space: tuple[int, ...], value: Any) -> None:
@@ -164,7 +164,7 @@ def test_gaussian_neighbourhood(size: int, outside: str, space: tuple[int, ...],
     expected = 0.0
     for n in range(2):
         image = np.where(mask[n].numpy(), z[n, 0].numpy(), held)
-        image = np.pad(image, size // 2, constant_values=held) if space else image
+        image = np.pad(image, size // 2, constant_values=held)
         offsets = sum(o**2 for o in np.meshgrid(*[np.arange(size) - size // 2] * len(space), indexing="ij"))
         for place in np.ndindex(*space):
             around = image[tuple(slice(i, i + size) for i in place)]

@@ -41,7 +41,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:19: warning LD703: a division by a number that can be 0 and changes its sign there; `sum(w)` is in (-inf, inf)
             sum(w*abs(p - y))/sum(w)
                               ^~~~~~
-            add a positive number to it, as smooth does; a mean weighted by w is mean(x, count=w)
+            add a positive number to it, as smooth does; a mean weighted by w is mean(x, weight=w)
         """,  # noqa: E501
     ),
     (

@@ -61,6 +61,16 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("LD703", "sum(w*abs(p - y))/<<sum(w)>>", BINARY),
     ("LD703", "1 - mean(2*sum(p*y, per=image)/<<(sum(p, per=image) + sum(y, per=image))>>)", BINARY),
     ("LD703", "bce*10/<<epoch>>", {}),
+    # what a mean divides by
+    ("LD703", "mean(bce(reduction=none), count=<<y>>)", BINARY),
+    ("LD703", "mean(bce(reduction=none), count=<<0>>)", BINARY),
+    ("LD703", "mean(bce(reduction=none), count=<<y - y>>)", BINARY),
+    ("LD703", "mean(w*bce(reduction=none), count=<<w>>)", BINARY),
+    ("LD703", "mean(mean(p, over=pixel, count=<<p*y>>)) + bce", BINARY),
+    ("LD703", "mean(bce(reduction=none), count=<<epoch>>)", BINARY),
+    ("LD703", "mean(where(y > 0.5, mean(p, count=<<y>>), p)) + bce", BINARY),
+    ("LD703", "mean(bce(reduction=none), weight=<<w>>)", BINARY),
+    ("LD703", "mean(bce(reduction=none), weight=<<y - 0.5>>)", BINARY),
     ("LD703", "bce + mean(1/<<(1 - dice(smooth=0, reduction=none))>>)", {}),
     # powers
     ("LD704", "bce + <<mean(p)>>**-1", BINARY),

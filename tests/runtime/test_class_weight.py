@@ -131,6 +131,24 @@ def test_the_map_of_ce_is_that_of_torch(make_batch: Any, compile_for: Any) -> No
         assert_close(compile_for(formula, batch, class_weight=weight)(batch.pred, batch.target), value, **CLOSE)
 
 
+def test_the_number_of_the_own_class(make_batch: Any, run: Any, compile_for: Any) -> None:
+    """What is advised where a list, or a tensor (N, C), stands against a map of multiclass, which has no classes."""
+    batch, numbers = make_batch("multiclass", (3, 4)), [1, 2, 0.5]
+    u, w = torch.rand(4, 3, dtype=torch.float64), torch.tensor(numbers, dtype=torch.float64)
+    each = functional.cross_entropy(batch.pred, batch.target, reduction="none")
+    own = u.gather(1, batch.target.flatten(1)).view_as(each)
+    for formula, wanted in {
+        "mean(sum([1, 2, 0.5]*y, over=class)*ce(reduction=none))": (w[batch.target] * each).mean(),
+        "mean(ce(reduction=none), weight=sum([1, 2, 0.5]*y, over=class))": (w[batch.target] * each).sum()
+        / w[batch.target].sum(),
+        "mean(sum(u*y, over=class)*ce(reduction=none))": (own * each).mean(),
+    }.items():
+        call = {"u": u} if "u*y" in formula else {}
+        assert_close(compile_for(formula, batch)(batch.pred, batch.target, **call), wanted, **CLOSE)
+    with pytest.raises(lossdsl.FormulaError, match=r"`u` is one number for each batch and class"):
+        lossdsl.compile("mean(u*ce(reduction=none))")(batch.pred, batch.target, u=u)
+
+
 def test_a_class_of_weight_zero_takes_no_part(make_batch: Any, run: Any, compile_for: Any) -> None:
     """In multilabel it can be removed."""
     batch = make_batch("multilabel", (3, 4))

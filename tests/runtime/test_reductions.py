@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+import lossdsl
+from lossdsl.registry.local import unregistered
+
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
 
 
@@ -19,6 +22,10 @@ def largest(x: Tensor, share: float, rounded: Callable[[Fraction], int] = math.c
     """Mean of the largest share of the last axis, counted without rounding."""
     count = max(1, rounded(Fraction(str(share)) * x.shape[-1]))
     return x.topk(count).values.mean(-1)
+
+
+def _per_class(e: Tensor) -> Tensor:
+    return torch.tensor([1, 2, 0.5], dtype=e.dtype).view(1, 3, 1)
 
 
 # On e = abs(p - y) and y, of shape (N, C, P).
@@ -49,6 +56,13 @@ REDUCED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean(topk(E, share=0.5, over=[batch, pixel]))": lambda e, y: largest(e.transpose(0, 1).flatten(1), 0.5).mean(),
     "mean(topk(E, share=0.5, over=class))": lambda e, y: largest(e.transpose(1, 2), 0.5).mean(),
     "mean(topk(E, share=0.25, over=batch))": lambda e, y: e.amax(0).mean(),
+    "mean(E, weight=y)": lambda e, y: (y * e).sum() / y.sum(),
+    "mean(E, weight=2)": lambda e, y: e.mean(),
+    "mean(E, weight=E)": lambda e, y: (e * e).sum() / e.sum(),
+    "mean(mean(E, over=pixel, weight=1 + y)**2)": lambda e, y: (((1 + y) * e).sum(2) / (1 + y).sum(2)).pow(2).mean(),
+    "mean(mean(E, over=class, weight=[1, 2, 0.5]))": lambda e, y: (e * _per_class(e)).sum(1).mean() / 3.5,
+    "mean(E, weight=[1, 2, 0.5])": lambda e, y: (e * _per_class(e)).mean((0, 2)).sum() / 3.5,
+    "mean(E, weight=mean(y, over=pixel))": lambda e, y: (e.mean(2) * y.mean(2)).sum() / y.mean(2).sum(),
     "mean(E, count=2)": lambda e, y: e.sum() / (2 * e.numel()),
     "mean(y*E, count=y)": lambda e, y: (y * e).sum() / y.sum(),
     "mean(mean(y*E, over=pixel, count=y))": lambda e, y: ((y * e).sum(2) / y.sum(2).clamp_min(1e-99)).mean(),
@@ -59,7 +73,8 @@ REDUCED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 @pytest.mark.parametrize("formula", REDUCED)
 def test_by_hand(formula: str, make_batch: Any, run: Any, compile_for: Any) -> None:
-    for spatial in ((), (5,), (3, 4), (5, 5)):
+    of_pixels = "pixel" in formula or "per=image" in formula
+    for spatial in ((5,), (3, 4), (5, 5), *([] if of_pixels else [()])):
         batch = make_batch("multilabel", spatial)
         value, gradient = run(compile_for(formula.replace("E", "abs(p - y)"), batch), batch)
         pred, target = batch.pred.clone().requires_grad_(), batch.target.reshape(4, 3, -1)
@@ -121,3 +136,56 @@ def test_equal_elements_share_no_more_than_their_part(make_batch: Any, run: Any,
         value, gradient = run(compile_for(formula, batch), batch)
         assert value == 1
         assert_close(gradient.sum(), torch.tensor(1.0, dtype=torch.float64), **CLOSE)
+
+
+@pytest.mark.parametrize("weights", ["w", "y", "abs(z)", "[1, 2, 0.5]", "v"])
+def test_a_weighted_mean_of_what_counts(weights: str, make_batch: Any, run: Any, compile_for: Any) -> None:
+    """Masks, ignored labels and class weights act in it as in every mean: sum(c*w*x)/sum(c*w) over what counts."""
+    batch = make_batch("multilabel", (6,))
+    target = batch.target.clone()
+    target[0, 1, 2] = 255
+    mask, counts = torch.rand(4, 6) < 0.7, target != 255
+    tensors = {"w": torch.rand(4, 6, dtype=torch.float64), "v": torch.rand(4, dtype=torch.float64)}
+    call = {name: tensor for name, tensor in tensors.items() if name == weights}
+    pred = batch.pred.clone().requires_grad_()
+    y = torch.where(counts, target, 0)
+    w = {
+        "w": tensors["w"][:, None],
+        "y": y,
+        "abs(z)": pred.abs(),
+        "[1, 2, 0.5]": _per_class(y),
+        "v": tensors["v"].view(-1, 1, 1),
+    }[weights]
+    each = (pred.sigmoid() - y).abs()
+    w = w * torch.tensor([2, 0, 0.3], dtype=torch.float64).view(1, 3, 1) * (mask[:, None] & counts)
+    wanted = (w * each).sum() / w.sum()
+    loss = compile_for(f"mean(abs(p - y), weight={weights})", batch, ignore_index=255, class_weight=[2, 0, 0.3])
+    value, gradient = run(loss, batch.with_(target=target), mask=mask, **call)
+    assert_close(value, wanted.detach(), **CLOSE)
+    assert_close(gradient, torch.autograd.grad(wanted, pred)[0], **CLOSE)
+
+
+def test_a_weighted_mean_without_weight(make_batch: Any, run: Any, compile_for: Any) -> None:
+    """Where all weights are 0 it is 0 with zero gradient, as where everything is masked; no large number."""
+    batch = make_batch("binary", (6,))
+    batch = batch.with_(target=torch.zeros_like(batch.target))
+    value, gradient = run(compile_for("mean(bce(reduction=none), weight=y)", batch), batch)
+    assert value == 0
+    assert torch.count_nonzero(gradient) == 0
+
+
+def test_a_definition_with_a_weighted_mean(make_batch: Any, compile_for: Any) -> None:
+    """Its map holds the weights, as that of every loss does; the sum is that of the map."""
+    batch = make_batch("multilabel", (6,))
+    p, y = batch.pred.sigmoid(), batch.target
+    weighted = (1 + y) * (p - y).abs()
+    with unregistered():
+        lossdsl.define("loss tilted(w: [0, inf) = 1) -> [0, inf)\n    = mean(abs(p - y), weight=1 + w*y)\n")
+        for formula, wanted in {
+            "tilted": weighted.sum() / (1 + y).sum(),
+            "tilted(w=0)": (p - y).abs().mean(),
+            "tilted(reduction=sum)": weighted.sum(),
+            "max(tilted(reduction=none))": weighted.max(),
+            "for_class(tilted, [1])": weighted[:, 1].sum() / (1 + y[:, 1]).sum(),
+        }.items():
+            assert_close(compile_for(formula, batch)(batch.pred, batch.target), wanted, **CLOSE)

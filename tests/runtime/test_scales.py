@@ -80,6 +80,8 @@ FORMULAS = [
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
 @pytest.mark.parametrize(("formula", "task"), FORMULAS)
 def test_sum_by_hand(formula: str, task: str, soft: bool, sizes: Any, make_batch: Any) -> None:
+    if not sizes[0]:
+        formula = formula.replace("local_mean(y, size=3)", "y")  # there are no pixels around one
     preds, first = a_list(make_batch, task, sizes, soft=soft)
     axes = 1 if first.indexed else 2
     targets = [nearest(first.target, pred.shape[2:], axes) for pred in preds]

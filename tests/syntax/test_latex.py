@@ -36,6 +36,10 @@ GOLDEN = {
     "2*sum(p*y, per=image)/sum(p, per=per)": (
         r"\frac{2\,\sum_{\text{per image}} \left(p \cdot y\right)}{\sum_{\mathrm{per}} \left(p\right)}"
     ),
+    "mean(a + b, per=image, weight=1 - w)": (
+        r"\frac{\sum_{\text{per image}} \left(\left(1 - w\right) \cdot \left(a + b\right)\right)}"
+        r"{\sum_{\text{per image}} \left(1 - w\right)}"
+    ),
     "mean(x, count=w)": r"\frac{\sum \left(x\right)}{\sum \left(w\right)}",
     "max(y, over=pixel) - max(a, b)": r"\max_{\text{pixel}} \left(y\right) - \max\left(a, b\right)",
     "topk(bce(reduction=none), share=0.1)": (

@@ -121,3 +121,52 @@ def test_one_activation_at_most(sigmoid: bool, softmax: bool, text_of: Any) -> N
 
     found = lossdsl.check(f"monai.DiceLoss({text_of({'sigmoid': sigmoid, 'softmax': softmax})})").diagnostics
     assert [d.code for d in found] == ["LD203"] * (sigmoid and softmax)
+
+
+# What a map without the background is written as, in place of NAME(include_background=False, reduction="none").
+WITHOUT_BACKGROUND = {
+    "for_class(monai.DiceLoss(sigmoid=true, reduction=none), [1, 2])": ("DiceLoss", {"sigmoid": True}),
+    "for_class(monai.DiceLoss(softmax=true, batch=true, jaccard=true, reduction=none), [1, 2])": (
+        "DiceLoss", {"softmax": True, "batch": True, "jaccard": True},
+    ),
+    "for_class(monai.TverskyLoss(sigmoid=true, reduction=none), [1, 2])": ("TverskyLoss", {"sigmoid": True}),
+    "for_class(monai.TverskyLoss(softmax=true, alpha=0.3, beta=0.7, reduction=none), [1, 2])": (
+        "TverskyLoss", {"softmax": True, "alpha": 0.3, "beta": 0.7},
+    ),
+    "for_class(monai.FocalLoss(reduction=none), [1, 2])": ("FocalLoss", {}),
+    "for_class(monai.FocalLoss(gamma=3, alpha=0.3, reduction=none), [1, 2])": ("FocalLoss", {"gamma": 3, "alpha": 0.3}),
+    "for_class(-(1 - q)**2*log(q)*y, [1, 2])": ("FocalLoss", {"use_softmax": True}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", ["multilabel", "multiclass"])
+@pytest.mark.parametrize("text", WITHOUT_BACKGROUND)
+def test_a_map_without_the_background(text: str, task: str, losses: Any) -> None:
+    """What the refusal advises to write has MONAI's numbers, and is advised word for word."""
+    import lossdsl
+
+    name, arguments = WITHOUT_BACKGROUND[text]
+    torch.manual_seed(0)
+    z = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    index = torch.randint(3, (2, 4, 5))
+    y = torch.nn.functional.one_hot(index, 3).movedim(-1, 1).double()
+    theirs = getattr(losses, name)(**arguments, include_background=False, reduction="none")(z, y)
+    before = "q = softmax(where(foreground > 0.5, z, -1e9))\n" if "log(q)" in text else ""
+    target = index if task == "multiclass" else y
+    for outer, wanted in (("mean({})", theirs.mean()), ("sum({}**2)", (theirs**2).sum()), ("max({})", theirs.max())):
+        ours = lossdsl.compile(before + outer.format(text), task=task)(z, target)
+        torch.testing.assert_close(ours, wanted, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["DiceLoss", "TverskyLoss", "FocalLoss"])
+@pytest.mark.parametrize("use_softmax", [False, True])
+def test_the_advice_is_what_is_tested(name: str, use_softmax: bool, losses: Any) -> None:
+    import lossdsl
+
+    words = ", use_softmax=true" if use_softmax and name == "FocalLoss" else ""
+    (found,) = lossdsl.check(f"monai.{name}(include_background=false, reduction=none{words})").diagnostics
+    assert found.code == "LD203"
+    advised = [text for text, (loss, _) in WITHOUT_BACKGROUND.items() if loss == name and text in (found.hint or "")]
+    assert len(advised) == 1
+    assert ("log(q)" in advised[0]) == bool(words)
+    assert not words or "q = softmax(where(foreground > 0.5, z, -1e9))" in (found.hint or "")
