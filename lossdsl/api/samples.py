@@ -13,14 +13,18 @@ def required_words(loss: Loss) -> Iterator[str]:
     """The parameters that must be given, written with values that they take: with each task where one decides it."""
     required = [parameter for parameter in loss.parameters if parameter.default is None]
     for task in loss.tasks or TASKS if any(parameter.decides_task for parameter in required) else TASKS[:1]:
-        yield ", ".join(f"{p.name}={task if p.decides_task else _example(p)}" for p in required)
+        yield ", ".join(f"{p.name}={task if p.decides_task else _example(p, loss)}" for p in required)
 
 
-def _example(parameter: Parameter) -> str:
+def _example(parameter: Parameter, loss: Loss) -> str:
+    """A value that a parameter takes; a list of one, or of two where it is about the classes."""
     if parameter.interval is None:
         return parameter.words[0]
     inside = next(value for value in (1.0, *_ends(parameter.interval)) if value in parameter.interval)
-    return f"{'[' * parameter.lists}{number(inside)}{']' * parameter.lists}"
+    text, items = number(inside), 2 if parameter.name in loss.documentation.classes else 1
+    for _ in range(parameter.lists):
+        text = f"[{', '.join([text] * items)}]"
+    return text
 
 
 def _ends(interval: Interval) -> Iterator[float]:

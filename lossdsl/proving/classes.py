@@ -6,7 +6,7 @@ Whether they agree is seen without a batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lossdsl.checking.calls import class_numbers
 from lossdsl.checking.facts import Facts
@@ -17,6 +17,7 @@ from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.spaces import of_pair
+from lossdsl.graph.tasks import candidate_tasks, task_faults
 from lossdsl.proving.saying import written
 from lossdsl.spec.model import Options, Spec
 from lossdsl.spec.values import Place
@@ -70,8 +71,15 @@ def class_findings(
         if not found and not head and not tasks and any(_against(context.task, said)):
             possible = [other.task for _, other in others()]
             if all(any(_against(task, said)) for task in possible):
-                found += _against(context.task, said)
+                found += _why_no_other(objective, facts, spec.options, said) or _against(context.task, said)
     return tuple(dict.fromkeys(found))
+
+
+def _why_no_other(objective: Objective, facts: Facts, options: Options, said: list[_Count]) -> tuple[Diagnostic, ...]:
+    """What keeps a loss from the tasks with room for so many classes, other than that it is not written for them."""
+    roomy = (task for task in candidate_tasks(facts, options) if not any(_against(task, said)))
+    faults = (fault for task in roomy for fault in task_faults(objective, facts, replace(options, task=task)))
+    return tuple(dict.fromkeys(fault for fault in faults if fault.code != "LD301"))
 
 
 def _tasks_of(head: str, options: Options, facts: Facts) -> tuple[str, ...]:
