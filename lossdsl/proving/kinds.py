@@ -68,6 +68,8 @@ def input_findings(proof: Proof) -> Iterator[Diagnostic]:
             if used.by_user or used.place not in told:
                 yield _other_kind(used, whole.get(used.place, used), severity, proof)
             told.add(used.place)
+        elif used.by_user and used.taken is None and _is_z(used) and _reads_labels(proof, used):
+            yield _logits_of_probabilities(used)
 
 
 def taken_as_they_are(built: BuiltLoss) -> list[Node]:
@@ -126,7 +128,21 @@ def _of_the_other_kind(used: Used, proof: Proof) -> Severity | None:
         return "error" if head.space.context.input == "probs" else None
     if proof.intervals[head.prediction].within(UNIT):
         return None
-    return "error" if _as_passed(head.prediction) else "warning"
+    return "error" if _as_passed(head.prediction) or _is_z(used) else "warning"
+
+
+def _is_z(used: Used) -> bool:
+    """Whether `z` is given to a loss that takes what it is given for probabilities."""
+    given, space = used.use.tensors[:1], used.head.space
+    if not used.head.prepared or space.context.input == "logits" or space.task == "regression":
+        return False
+    return any(isinstance(tensor, TensorOf) and tensor.name == "z" for tensor in given)
+
+
+def _logits_of_probabilities(used: Used) -> Diagnostic:
+    name, place = used.use.loss.name, used.use.tensors[0].origin
+    message = f"`{name}` takes probabilities, as input=probs says; `z` is logits"
+    return says(place, "LD724", message, "p is the prediction as probabilities", "error")
 
 
 def _as_passed(node: Node) -> bool:

@@ -74,7 +74,11 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("ce + pooled(<<aux>>, y)", M, "error", "`aux` is logits", "softmax(aux) of logits, or clamp(aux, min=0"),
     ("pooled(<<2*p>>, y)", B, "warning", "`2*p` is in [0, 2]", "sigmoid(2*p) of logits"),
     ("pooled(<<w*p>>, y)", B, "warning", "`w*p` is in (-inf, inf)", "sigmoid(w*p) of logits, or clamp(w*p, min=0"),
-    ("pooled(<<z>>, y)", B | P, "warning", "`z` is in (-inf, inf)", "p is the prediction as probabilities"),
+    ("pooled(<<z>>, y)", B | P, "error", "`z` is logits", "p is the prediction as probabilities"),
+    ("focal(<<z>>, y)", B | P, "error", "`focal` takes probabilities", "p is the prediction as probabilities"),
+    ("bce + dice(<<z>>, y)", P, "error", "`dice` takes probabilities", "p is the prediction as probabilities"),
+    ("ce(<<z>>, y)", M | P, "error", "`ce` takes probabilities", "p is the prediction as probabilities"),
+    ("hinge(<<z>>, y)", B | P, "error", "`hinge` takes probabilities", "p is the prediction as probabilities"),
     ("<<switch>>", B, "error", "the model returns logits", "act=sigmoid or act=softmax, or input=probs"),
     ("<<switch(act=off)>>", M, "error", "the model returns logits", "act=sigmoid or act=softmax, or input=probs"),
     ("<<outer>>", B, "error", "`outer` takes", "act=sigmoid, or input=probs"),
@@ -151,6 +155,9 @@ RIGHT: list[tuple[str, dict[str, Any]]] = [
     ("kernel(act=sigmoid)", B),
     ("kernel", B | P),
     ("mse + l1", {"task": "regression"}),
+    ("focal(p, y) + bce(pred, y)", B | P),
+    ("focal(z, y) + bce(z, y)", B),
+    ("mse(z, w) + l1(z, w)", B | P),
 ]
 
 
