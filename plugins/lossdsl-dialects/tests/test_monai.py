@@ -45,6 +45,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "AsymmetricUnifiedFocalLoss": {"weight": (0.2, 0.9), "gamma": (0.3, 0.6), "delta": (0.6, 0.8)},
 }  # fmt: skip
 NO_ACTIVATION = ("FocalLoss", "AsymmetricUnifiedFocalLoss")
+# Without an activation too: of the compounds one part takes the logits as they are.
+OF_LOGITS = ("FocalLoss", "DiceCELoss", "DiceFocalLoss", "GeneralizedDiceFocalLoss")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,7 @@ def test_same_numbers(name: str, losses: Any, compare: Any, text_of: Any, setup_
             f"sum({text}**2)" if mapped else text,
             (lambda p, y: (loss(p, y) ** 2).sum()) if mapped else loss,
             call,
-            probabilities=not activated and name != "FocalLoss",
+            probabilities=not activated and name not in OF_LOGITS,
             their_target=call.target[:, None] if to_onehot else call.y,
         )
 
@@ -119,7 +121,9 @@ def _weight(name: str, arguments: dict[str, Any], call: Any, rng: random.Random)
 def test_one_activation_at_most(sigmoid: bool, softmax: bool, text_of: Any) -> None:
     import lossdsl
 
-    found = lossdsl.check(f"monai.DiceLoss({text_of({'sigmoid': sigmoid, 'softmax': softmax})})").diagnostics
+    given = "logits" if sigmoid or softmax else "probs"
+    text = f"monai.DiceLoss({text_of({'sigmoid': sigmoid, 'softmax': softmax})})"
+    found = lossdsl.check(text, input=given).diagnostics
     assert [d.code for d in found] == ["LD203"] * (sigmoid and softmax)
 
 
