@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numbers
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -84,6 +85,10 @@ def _pairs(data: Mapping[object, object]) -> Iterator[tuple[object, object]]:
 
 def _value(data: object, path: str) -> Found[Value]:
     data = _plain(data)
+    if isinstance(data, Counter):
+        place = Place(Source("", path=path))
+        message = "a Counter holds how often each label occurs; a weight is no such number, most often it falls with it"
+        return Found(Unread(place), (place.says("LD405", message, "write for example {0: 1, 1: 2.5, 2: 1}"),))
     if isinstance(data, Mapping):
         return _table(data, path)
     if _is_row(data):

@@ -77,6 +77,7 @@ NO_WEIGHTS: dict[str, Any] = {
     "values": {0: 3, 1: 4}.values(),
     "items": {0: 3, 1: 4}.items(),
     "counter of words": Counter("aab"),
+    "counter of labels": Counter([0, 1, 1, 2]),
     "nested list": [[1, 2]],
     "two-dimensional array": np.ones((1, 2)),
     "two-dimensional tensor": torch.ones(1, 2),
