@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 
 from lossdsl.errors import Diagnostic
-from lossdsl.graph.nodes import Node
+from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Applied
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
@@ -166,7 +166,10 @@ _RULES = {"log": _log, "sqrt": _sqrt, "divide": _divide, "power": _power, "count
 
 def overflow_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Operations in the user's text whose result does not fit into float32 for inputs of a usual size."""
-    written_by_user = [applied for applied in proof.built.trace.applied if not applied.result.is_constant]
+    # What a stable form stands for is not computed.
+    computed = frozenset(in_order([proof.built.total]))
+    written_by_user = [applied for applied in proof.built.trace.applied if applied.result in computed]
+    written_by_user = [applied for applied in written_by_user if not applied.result.is_constant]
     if not any(applied.function in _GROWING for applied in written_by_user):
         return
     losses = {used.node for used in proof.built.trace.used}

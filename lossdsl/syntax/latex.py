@@ -17,7 +17,9 @@ _GREEK = frozenset(
 _OPERATORS = {"log": r"\log", "exp": r"\exp", "tanh": r"\tanh", "cosh": r"\cosh", "sigmoid": r"\sigma"}
 _COMPARISONS = {"<": "<", ">": ">", "<=": r"\le", ">=": r"\ge", "==": "=", "!=": r"\ne"}
 _EXTREMES = {"min": r"\min", "max": r"\max"}
-_REDUCTIONS = {"sum": r"\sum", "mean": r"\operatorname*{mean}", "topk": r"\operatorname*{topk}", **_EXTREMES}
+_REDUCTIONS = {"sum": r"\sum", **_EXTREMES} | {
+    name: rf"\operatorname*{{{name}}}" for name in ("mean", "topk", "logsumexp", "softmax")
+}
 _COMMA = r",\, "
 # How tightly a piece of LaTeX holds together.
 _COMPARISON, _SUM, _PRODUCT, _UNARY, _POWER, _CALL, _ATOM = range(7)
@@ -142,7 +144,7 @@ def _call(node: tree.Call) -> tuple[str, int]:
     if len(arguments) == 1 and not keywords and name in ("abs", "sqrt"):
         inside = latex(arguments[0])
         return (rf"\left|{inside}\right|" if name == "abs" else rf"\sqrt{{{inside}}}"), _ATOM
-    if len(arguments) == 1 and name in _REDUCTIONS:
+    if len(arguments) == 1 and name in _REDUCTIONS and (keywords or name != "softmax"):
         return _reduction(name, arguments[0], keywords), _CALL
     head = _EXTREMES.get(name) or _OPERATORS.get(name) or rf"\mathrm{{{_escaped(name)}}}"
     written = [*map(latex, arguments), *(f"{name_latex(word)} = {latex(value)}" for word, value in keywords.items())]

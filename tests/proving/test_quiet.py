@@ -38,6 +38,13 @@ SHOWN = "0.5*bce + 0.5*dcie + focal(gamma=-1)"
 RIGHT: list[tuple[str, dict[str, Any]]] = [
     ("0.5*bce + 0.5*(-log(1 - dice))", {}),
     ("-log(1 - dice(per=batch, smooth=1e-5))", {}),
+    ("mean(log(sum(exp(z), over=class)) - sum(y*z, over=class))", {"task": "multiclass"}),
+    ("ce + 1e-4*mean(logsumexp(z, over=class)**2)", {}),
+    ("mean(log(1 + exp(z)) - y*z)", {"task": "binary"}),
+    ("mean(log(1 + exp(-(2*y - 1)*z)))", {"task": "binary"}),
+    ("mean(-y*log(exp(z)/sum(exp(z), over=class)))", {"task": "multiclass"}),
+    ("mean(-y*log(softmax(z, over=pixel)))", {"task": "multilabel"}),
+    ("dice + mean(y*(1 - 1/(1 + exp(-z))))", {"task": "binary"}),
     ("-log(dice_coef)", {}),
     ("bce + 1 - dice_coef", {}),
     ("1 - dice_coef(smooth=0)", {}),

@@ -42,6 +42,12 @@ GOLDEN = {
     ),
     "mean(x, count=w)": r"\frac{\sum \left(x\right)}{\sum \left(w\right)}",
     "max(y, over=pixel) - max(a, b)": r"\max_{\text{pixel}} \left(y\right) - \max\left(a, b\right)",
+    "mean(logsumexp(z, over=class))": (
+        r"\operatorname*{mean} \left(\operatorname*{logsumexp}_{\text{class}} \left(z\right)\right)"
+    ),
+    "softmax(z, over=[batch, pixel])*softmax(z)": (
+        r"\operatorname*{softmax}_{\text{batch},\, \text{pixel}} \left(z\right) \cdot \mathrm{softmax}\left(z\right)"
+    ),
     "topk(bce(reduction=none), share=0.1)": (
         r"\operatorname*{topk}_{\text{share} = 0.1} "
         r"\left(\mathrm{bce}\left(\mathrm{reduction} = \mathrm{none}\right)\right)"
