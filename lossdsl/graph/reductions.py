@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lossdsl.graph.exponentials import log_sum_exp
+from lossdsl.graph.exponentials import log_sum_exp, relative_power
 from lossdsl.graph.nodes import AXES, NO_AXES, Graph, Node
 
 
@@ -51,8 +51,8 @@ class Reducer:
 
     def softmax(self, value: Node, over: frozenset[str]) -> Node:
         """exp(x)/sum(exp(x)): the shares of the elements that count, 0 for the others."""
-        share = self.graph.make("exp", self.graph.make("subtract", value, self.log_sum_exp(value, over)))
-        return self._kept(share, over)
+        total = self.log_sum_exp(value, over)
+        return self._kept(relative_power(self.graph, value, total, self.valid_for(value, over)), over)
 
     def topk(self, value: Node, over: frozenset[str], share: float, rounding: str) -> Node:
         """Mean of the largest `share` of the elements that count, at least one of them."""

@@ -59,10 +59,12 @@ def _subtract(node: Node, arguments: list[Interval]) -> Interval:
 
 
 def _is_at_least(node: Node, part: Node) -> bool:
-    """Whether a node is the largest of some values, or more, of which `part` is one."""
+    """Whether a node is the largest of some values, or more, of which `part` is one that counts everywhere."""
     while node.operation == "stop_gradient":
         (node,) = node.arguments
-    return node.operation in ("reduce_max", "logsumexp", "maximum") and part in node.arguments
+    if node.operation == "maximum":
+        return part in node.arguments
+    return node.operation in ("reduce_max", "logsumexp") and node.arguments == (part,)
 
 
 def _power(node: Node, arguments: list[Interval]) -> Interval:

@@ -100,12 +100,13 @@ LOSSES = {
 }
 UNARY = ("abs({})", "exp(-{})", "exp({})", "log({})", "log(1 - {})", "sqrt({})", "-({})", "tanh({})", "({})**2",
          "clamp({}, min=0.1)", "softplus({})", "1 - ({})", "logcosh({})", "1/(1 + {})", "log(1 + {})", "relu({})",
-         "sqrt({} + 0.1)", "stop_gradient({})")  # fmt: skip
+         "sqrt({} + 0.1)", "stop_gradient({})", "log(1 + exp({}))", "log(exp({}) + y)", "1/(1 + exp(-{}))")  # fmt: skip
 BINARY = ("{} + {}", "{} - {}", "({})*({})", "({})/({})", "({})/(1 + {})", "min({}, {})", "max({}, {})",
           "0.5*({}) - 0.5*({})", "({})/({} + 1e-3)")  # fmt: skip
 MEANS = ("mean({})", "mean({}, count=y + 0.1)", "sum({})/sum(p + y)", "mean(sum({}, per=image))", "max({})", "min({})",
          "topk({}, share=0.3)", "mean(sum({}, per=batch)/(1 + sum(y, per=batch)))",
-         "mean(max({}, over=pixel))")  # fmt: skip
+         "mean(max({}, over=pixel))", "mean({}, weight=y + 0.1)", "mean(logsumexp({}, over=pixel))",
+         "mean(log(sum(exp({}), per=image)))", "mean(p*softmax({}, over=pixel))")  # fmt: skip
 
 
 def applied(forms: tuple[str, ...], parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:

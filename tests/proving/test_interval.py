@@ -78,6 +78,7 @@ def test_two(name: str, data: st.DataObject) -> None:
 UNARY: dict[str, Callable[[float], float]] = {
     "exp": lambda x: math.exp(min(x, 700)),
     "log": lambda x: math.log(max(x, 1.2e-38)),
+    "log1p": lambda x: math.log(max(1 + x, 1.2e-38)),
     "sqrt": lambda x: math.sqrt(max(x, 0)),
     "abs": abs,
     "tanh": math.tanh,
@@ -97,6 +98,21 @@ def test_one(name: str, data: st.DataObject) -> None:
     a = data.draw(intervals())
     x = data.draw(members(a))
     assert close_to(UNARY[name](x), transfer(node, [a]))
+
+
+@given(data=st.data())
+def test_log_sum_exp(data: st.DataObject) -> None:
+    """Of one number or more."""
+    graph = Graph({})
+    x = graph.make("input", attributes=("pred",), axes=("class",))
+    node = graph.make("logsumexp", x, attributes=(("class",),), axes=())
+    a = data.draw(intervals())
+    numbers = data.draw(st.lists(members(a), min_size=1, max_size=4))
+    largest = max(numbers)
+    value = largest + math.log(sum(math.exp(number - largest) for number in numbers))
+    assert close_to(value, transfer(node, [a]))
+    difference = graph.make("subtract", x, node)
+    assert all(close_to(number - value, transfer(difference, [a, of.point(value)])) for number in numbers)
 
 
 @pytest.mark.parametrize("exponent", [2, 3, 4, -1, -2, -3])

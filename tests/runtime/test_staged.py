@@ -121,10 +121,18 @@ def test_as_autograd(text: str, special: bool, monkeypatch: pytest.MonkeyPatch) 
 
 
 PARTS = ["p", "z", "y", "(1 - p)", "p*y", "(1 - p)*y", "p*(1 - y)", "(p - y)", "log(p)", "log(1 - p)", "0.3"]
-NARROW = ["mean(p, over=pixel)", "max(p, over=pixel)", "sum(p*y, over=pixel)/(1 + sum(y, over=pixel))", "mean(y)"]
+NARROW = [
+    "logsumexp(z, over=pixel)",
+    "log(sum(y*exp(z), over=pixel))",
+    "mean(p, over=pixel)",
+    "max(p, over=pixel)",
+    "sum(p*y, over=pixel)/(1 + sum(y, over=pixel))",
+    "mean(y)",
+]
 WRAPPED = [
     *("exp({})", "log(1 + {}**2)", "sqrt({}**2 + 0.1)", "abs({} - 0.3)", "tanh({})", "{}**2", "relu({} - 0.2)"),
     *("max({}, 0.3)", "min({}, 0.6)", "sigmoid({})", "softplus({})", "clamp({}, min=0.1, max=0.9)"),
+    *("log(1 + exp({}))", "exp({0})/(0.5 + exp({0}))", "log(1 - 0.1*{})", "abs({})**0.5"),
     *("{0}*(1 - {0})", "{0}/(1 + {0}**2)", "where(y > 0.5, {0}, 1 - {0})"),
 ]
 
