@@ -103,8 +103,8 @@ UNARY = ("abs({})", "exp(-{})", "exp({})", "log({})", "log(1 - {})", "sqrt({})",
          "sqrt({} + 0.1)", "stop_gradient({})")  # fmt: skip
 BINARY = ("{} + {}", "{} - {}", "({})*({})", "({})/({})", "({})/(1 + {})", "min({}, {})", "max({}, {})",
           "0.5*({}) - 0.5*({})", "({})/({} + 1e-3)")  # fmt: skip
-MEANS = ("mean({})", "mean({}, count=y + 0.1)", "sum({})/sum(p + y)", "mean(sum({}, per=image))", "max({})", "min({})",
-         "topk({}, share=0.3)", "mean(sum({}, per=batch)/(1 + sum(y, per=batch)))",
+MEANS = ("mean({})", "mean({}, count=y + 0.1)", "mean({}, weight=y)", "sum({})/sum(p + y)", "mean(sum({}, per=image))",
+         "max({})", "min({})", "topk({}, share=0.3)", "mean(sum({}, per=batch)/(1 + sum(y, per=batch)))",
          "mean(max({}, over=pixel))")  # fmt: skip
 
 
