@@ -35,7 +35,10 @@ def function_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     if name == "clamp":
         return _clamp(scope, node, origin)
     if name == "softmax" and any(keyword.name == "over" for keyword in node.keywords):
-        return reduction_call(scope, node, origin)
+        written = reduction_call(scope, node, origin)
+        if isinstance(written, Reduction) and written.over == ("class",):
+            return Apply(name, (written.value,), origin)  # the softmax of a prediction, whatever classes are chosen
+        return written
     if node.keywords:
         return scope.wrong(node.keywords[0], "LD203", f"`{name}` has no parameter `{node.keywords[0].name}`")
     if not least <= len(node.arguments) <= (most or len(node.arguments)):

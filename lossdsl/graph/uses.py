@@ -15,6 +15,7 @@ from lossdsl.graph.choices import Chosen, marked, narrowed, parted
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of
 from lossdsl.graph.heads import Head
 from lossdsl.graph.meeting import Operand, met
+from lossdsl.graph.mending import with_its_mean
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.reducing import without_its_mean
 from lossdsl.graph.scales import check_entry, check_exit
@@ -233,8 +234,10 @@ def _refuse_a_lost_divisor(evaluator: Evaluator, use: Use, case: Reduction, fram
     )
     if of_some is not of_all:
         around, name = frame.classes.around, use.loss.name
+        edit = with_its_mean(use)
+        mean = edit.text if edit else name
         message = f"`{name}` divides by what it counts in the classes {frame.classes}, which its map does not hold"
-        hint = f"{around(f'{name}')} is the mean, {around(f'{name}(reduction=sum)')} the sum"
+        hint = f"{around(mean)} is the mean; its sum is written with reduction=sum"
         raise Fault(use.origin.says("LD302", message, hint))
 
 
@@ -326,7 +329,7 @@ def _kernel_tensors(evaluator: Evaluator, use: Use, kernel: Kernel, frame: Frame
         if name not in HEAD_TENSORS:
             wanted = ", ".join(kernel.inputs)
             raise Fault(use.origin.says("LD202", f"`{kernel.name}` needs {wanted}", f"write {kernel.name}({wanted})"))
-        operands.append(evaluator.operand(TensorOf(name, use.origin), frame))
+        operands.append(Operand(use.origin, *parted(evaluator.tensor(TensorOf(name, use.origin), frame))))
     choice = met(use.origin, operands, frame.space.task)
     if choice and not (frame.classes and frame.classes.numbers <= choice.numbers):
         message = f"`{kernel.name}` is given a map of which only the classes {choice} count"

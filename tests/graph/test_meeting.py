@@ -60,7 +60,12 @@ LOST: dict[tuple[str, str], tuple[str, str, str]] = {
     ("mean(for_class(«ce(reduction=none)», [1]))", "multiclass"): (
         "LD302",
         "`ce` divides by what it counts in the classes [1]",
-        "for_class(ce, [1]) is the mean, for_class(ce(reduction=sum), [1]) the sum",
+        "for_class(ce, [1]) is the mean; its sum is written with reduction=sum",
+    ),
+    ("mean(for_class(«ce(label_smoothing=0.1, reduction=none)», [1]))", "multiclass"): (
+        "LD302",
+        "`ce` divides",
+        "for_class(ce(label_smoothing=0.1), [1]) is the mean",
     ),
     ("for_class(mean(«focal(reduction=none)»**2), [1])", "multiclass"): ("LD302", "`focal` divides", "for_class(focal"),
     ("m = «bi_tempered(reduction=none)»\nfor_class(max(m), [1])", "multiclass"): (
