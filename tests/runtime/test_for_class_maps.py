@@ -134,7 +134,7 @@ SUMMED = {
     "mean(for_class(sum(y*log(p), over=class), [1]))": lambda p, y: (y * p.log())[:, 1].mean(),
     "mean(sum(y*for_class(log(p), [1]), over=class))": lambda p, y: (y * p.log())[:, 1].mean(),
     "mean(for_class(max(p, over=class), [1, 2]))": lambda p, y: p[:, 1:].amax(1).mean(),
-    "mean(for_class(kl(reduction=none), [1]))": lambda p, y: -(y * p.log())[:, 1].mean(),
+    "mean(for_class(kl(reduction=none), [1]))": lambda p, y: (1 - y - y * p.log())[:, 1].mean(),
 }
 
 
