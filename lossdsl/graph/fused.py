@@ -27,13 +27,15 @@ def for_a_compiler(graph: Graph, outputs: Sequence[Node]) -> list[Node]:
 
 
 def _from_one_exponential(graph: Graph, node: Node, made: Made) -> Node:
-    """sigmoid(x), sigmoid(-x) and their logarithms from e = exp(-|x|)."""
+    """sigmoid(x), sigmoid(-x) and their logarithms from e = exp(-|x|), which is 0 for an infinite x."""
     make, one = graph.make, graph.constant(1.0)
     (value,) = node.arguments
     flipped = value.operation == "negative"
-    x = made[value.arguments[0] if flipped else value]
+    logits = value.arguments[0] if flipped else value
+    x = made[logits.arguments[0] if logits.operation == "finite" else logits]
     e = make("exp", make("negative", make("abs", x)))
     if node.operation == "log_sigmoid":
+        x = made[logits]
         below = make("minimum", x, graph.constant(0.0))
         return make("subtract", make("subtract", below, x) if flipped else below, make("log1p_of_share", e))
     larger = make("quotient", one, make("add", one, e))

@@ -28,6 +28,8 @@ def least_log(dtype: torch.dtype) -> float:
 def finite(x: Tensor) -> Tensor:
     """x; for an infinite logit, or the logarithm of a probability of 0, the logarithm that stands for that of 0."""
     least = least_log(x.dtype)
+    if torch.compiler.is_compiling():  # which has no vector form of what is one pass otherwise
+        return torch.where(x == math.inf, -least, torch.where(x == -math.inf, least, x))
     return torch.nan_to_num(x, nan=math.nan, posinf=-least, neginf=least)
 
 
