@@ -20,9 +20,12 @@ def border(dtype: torch.dtype, rounded: bool = False) -> float:
     return torch.finfo(dtype).eps if rounded else math.sqrt(torch.finfo(dtype).tiny)
 
 
+_LEAST_LOG = {dtype: math.log(torch.finfo(dtype).tiny) for dtype in (torch.float32, torch.float64)}
+
+
 def least_log(dtype: torch.dtype) -> float:
     """The logarithm of the smallest normal number, which stands for that of 0."""
-    return math.log(torch.finfo(dtype).tiny)
+    return _LEAST_LOG[dtype]
 
 
 def finite(x: Tensor) -> Tensor:
@@ -257,7 +260,9 @@ def cast(x: Tensor) -> Tensor:
 def cast_like(x: Tensor | float, prediction: Tensor) -> Tensor:
     """x in the dtype in which the prediction is computed, a number as a 0-d tensor."""
     dtype = torch.float32 if prediction.dtype in _HALF else prediction.dtype
-    return cast(x).to(dtype) if isinstance(x, Tensor) else prediction.new_full((), x, dtype=dtype)
+    if isinstance(x, Tensor):
+        return (cast(x) if x.dtype in _HALF else x).to(dtype)
+    return prediction.new_full((), x, dtype=dtype)
 
 
 def saturated(x: Tensor, dtype: torch.dtype) -> Tensor:
