@@ -26,6 +26,8 @@ def selected(graph: Graph, outputs: Sequence[Node], large: bool = True, together
         uses=Counter() if large else uses,
         two_sided=_two_sided(nodes, "log_sigmoid") if large else frozenset(),
         mirrored=_two_sided(nodes, "sigmoid") if together else frozenset(),
+        # Of many elements a difference is cheaper than a sigmoid that was not kept.
+        complements=frozenset() if large else _two_sided(nodes, "sigmoid"),
     )
     for node in nodes:
         selection.add(node)
@@ -45,11 +47,13 @@ class _Selection:
         uses: Counter[Node],
         two_sided: frozenset[Node],
         mirrored: frozenset[Node],
+        complements: frozenset[Node],
     ):
         self.graph = graph
         self.uses = uses
         self.two_sided = two_sided
         self.mirrored = mirrored
+        self.complements = complements
         self.made: dict[Node, Node] = {}
 
     def add(self, node: Node) -> None:
@@ -58,7 +62,8 @@ class _Selection:
         if node.operation == "log_sigmoid":
             result = self._log_sigmoid(node)
         elif node.operation in ("add", "subtract"):
-            result = self._mixture(node) or self._placed(node) or self._sum_with_product(node)
+            result = self._complement(node) or self._mixture(node) or self._placed(node)
+            result = result or self._sum_with_product(node)
         elif node.operation == "power":
             result = self._square(node)
         elif node.operation == "multiply":
@@ -92,6 +97,17 @@ class _Selection:
             smaller = make("sigmoid", make("add", below, above))
         shared = make("raw_log1p", make("negative", smaller))
         return make("add", below if positive else above, shared)
+
+    def _complement(self, node: Node) -> Node | None:
+        """1 - sigmoid(x) as sigmoid(-x) where that is there anyway: no operation, and no digit lost near 0."""
+        right = node.arguments[1]
+        if right.operation != "sigmoid" or not _is_complement(node, right):
+            return None
+        (value,) = right.arguments
+        plain = value.arguments[0] if value.operation == "negative" else value
+        if plain not in self.complements:
+            return None
+        return self.graph.make("sigmoid", self.graph.make("negative", self.made[value]))
 
     def _square(self, node: Node) -> Node | None:
         """(a - b)**2 in one operation, where the difference is not needed by itself."""
