@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from lossdsl.errors import Diagnostic, InputError
+from lossdsl.library.arguments import without_autocast
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def class_distance(
 
     _check(distances, p.shape[1])
     matrix = torch.tensor(distances, dtype=p.dtype, device=p.device)
-    with torch.autocast(p.device.type, enabled=False):
+    with without_autocast(p):
         from_label = matrix.T @ y
     return (from_label * p).sum(dim=1, keepdim=True)
 

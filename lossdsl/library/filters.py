@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lossdsl.library.arguments import without_autocast
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -26,7 +28,7 @@ def gaussian_mean(image: Tensor, size: int, sigma: float) -> Tensor:
     weights = torch.softmax(-0.5 * (offsets / sigma) ** 2, 0).to(image.dtype)
     convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[image.ndim - 3]
     result = image.flatten(0, 1).unsqueeze(1)
-    with torch.autocast(image.device.type, enabled=False):
+    with without_autocast(image):
         for axis in range(2, image.ndim):
             result = convolve(result, weights.view([size if axis == other else 1 for other in range(image.ndim)]))
     return result.reshape(*image.shape[:2], *result.shape[2:])

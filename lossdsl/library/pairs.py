@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from lossdsl.library.arguments import embeddings
+from lossdsl.library.arguments import embeddings, without_autocast
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def nt_xent(
 
     views = torch.cat([_directions(embeddings("nt_xent", x)) for x in (pred, target)])
     samples = len(pred)
-    with torch.autocast(views.device.type, enabled=False):
+    with without_autocast(views):
         closeness = views @ views.T / temperature
     left_out = torch.eye(2 * samples, dtype=torch.bool, device=views.device)
     if mask is not None:
@@ -67,7 +67,7 @@ def barlow_twins(
 
     counts = None if mask is None else mask.flatten(1).any(dim=1, keepdim=True)
     first, second = (_standardised(embeddings("barlow_twins", x), counts) for x in (pred, target))
-    with torch.autocast(first.device.type, enabled=False):
+    with without_autocast(first):
         correlation = first.T @ second
     same = torch.eye(len(correlation), dtype=torch.bool, device=correlation.device)
     return torch.where(same, (1 - correlation) ** 2, redundancy * correlation**2).sum()

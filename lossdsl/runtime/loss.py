@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from types import MappingProxyType
 from typing import Any
@@ -36,7 +37,7 @@ from lossdsl.runtime.layout import (
     shape,
 )
 from lossdsl.runtime.lower import Plan, lower
-from lossdsl.runtime.ready import Ready, remember, signature
+from lossdsl.runtime.ready import Ready, as_given, remember, signature
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.runtime.sights import Sight, sights_of
 from lossdsl.spec.model import Options
@@ -176,9 +177,15 @@ class Loss(nn.Module):
             total, *parts = plan.module(*inputs)
         else:
             seen = self._looked(call, sights, mask)
-            total, *parts = self._watched(call, sights, inputs, mask, terms)
-            if kind is not None and seen:
-                remember(self._ready, kind, plan, self._runners[call.key], call, sights)
+            runner = self._runners[call.key]
+            ready = None if kind is None else as_given(plan, runner, call, sights)
+            run = partial(runner, *inputs, terms=terms)
+            if ready is not None:  # as every later call: torch's checkpointing compares what two calls store
+                given = {"pred": pred, "target": target, **tensors}
+                run = partial(self._run_as_given, ready, given, scalars, terms)
+            total, *parts = self._watched(run, call, sights, mask)
+            if ready is not None and seen:
+                remember(self._ready, kind, ready)
         if not isinstance(total, Tensor):
             total = ops.constant(total, call.tensors["pred"])
         return plan, (total, *parts)
@@ -203,12 +210,21 @@ class Loss(nn.Module):
             if not are_classes(sight, given, self.options.ignore_index):
                 return None
         try:
-            inputs = [
-                self._number(name, pred, scalars) if source is None else given[source] for name, source in known.sources
-            ]
-            return known.plan, known.runner(*inputs, terms=terms, shapes=known.shapes)
+            return known.plan, self._run_as_given(known, given, scalars, terms)
+        except torch.OutOfMemoryError:
+            raise
         except (IndexError, RuntimeError):
             return None
+
+    def _run_as_given(
+        self, ready: Ready, given: Mapping[str, Any], scalars: Mapping[str, float | Tensor | None], terms: bool
+    ) -> tuple[Any, ...]:
+        """Run a kind of call on its arguments."""
+        inputs = [
+            self._number(name, given["pred"], scalars) if source is None else given[source]
+            for name, source in ready.sources
+        ]
+        return ready.runner(*inputs, terms=terms, shapes=ready.shapes)
 
     def _arranged(
         self, pred: Tensor, target: Tensor, further: Further, mask: Tensor | None, tensors: Mapping[str, Tensor]
@@ -301,11 +317,13 @@ class Loss(nn.Module):
         return self._looks.see(call, sights, mask, self.options.ignore_index)
 
     def _watched(
-        self, call: Call, sights: tuple[Sight, ...], inputs: list[Tensor], mask: Tensor | None, terms: bool
+        self, run: Callable[[], tuple[Any, ...]], call: Call, sights: tuple[Sight, ...], mask: Tensor | None
     ) -> tuple[Any, ...]:
         """Run a plan. The values of a batch that fails are looked at, whatever was seen before."""
         try:
-            return self._runners[call.key](*inputs, terms=terms)
+            return run()
+        except torch.OutOfMemoryError:
+            raise
         except (IndexError, RuntimeError) as error:
             check_values(call, sights, mask, self.options.ignore_index)
             if "out of bounds" in str(error):

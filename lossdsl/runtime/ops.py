@@ -54,96 +54,57 @@ class _ToSingle(torch.autograd.Function):
         return saturated(grad, ctx.dtype)
 
 
-class _Log(torch.autograd.Function):
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.clamp_min(torch.finfo(x.dtype).tiny).log()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004 - torch passes it
-        ctx.save_for_backward(inputs[0])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        slope: Tensor = grad / x.clamp_min(border(x.dtype))
-        return slope
-
-
-class _LogNearOne(torch.autograd.Function):
-    """log(1 + x)"""
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.clamp_min(-1).log1p().clamp_min(least_log(x.dtype))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004 - torch passes it
-        ctx.save_for_backward(inputs[0])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        slope: Tensor = grad / (1 + x).clamp_min(border(x.dtype))
-        return slope
-
-
-class _Sqrt(torch.autograd.Function):
-    @staticmethod
-    def forward(x: Tensor, rounded: bool) -> Tensor:  # noqa: ARG004 - for the slope
-        return x.clamp_min(0).sqrt()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, bool], output: Tensor) -> None:  # noqa: ARG004 - torch passes it
-        ctx.save_for_backward(inputs[0])
-        ctx.rounded = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        slope: Tensor = grad * 0.5 * x.clamp_min(border(x.dtype, ctx.rounded)).rsqrt()
-        return slope, None
-
-
-class _Power(torch.autograd.Function):
-    """x**g for x >= 0 and any g >= 0."""
-
-    @staticmethod
-    def forward(x: Tensor, exponent: Tensor, rounded: bool) -> Tensor:  # noqa: ARG004 - for the slope
-        return x.clamp_min(0) ** exponent
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:  # noqa: ARG004
-        ctx.save_for_backward(*inputs[:2])
-        ctx.rounded = inputs[2]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, exponent = ctx.saved_tensors
-        safe = x.clamp_min(border(x.dtype, ctx.rounded))
-        of_base = grad * exponent * safe ** (exponent - 1) if ctx.needs_input_grad[0] else None
-        of_exponent = None
-        if ctx.needs_input_grad[1]:
-            of_exponent = (grad * x.clamp_min(0) ** exponent * safe.log()).sum_to_size(exponent.shape)
-        return None if of_base is None else of_base.sum_to_size(x.shape), of_exponent, None
-
-
 def log(x: Tensor) -> Tensor:
     """log(x); at x <= 0 the logarithm of the smallest normal number."""
-    result: Tensor = _Log.apply(x)  # type: ignore[no-untyped-call]
-    return result
+    value, edge = x.clamp_min(torch.finfo(x.dtype).tiny).log(), border(x.dtype)
+    if not _differentiated():
+        return value
+    inside = x > edge
+    return torch.where(inside, torch.where(inside, x, 1.0).log(), _line(x, inside, value, 1 / edge))
 
 
 def log1p(x: Tensor) -> Tensor:
     """log(1 + x), exact for small x; at x <= -1 the logarithm of the smallest normal number."""
-    result: Tensor = _LogNearOne.apply(x)  # type: ignore[no-untyped-call]
-    return result
+    value, edge = x.clamp_min(-1).log1p().clamp_min(least_log(x.dtype)), border(x.dtype)
+    if not _differentiated():
+        return value
+    inside = 1 + x > edge
+    return torch.where(inside, torch.where(inside, x, 0.0).log1p(), _line(x, inside, value, 1 / edge))
 
 
 def sqrt(x: Tensor, rounded: bool = False) -> Tensor:
     """sqrt(x); 0 for x <= 0. rounded: x is known to a rounding error only, so its slope grows no further than there."""
-    result: Tensor = _Sqrt.apply(x, rounded)  # type: ignore[no-untyped-call]
-    return result
+    value, edge = x.clamp_min(0).sqrt(), border(x.dtype, rounded)
+    if not _differentiated():
+        return value
+    inside = x > edge
+    return torch.where(inside, torch.where(inside, x, 1.0).sqrt(), _line(x, inside, value, 0.5 * edge**-0.5))
+
+
+def _differentiated() -> bool:
+    """Whether torch may take a derivative of what is computed here; the stages of a program have their own."""
+    return torch.is_grad_enabled() or forward_ad._current_level >= 0
+
+
+def _line(x: Tensor, inside: Tensor, value: Tensor, slope: float | Tensor) -> Tensor:
+    """A value as it is, with a slope in x of its own where x is not inside.
+
+    Of plain operations, so every transform of torch knows it: vmap, jvp, and what is made of them.
+    """
+    outside = torch.where(inside, 0.0, x).clamp_min(torch.finfo(x.dtype).min)  # infinity - infinity is not a number
+    return value.detach() + slope * (outside - outside.detach())
+
+
+def _root(x: Tensor, exponent: Tensor, rounded: bool) -> Tensor:
+    """x**exponent for an exponent from 0, with a finite slope at 0; x < 0 counts as 0."""
+    value, edge = x.clamp_min(0) ** exponent, border(x.dtype, rounded)
+    if not _differentiated():
+        return value
+    inside = x > edge
+    value = torch.where(inside, 0.0, value).detach()  # an infinite one times 0 is not a number
+    of_exponent = value * math.log(edge) * (exponent - exponent.detach())
+    outside = _line(x, inside, value, exponent * edge ** (exponent - 1)) + of_exponent
+    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, outside)
 
 
 def power(x: Tensor | float, exponent: Tensor | float, rounded: bool = False) -> Tensor:
@@ -153,7 +114,7 @@ def power(x: Tensor | float, exponent: Tensor | float, rounded: bool = False) ->
     """
     if isinstance(exponent, Tensor):
         base = x if isinstance(x, Tensor) else torch.full((), x, dtype=exponent.dtype, device=exponent.device)
-        magnitude: Tensor = _Power.apply(base, torch.where(exponent < 0, -exponent, exponent), rounded)  # type: ignore[no-untyped-call]
+        magnitude = _root(base, torch.where(exponent < 0, -exponent, exponent), rounded)
         return torch.where(exponent < 0, divide(1.0, magnitude), magnitude)
     assert isinstance(x, Tensor)
     if exponent < 0:
@@ -162,8 +123,7 @@ def power(x: Tensor | float, exponent: Tensor | float, rounded: bool = False) ->
         return torch.pow(x, exponent)
     if exponent > 1:
         return torch.pow(x.clamp_min(0), exponent)
-    result: Tensor = _Power.apply(x, torch.full((), exponent, dtype=x.dtype, device=x.device), rounded)  # type: ignore[no-untyped-call]
-    return result
+    return _root(x, torch.full((), exponent, dtype=x.dtype, device=x.device), rounded)
 
 
 def divide(numerator: Tensor | float, denominator: Tensor | float) -> Tensor:

@@ -24,11 +24,18 @@ def can_be_read(tensor: Tensor) -> bool:
         return False
     if torch._C._get_dispatch_mode(_PROXY) is not None or torch._C._get_dispatch_mode(_FAKE) is not None:
         return False
+    if is_one_of_several(tensor):
+        return False
     while _functorch.is_functorch_wrapped_tensor(tensor):
         if not _functorch.is_gradtrackingtensor(tensor):
             return False
         tensor = _functorch.get_unwrapped(tensor)
     return not tensor.is_cuda or not torch.cuda.is_current_stream_capturing()
+
+
+def is_one_of_several(tensor: Tensor) -> bool:
+    """Whether a tensor stands for several, as the derivatives with `is_grads_batched=True` do."""
+    return torch._C._dispatch_keys(tensor).has("Batched")
 
 
 def must_wait(tensor: Tensor) -> bool:

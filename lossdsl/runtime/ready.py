@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from lossdsl.graph.context import Context
 from lossdsl.runtime.layout import Call
 from lossdsl.runtime.lower import Plan
 from lossdsl.runtime.sights import Sight
-from lossdsl.runtime.staged import Staged
+from lossdsl.runtime.staged import PLAIN, Staged
 
 _KINDS = 64  # images of ever new sizes must not fill the memory
 
@@ -34,29 +32,37 @@ class Ready:
 
 
 def signature(pred: Any, target: Any, mask: Any, tensors: Mapping[str, Any]) -> Any:
-    """All that the checks of a call look at beside values; None for a call that is always checked anew."""
+    """All that the checks of a call look at beside values; None for a call that is always checked anew.
+
+    So are tensors that torch only imitates: their sizes may be symbols, which no table can hold.
+    """
     if mask is not None:
         return None
     key: list[Any] = [*tensors]
     for tensor in (pred, target, *tensors.values()):
-        if not isinstance(tensor, Tensor):
+        if type(tensor) not in PLAIN:
             return None
         key += (tensor.shape, tensor.dtype, tensor.device)
     return tuple(key)
 
 
-def remember(known: dict[Any, Ready], kind: Any, plan: Plan, runner: Any, call: Call, sights: Sequence[Sight]) -> None:
-    """Keep what a call was found to be, where its tensors are only reshaped."""
+def as_given(plan: Plan, runner: Any, call: Call, sights: Sequence[Sight]) -> Ready | None:
+    """How to run a kind of call on the arguments as they are passed; None where they are more than reshaped."""
     context = Context(*call.key)
     special = context.weighted or context.mask or context.scales or context.heads or plan.outputs[0].is_constant
     if special or not isinstance(runner, Staged):
-        return
-    if len(known) >= _KINDS:
-        known.clear()
+        return None
     sources = tuple((name, _argument(name)) for name in plan.inputs)
     shapes = tuple(tuple(call.tensors[name].shape) if source else None for name, source in sources)
     labels = tuple(_of_arguments(sight) for sight in sights if sight.indexed and sight.target)
-    known[kind] = Ready(plan, runner, sources, shapes, labels)
+    return Ready(plan, runner, sources, shapes, labels)
+
+
+def remember(known: dict[Any, Ready], kind: Any, ready: Ready) -> None:
+    """Keep how a kind of call is run."""
+    if len(known) >= _KINDS:
+        known.clear()
+    known[kind] = ready
 
 
 def _of_arguments(sight: Sight) -> Sight:

@@ -18,9 +18,10 @@ from lossdsl.graph.nodes import in_order
 from lossdsl.runtime import sweeps
 from lossdsl.runtime.lower import Plan
 from lossdsl.runtime.program import Mode, Program, Shapes, arranged, program_of
+from lossdsl.runtime.readable import is_one_of_several
 
 _THREADS = 8  # of more a piece is not made larger
-_PLAIN = (Tensor, nn.Parameter)
+PLAIN = (Tensor, nn.Parameter)
 
 
 class _Function(torch.autograd.Function):
@@ -42,7 +43,9 @@ class _Function(torch.autograd.Function):
     def backward(ctx: Any, *seeds: Tensor) -> Any:
         saved, program, shapes = ctx.saved_tensors, ctx.program, ctx.shapes
         given = saved[: len(ctx.plan.inputs)]
-        if torch.is_grad_enabled():
+        # Several derivatives at once are more than memory made for one can hold.
+        several = torch._C._are_functorch_transforms_active() or any(map(is_one_of_several, seeds))
+        if several or torch.is_grad_enabled():
             return None, None, None, *_by_autograd(ctx, given, seeds)
         if not program.at_once:
             return None, None, None, *program.slopes(given, shapes, saved[len(given) :], seeds)
@@ -56,14 +59,16 @@ class _Function(torch.autograd.Function):
 
 
 def _by_autograd(ctx: Any, given: Sequence[Tensor], seeds: Sequence[Tensor]) -> list[Tensor | None]:
-    """The gradient in a form that can be differentiated again: computed anew the way torch does it."""
-    outputs = ctx.plan.module.forward(*arranged(given, ctx.shapes))
+    """The gradient computed anew the way torch does it, so in a form that can be differentiated again or batched."""
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        outputs = ctx.plan.module.forward(*arranged(given, ctx.shapes))
     moving = [index for index, moves in zip(ctx.program.places, ctx.program.moving, strict=True) if moves]
     derivatives = [seed for seed, moves in zip(seeds, ctx.program.moving, strict=True) if moves]
     needed = ctx.needs_input_grad[3:]
     wanted = [tensor for tensor, need in zip(given, needed, strict=True) if need]
     found = iter(
-        torch.autograd.grad([outputs[i] for i in moving], wanted, derivatives, create_graph=True, allow_unused=True)
+        torch.autograd.grad([outputs[i] for i in moving], wanted, derivatives, create_graph=again, allow_unused=True)
     )
     return [next(found) if need else None for need in needed]
 
@@ -119,7 +124,7 @@ class Staged:
             return None
         largest = 0
         for value in inputs:
-            if type(value) not in _PLAIN:
+            if type(value) not in PLAIN:
                 return None
             size = value.numel()
             if size == 0:
