@@ -9,12 +9,13 @@ PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench check format clean
+.PHONY: help demo test test-long bench check format clean
 
 help:
 	@echo 'make demo    train a small U-Net on MRI slices with the loss of examples/brain_mri.yaml'
 	@echo "             another loss: make demo ARGS='--loss \"bce + tversky(fn_weight=0.7)\"'"
 	@echo 'make test    run the test suite; a part of it: make test ARGS=tests/syntax'
+	@echo 'make test-long  run the tests that take long'
 	@echo 'make bench   compare speed and memory with torch, MONAI and segmentation_models.pytorch'
 	@echo 'make check   lint, format, types, import layers'
 	@echo 'make format  rewrite the files in the common format'
@@ -25,6 +26,9 @@ demo: .venv/demo.stamp
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest $(ARGS)
+
+test-long: .venv/dev.stamp
+	$(BIN)/python -m pytest -m long $(ARGS)
 
 bench: .venv/dev.stamp
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -22,6 +22,7 @@ from lossdsl.proving.findings import certain_errors
 from lossdsl.proving.rounding import rounded_roots
 from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
+from lossdsl.runtime.gathered import gathered
 from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
 from lossdsl.runtime.inspect import Looks, check_labels, check_values
 from lossdsl.runtime.labels import are_classes, stop_at_no_class
@@ -121,6 +122,8 @@ class Loss(nn.Module):
             epoch, step: numbers for the schedules of the formula.
             tensors: the tensors that the formula names.
 
+        DTensors are gathered: the loss is that of the whole tensor, a plain 0-d tensor that is the same on all ranks.
+
         Raises:
             InputError: shapes, dtypes, devices or values do not fit.
         """
@@ -159,6 +162,10 @@ class Loss(nn.Module):
         if repeated is not None:
             return repeated
         self._check_names(tensors)
+        if kind is None:  # which no DTensor has
+            whole = gathered({"pred": pred, "target": target, **({} if mask is None else {"mask": mask}), **tensors})
+            pred, target, mask = whole["pred"], whole["target"], whole.get("mask")
+            tensors = {name: whole[name] for name in tensors}
         first, truth, further = outputs(pred, target, self._facts.scales)
         call = self._arranged(first, truth, further, mask, tensors)
         self._prepare(call.key)

@@ -49,6 +49,25 @@ def under_fake() -> bool:
         return can_be_read(X)
 
 
+def of_batched_derivatives() -> bool:
+    """What the backward of a function is given with is_grads_batched=True."""
+    found = []
+
+    class Look(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.sum()
+
+        @staticmethod
+        def backward(ctx: Any, seed: Tensor) -> Tensor:
+            found.append(can_be_read(seed))
+            return seed.expand(2, 3)
+
+    x = X.clone().requires_grad_()
+    torch.autograd.grad(Look.apply(x), x, torch.ones(2), is_grads_batched=True)
+    return found[0]
+
+
 READ: dict[str, tuple[bool, Callable[[], bool]]] = {
     "plain": (True, lambda: can_be_read(X)),
     "integers": (True, lambda: can_be_read(X.long())),
@@ -68,6 +87,7 @@ READ: dict[str, tuple[bool, Callable[[], bool]]] = {
     "make_fx": (False, lambda: within(lambda look: make_fx(look)(X))),
     "make_fx of fake": (False, lambda: within(lambda look: make_fx(look, tracing_mode="fake")(X))),
     "beside make_fx": (False, lambda: beside(lambda look: make_fx(look)(X))),
+    "batched derivatives": (False, of_batched_derivatives),
     "jit": (False, lambda: within(lambda look: torch.jit.trace(look, (X,), check_trace=False))),
 }
 
