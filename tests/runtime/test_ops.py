@@ -41,7 +41,7 @@ INSIDE: dict[str, tuple[Callable[[Tensor], Tensor], Any, tuple[float, ...]]] = {
     "x/(2 + x)": (lambda x: ops.divide(x, 2 + x), lambda x: x / (2 + x), (-3.0, -1.0, 0.0, 0.25, 3.0)),
     "logcosh": (ops.log_cosh, lambda x: mp.log(mp.cosh(x)), ANY),
     # Second derivatives below 1e-13 are what torch's own backward leaves of them.
-    "softplus": (ops.softplus, lambda x: mp.log(1 + mp.exp(x)), (-1e3, -60.0, -2.0, 0.0, 0.3, 2.0, 60.0, 1e3)),
+    "softplus": (ops.softplus, lambda x: mp.log(1 + mp.exp(x)), (-1e3, -60.0, -2.0, 0.0, 0.3, 2.0, 1e3)),
     "minimum": (lambda x: ops.minimum(x, 0.5), lambda x: min(x, mp.mpf(0.5)), ANY),
     "maximum": (lambda x: ops.maximum(0.5, x), lambda x: max(x, mp.mpf(0.5)), ANY),
     "finite": (ops.finite, lambda x: x, ANY),
