@@ -34,6 +34,11 @@ INSIDE: dict[str, tuple[Callable[[Tensor], Tensor], Any, tuple[float, ...]]] = {
     "**3": (lambda x: ops.power(x, 3), lambda x: x**3, (-2.0, -0.5, 0.0, 0.5, 2.0)),
     "**-2": (lambda x: ops.power(x, -2), lambda x: x**-2, (-2.0, -0.5, 0.5, 2.0)),
     "**learned": (lambda x: ops.power(x, _number(0.7)), lambda x: x ** mp.mpf(0.7), POSITIVE),
+    "**learned of a rounded number": (
+        lambda x: ops.power(x, _number(0.7), rounded=True),
+        lambda x: x ** mp.mpf(0.7),
+        POSITIVE[1:],
+    ),
     "**learned below 0": (lambda x: ops.power(x, _number(-0.7)), lambda x: x ** mp.mpf(-0.7), POSITIVE[1:]),
     "number**": (lambda x: ops.power(0.4, x), lambda x: mp.mpf(0.4) ** x, (0.0, 0.25, 1.0, 7.0)),
     "1/": (lambda x: ops.divide(1.0, x), lambda x: 1 / x, (-3.0, -1e-9, 1e-9, 0.25, 3.0)),
@@ -86,6 +91,11 @@ OUTSIDE: list[tuple[str, Callable[[Tensor], Tensor], tuple[float, ...], Any, flo
     ("sqrt", ops.sqrt, (-torch.inf, -1.0, 0.0, 1e-200), lambda x: mp.sqrt(max(x, 0)), 0.5 * EDGE**-0.5),
     ("rounded", lambda x: ops.sqrt(x, rounded=True), (-1.0, 0.0, 1e-20), lambda x: mp.sqrt(max(x, 0)),
      0.5 * torch.finfo(torch.float64).eps ** -0.5),
+    ("rounded power", lambda x: ops.power(x, 0.3, rounded=True), (-1.0, 0.0, 1e-20), lambda x: max(x, 0) ** mp.mpf(0.3),
+     0.3 * torch.finfo(torch.float64).eps ** -0.7),
+    ("rounded learned power", lambda x: ops.power(x, _number(0.3), rounded=True), (-1.0, 0.0, 1e-20),
+     lambda x: max(x, 0) ** mp.mpf(0.3), 0.3 * torch.finfo(torch.float64).eps ** -0.7),
+    ("**-0.5", lambda x: ops.power(x, -0.5), (-1.0, 0.0, 1e-200), lambda x: mp.mpf(EDGE) ** mp.mpf(-0.5), 0.0),
     ("power", lambda x: ops.power(x, 0.3), (-torch.inf, -1.0, 0.0, 1e-200), lambda x: max(x, 0) ** mp.mpf(0.3),
      0.3 * EDGE**-0.7),
     ("1/", lambda x: ops.divide(1.0, x), (0.0, 1e-200), lambda x: 1 / mp.mpf(EDGE), 0.0),
@@ -104,7 +114,7 @@ def test_outside(row: Any) -> None:
     for number in numbers:
         at_an_end = slope if number > -torch.inf else 0.0
         wanted = [float(exact(mp.mpf(number))), at_an_end, 0.0]
-        assert _derivatives(function, number) == pytest.approx(wanted, rel=1e-12), number
+        assert _derivatives(function, number) == pytest.approx(wanted, rel=1e-12, abs=1e-300), number
 
 
 @pytest.mark.parametrize("x", [0.0, 1e-200, 0.25, 4.0, torch.inf])
@@ -115,7 +125,7 @@ def test_slope_of_an_exponent(x: float) -> None:
     if x == torch.inf:
         assert slope == torch.inf
     else:
-        assert slope.item() == pytest.approx(x**0.7 * float(mp.log(max(x, EDGE))), rel=1e-12)
+        assert slope.item() == pytest.approx(x**0.7 * float(mp.log(max(x, EDGE))), rel=1e-12, abs=1e-300)
 
 
 LOGITS = (
