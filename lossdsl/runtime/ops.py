@@ -60,7 +60,7 @@ def log(x: Tensor) -> Tensor:
     if not _differentiated():
         return value
     inside = x > edge
-    return torch.where(inside, torch.where(inside, x, 1.0).log(), _line(x, inside, value, 1 / edge))
+    return torch.where(inside, x.masked_fill(~inside, 1.0).log(), _line(x, inside, value, 1 / edge))
 
 
 def log1p(x: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def log1p(x: Tensor) -> Tensor:
     if not _differentiated():
         return value
     inside = 1 + x > edge
-    return torch.where(inside, torch.where(inside, x, 0.0).log1p(), _line(x, inside, value, 1 / edge))
+    return torch.where(inside, x.masked_fill(~inside, 0.0).log1p(), _line(x, inside, value, 1 / edge))
 
 
 def sqrt(x: Tensor, rounded: bool = False) -> Tensor:
@@ -78,7 +78,7 @@ def sqrt(x: Tensor, rounded: bool = False) -> Tensor:
     if not _differentiated():
         return value
     inside = x > edge
-    return torch.where(inside, torch.where(inside, x, 1.0).sqrt(), _line(x, inside, value, 0.5 * edge**-0.5))
+    return torch.where(inside, x.masked_fill(~inside, 1.0).sqrt(), _line(x, inside, value, 0.5 * edge**-0.5))
 
 
 def _differentiated() -> bool:
@@ -91,7 +91,7 @@ def _line(x: Tensor, inside: Tensor, value: Tensor, slope: float | Tensor) -> Te
 
     Of plain operations, so every transform of torch knows it: vmap, jvp, and what is made of them.
     """
-    outside = torch.where(inside, 0.0, x).clamp_min(torch.finfo(x.dtype).min)  # infinity - infinity is not a number
+    outside = x.masked_fill(inside, 0.0).clamp_min(torch.finfo(x.dtype).min)  # infinity - infinity is not a number
     return value.detach() + slope * (outside - outside.detach())
 
 
@@ -101,10 +101,10 @@ def _root(x: Tensor, exponent: Tensor, rounded: bool) -> Tensor:
     if not _differentiated():
         return value
     inside = x > edge
-    value = torch.where(inside, 0.0, value).detach()  # an infinite one times 0 is not a number
+    value = value.masked_fill(inside, 0.0).detach()  # an infinite one times 0 is not a number
     of_exponent = value * math.log(edge) * (exponent - exponent.detach())
     outside = _line(x, inside, value, exponent * edge ** (exponent - 1)) + of_exponent
-    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, outside)
+    return torch.where(inside, x.masked_fill(~inside, 1.0) ** exponent, outside)
 
 
 def power(x: Tensor | float, exponent: Tensor | float, rounded: bool = False) -> Tensor:

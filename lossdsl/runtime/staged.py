@@ -79,7 +79,7 @@ class Staged:
     def __init__(self, plan: Plan, through: Any = None):
         self.plan = plan
         self.through = through
-        self.plain = through(plan.module) if through else plan.module.forward
+        self.whole = through(plan.module) if through else plan.module.forward
         self.piece = sweeps.PIECE
         cast = {node.arguments[0] for node in in_order(plan.outputs) if node.operation == "cast"}
         read = {node.attributes[0] for node in cast if node.operation == "input"}
@@ -89,9 +89,12 @@ class Staged:
     def __call__(self, *inputs: Any, terms: bool = True, shapes: Shapes = None) -> tuple[Any, ...]:
         """The total; with `terms` also value, weight and contribution of each term. shapes: of inputs not laid out."""
         terms = terms or self.through is not None  # one compilation serves both
-        program = self._program(inputs, terms, shapes)
+        mode = self._mode(inputs, shapes)
+        program = None if mode is None else self._program(mode, inputs, terms)
         if program is None:
-            result: tuple[Any, ...] = self.plain(*arranged(inputs, shapes))
+            # Transforms and tensors of a kind of their own go through torch's own operations, never through a compiler.
+            run = self.plan.module.forward if mode is None else self.whole
+            result: tuple[Any, ...] = run(*arranged(inputs, shapes))
             return result
         if program.wanted:
             found: tuple[Any, ...] = _Function.apply(program, self.plan, shapes, *inputs)  # type: ignore[no-untyped-call]
@@ -101,10 +104,7 @@ class Staged:
             return found
         return tuple(node.value if node.is_constant else found[program.order[node]] for node in self.plan.outputs)
 
-    def _program(self, inputs: Sequence[Any], terms: bool, shapes: Shapes) -> Program | None:
-        mode = self._mode(inputs, shapes)
-        if mode is None:
-            return None
+    def _program(self, mode: Mode, inputs: Sequence[Any], terms: bool) -> Program | None:
         learns = torch.is_grad_enabled()
         wanted = tuple([learns and value.requires_grad for value in inputs])
         key = (mode, terms, wanted)
