@@ -16,6 +16,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
+MADE_ANEW = "loss.to_empty(device=...), then loss.reset_parameters(), makes what the text says anew"
 _OWN_TARGET = "with a target of its own it may have any shape: bce({name}, {name}_target)"
 
 
@@ -258,7 +259,7 @@ def _class_weight(weight: Tensor, pred: Tensor, full: tuple[int, ...]) -> Tensor
         pair = f"`class_weight` has shape {shape(weight)}, `pred` {shape(pred)}"
         raise fault("LD502", f"{pair}: {weight.numel()} weights for {classes} class{'es' * (classes != 1)}")
     if weight.device != pred.device:
-        hint = "loss.to(pred.device) moves the weights"
+        hint = MADE_ANEW if weight.is_meta else "loss.to(pred.device) moves the weights"
         raise fault("LD504", f"`pred` is on {pred.device}, `class_weight` on {weight.device}", hint)
     return weight.view(1, -1, 1)
 

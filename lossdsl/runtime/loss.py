@@ -25,6 +25,7 @@ from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
 from lossdsl.runtime.inspect import Looks, check_labels, check_values
 from lossdsl.runtime.labels import are_classes, stop_at_no_class
 from lossdsl.runtime.layout import (
+    MADE_ANEW,
     Call,
     arrange,
     check_classes,
@@ -35,6 +36,7 @@ from lossdsl.runtime.layout import (
     fault,
     shape,
 )
+from lossdsl.runtime.learned import LearnedNumbers
 from lossdsl.runtime.lower import Plan, lower
 from lossdsl.runtime.ready import Ready, remember, signature
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
@@ -91,14 +93,10 @@ class Loss(nn.Module):
         self._ready: dict[Any, Ready] = {}
         self._sights: dict[tuple[Any, ...], tuple[Sight, ...]] = {}
         self._looks = Looks()
-        weight = options.class_weight
-        self.register_buffer(
-            "class_weight",
-            None if weight is None else torch.tensor([float(w) for w in weight], dtype=torch.float64),
-            persistent=False,
-        )
+        weight = None if options.class_weight is None else _weights(options)
+        self.register_buffer("class_weight", weight, persistent=False)
         if facts.learned:
-            self.learned = _learned(facts.learned)
+            self.learned = LearnedNumbers(facts.learned)
 
     def forward(
         self,
@@ -166,7 +164,8 @@ class Loss(nn.Module):
         check_classes(plan.classes, call)
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         inputs = [
-            call.tensors[name] if name in call.tensors else self._number(name, first, scalars) for name in plan.inputs
+            call.tensors[name] if name in call.tensors else self._number(name, first, scalars).reshape(())
+            for name in plan.inputs
         ]
         sights = self._sights[call.key]
         if torch.compiler.is_compiling():
@@ -239,12 +238,14 @@ class Loss(nn.Module):
             raise fault("LD505", f"the formula uses no tensor `{name}`", f"tensors of the formula: {known}")
 
     def _number(self, name: str, pred: Tensor, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
-        """A learned scalar or a number of the run, in the precision that the loss is computed in."""
+        """A learned number, of shape (1,), or one of the run, in the precision that the loss is computed in."""
         dtype = torch.promote_types(pred.dtype, torch.float32)
         kind, _, short = name.partition(":")
         if kind == "learned":
             learned: Tensor = self.learned[short]
-            return learned.to(dtype)
+            if learned.is_meta and not pred.is_meta:
+                raise fault("LD504", f"the learned `{short}` is on meta, where it has no value", MADE_ANEW)
+            return learned if learned.dtype == dtype else learned.to(dtype)
         value = scalars[name]
         if value is None:
             raise fault("LD505", f"the formula uses `{short}`", f"loss(pred, target, {short}=...)")
@@ -313,29 +314,42 @@ class Loss(nn.Module):
                 raise fault("LD506", message, f"labels are 0 to {call.tensors['pred'].shape[1] - 1}") from None
             raise
 
+    def reset_parameters(self) -> None:
+        """Set learned numbers and class weights to what the formula says, as after `to_empty` of a loss on meta."""
+        if self.class_weight is not None:
+            self.class_weight = _weights(self.options, self.class_weight.device)
+        if self._facts.learned:
+            self.learned.reset_parameters()
+
     def _apply(self, fn: Any, recurse: bool = True) -> Loss:
-        """Moves the weights with the module and keeps them exact: `.half()` is for what is trained."""
-        exact = self.class_weight
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if exact is not None and self.class_weight is not None:
-            self.class_weight = exact.to(self.class_weight.device)
+        """Moves the weights of classes with the module and keeps them exact: `.half()` is for what is trained.
+
+        On meta they have no values. When they leave it they are made again from the text.
+        """
+        weight, self.class_weight = self.class_weight, None
+        try:
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        finally:
+            self.class_weight = weight
+        if weight is not None:
+            exact = _weights(self.options, "cpu") if weight.is_meta else weight
+            try:
+                device = fn(weight).device
+            except NotImplementedError:  # torch moves nothing away from meta
+                device = fn(exact).device
+            self.class_weight = exact.to(device)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the plans: they are made again from the formula."""
-        return {**self.__dict__, "_plans": {}, "_runners": {}, "_ready": {}, "_sights": {}, "_looks": Looks()}
+        """Without the plans, which are made again from the formula, and without what `.compile()` made."""
+        state = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {**state, "_plans": {}, "_runners": {}, "_ready": {}, "_sights": {}, "_looks": Looks()}
 
     def extra_repr(self) -> str:
         task = self.options.task or "decided by the first batch"
         return f"{self.text!r}, task={task}, input={self.options.input or 'logits'}"
 
 
-def _learned(starts: Mapping[str, float]) -> nn.ParameterDict:
-    """The learned scalars. torch keeps some names for itself, and which differs between its versions."""
-    parameters = nn.ParameterDict()
-    for name, start in starts.items():
-        if hasattr(parameters, name):
-            hint = "choose another name"
-            raise FormulaError([Diagnostic("LD207", f"`{name}` cannot be the name of a learned scalar", hint=hint)])
-        parameters[name] = nn.Parameter(torch.tensor(start))
-    return parameters
+def _weights(options: Options, device: torch.device | str | None = None) -> Tensor:
+    """The class weights of the text, on torch's default device unless one is given."""
+    return torch.tensor([float(w) for w in options.class_weight or ()], dtype=torch.float64, device=device)

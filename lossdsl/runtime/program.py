@@ -115,7 +115,8 @@ class Program:
 
 @cache
 def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.ones((), dtype=dtype, device=device)
+    with torch.inference_mode(False):  # it outlives the call
+        return torch.ones((), dtype=dtype, device=device)
 
 
 def arranged(given: Sequence[Tensor], shapes: Shapes) -> Sequence[Tensor]:

@@ -54,7 +54,7 @@ def remember(known: dict[Any, Ready], kind: Any, plan: Plan, runner: Any, call: 
     if len(known) >= _KINDS:
         known.clear()
     sources = tuple((name, _argument(name)) for name in plan.inputs)
-    shapes = tuple(tuple(call.tensors[name].shape) if source else None for name, source in sources)
+    shapes = tuple(_shape(name, call) for name in plan.inputs)
     labels = tuple(_of_arguments(sight) for sight in sights if sight.indexed and sight.target)
     known[kind] = Ready(plan, runner, sources, shapes, labels)
 
@@ -63,6 +63,12 @@ def _of_arguments(sight: Sight) -> Sight:
     """A sight that is read from the arguments of a call."""
     target, classes, ignoring = (_argument(name) or "" for name in (sight.target, sight.classes, sight.ignoring))
     return sight._replace(target=target, classes=classes, ignoring=ignoring)
+
+
+def _shape(name: str, call: Call) -> tuple[int, ...] | None:
+    if name in call.tensors:
+        return tuple(call.tensors[name].shape)
+    return () if name.startswith("learned:") else None
 
 
 def _argument(name: str) -> str | None:
