@@ -38,6 +38,7 @@ from lossdsl.runtime.layout import (
 )
 from lossdsl.runtime.learned import LearnedNumbers
 from lossdsl.runtime.lower import Plan, lower
+from lossdsl.runtime.owned import copied, filled
 from lossdsl.runtime.ready import Ready, remember, signature
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.runtime.sights import Sight, sights_of
@@ -136,7 +137,7 @@ class Loss(nn.Module):
     ) -> Breakdown:
         """The loss with the value, weight and contribution of each term, from one pass. Takes what a call takes."""
         plan, (total, *parts) = self._run(pred, target, mask, epoch, step, tensors, terms=True)
-        parts = [part if isinstance(part, Tensor) else torch.full_like(total.detach(), part) for part in parts]
+        parts = [p if isinstance(p, Tensor) else filled(p, total, index) for index, p in enumerate(parts)]
         triples = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         terms = {name: TermValue(*triple) for name, triple in zip(plan.terms, triples, strict=True)}
         return Breakdown(total, MappingProxyType(terms))
@@ -172,7 +173,7 @@ class Loss(nn.Module):
             for sight in sights:
                 if sight.indexed and sight.target:
                     stop_at_no_class(sight, call.tensors, self.options.ignore_index)
-            total, *parts = plan.module(*inputs)
+            total, *parts = copied(plan.module(*inputs), plan.saved, terms)
         else:
             seen = self._looked(call, sights, mask)
             total, *parts = self._watched(call, sights, inputs, mask, terms)
