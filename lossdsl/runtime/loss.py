@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Never
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from lossdsl.checking.resolved import Objective
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
+from lossdsl.graph.printing import shown_input
 from lossdsl.proving.denominators import positive_denominators
 from lossdsl.proving.findings import certain_errors
 from lossdsl.proving.rounding import rounded_roots
@@ -23,6 +24,7 @@ from lossdsl.runtime import ops
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
 from lossdsl.runtime.inspect import Looks, check_labels, check_values
+from lossdsl.runtime.kinds import check_together, of_one_type, without_types
 from lossdsl.runtime.labels import are_classes, stop_at_no_class
 from lossdsl.runtime.layout import (
     MADE_ANEW,
@@ -103,7 +105,7 @@ class Loss(nn.Module):
         self,
         pred: Given,
         target: Given,
-        *,
+        *more: Never,
         mask: Tensor | None = None,
         epoch: float | Tensor | None = None,
         step: float | Tensor | None = None,
@@ -122,6 +124,7 @@ class Loss(nn.Module):
         Raises:
             InputError: shapes, dtypes, devices or values do not fit.
         """
+        self._check_places(more)
         total: Tensor = self._run(pred, target, mask, epoch, step, tensors, terms=False)[1][0]
         return total
 
@@ -129,13 +132,14 @@ class Loss(nn.Module):
         self,
         pred: Given,
         target: Given,
-        *,
+        *more: Never,
         mask: Tensor | None = None,
         epoch: float | Tensor | None = None,
         step: float | Tensor | None = None,
         **tensors: Tensor,
     ) -> Breakdown:
         """The loss with the value, weight and contribution of each term, from one pass. Takes what a call takes."""
+        self._check_places(more)
         plan, (total, *parts) = self._run(pred, target, mask, epoch, step, tensors, terms=True)
         parts = [p if isinstance(p, Tensor) else filled(p, total, index) for index, p in enumerate(parts)]
         triples = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
@@ -157,6 +161,9 @@ class Loss(nn.Module):
         if repeated is not None:
             return repeated
         self._check_names(tensors)
+        if not torch.compiler.is_compiling() and not of_one_type((pred, target, mask, *tensors.values())):
+            pred, target, mask = without_types(pred), without_types(target), without_types(mask)
+            kind, tensors = None, {name: without_types(tensor) for name, tensor in tensors.items()}
         first, truth, further = outputs(pred, target, self._facts.scales)
         call = self._arranged(first, truth, further, mask, tensors)
         self._prepare(call.key)
@@ -165,7 +172,7 @@ class Loss(nn.Module):
         check_classes(plan.classes, call)
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         inputs = [
-            call.tensors[name] if name in call.tensors else self._number(name, first, scalars).reshape(())
+            call.tensors[name] if name in call.tensors else self._bare_number(name, first, scalars)
             for name in plan.inputs
         ]
         sights = self._sights[call.key]
@@ -229,6 +236,12 @@ class Loss(nn.Module):
             call = with_scales(call, pred, target, further)
         return call
 
+    def _check_places(self, more: tuple[Any, ...]) -> None:
+        if more:
+            names = ["mask", *sorted(self._facts.tensors), *sorted(self._facts.scalars)]
+            message = f"a call takes 2 arguments by position, `pred` and `target`; {2 + len(more)} were given"
+            raise fault("LD505", message, f"others by name: loss(pred, target, {', '.join(f'{n}=...' for n in names)})")
+
     def _check_names(self, tensors: Mapping[str, Tensor]) -> None:
         if tensors.keys() == self._facts.tensors:
             return
@@ -261,6 +274,15 @@ class Loss(nn.Module):
         # Not torch.full: under torch.compile that would compile again for each new number.
         number = value if isinstance(value, (int, float)) else float(value)
         return torch.zeros((), dtype=dtype, device=pred.device) + number
+
+    def _bare_number(self, name: str, pred: Tensor, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
+        """A number without axes."""
+        number = self._number(name, pred, scalars)
+        try:
+            return number.reshape(())
+        except RuntimeError:  # it is the part of a machine
+            check_together({_shown(name): number, "pred": pred})
+            raise
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def _prepare(self, key: tuple[Any, ...]) -> bool:
@@ -309,6 +331,7 @@ class Loss(nn.Module):
         try:
             return self._runners[call.key](*inputs, terms=terms)
         except (IndexError, RuntimeError) as error:
+            check_together(dict(zip(map(_shown, self._plans[call.key].inputs), inputs, strict=True)))
             check_values(call, sights, mask, self.options.ignore_index)
             if "out of bounds" in str(error):
                 message = "a class index is out of range"
@@ -349,6 +372,11 @@ class Loss(nn.Module):
     def extra_repr(self) -> str:
         task = self.options.task or "decided by the first batch"
         return f"{self.text!r}, task={task}, input={self.options.input or 'logits'}"
+
+
+def _shown(name: str) -> str:
+    """An input of a plan as a message names it."""
+    return name.replace(":", " ") if name.startswith("learned:") else shown_input(name)
 
 
 def _weights(options: Options, device: torch.device | str | None = None) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lossdsl.graph.context import Context
@@ -38,10 +39,13 @@ def signature(pred: Any, target: Any, mask: Any, tensors: Mapping[str, Any]) -> 
     if mask is not None:
         return None
     key: list[Any] = [*tensors]
-    for tensor in (pred, target, *tensors.values()):
-        if not isinstance(tensor, Tensor):
-            return None
-        key += (tensor.shape, tensor.dtype, tensor.device)
+    try:
+        for tensor in (pred, target, *tensors.values()):
+            if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided:
+                return None
+            key += (type(tensor), tensor.shape, tensor.dtype, tensor.device)
+    except RuntimeError:  # a nested tensor has no shape
+        return None
     return tuple(key)
 
 

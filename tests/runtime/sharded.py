@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import Replicate, distribute_tensor
 from torch.testing import assert_close
 
 import lossdsl
@@ -98,6 +100,18 @@ def main(rank: int, world: int, folder: str) -> None:
     assert parts.terms["s"].value.shape == ()
     full = {name: value.full_tensor() for name, value in model.state_dict().items()}
     made().load_state_dict(full)
+
+    # Kinds that do not go together are told.
+    parts_of_it = made().loss
+    fully_shard(parts_of_it, mesh=mesh)
+    whole = lossdsl.compile("ce + dice", task="multiclass")
+    spread = distribute_tensor(logits, mesh, [Replicate()])
+    for call, words in (
+        (lambda: parts_of_it.breakdown(logits, batch[1]), "register_fsdp_forward_method"),
+        (lambda: whole(spread, batch[1]), "`pred` is a DTensor, `target` is not"),
+    ):
+        with pytest.raises(lossdsl.InputError, match=words):
+            call()
 
     # Made where nothing has values.
     with torch.device("meta"):
