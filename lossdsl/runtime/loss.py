@@ -80,7 +80,8 @@ class Loss(nn.Module):
     """A compiled loss. Made by `lossdsl.compile` and `lossdsl.load`.
 
     `loss(pred, target)` returns a 0-d tensor in the dtype of pred, float32 for half precision. Its parameters are the
-    learned scalars of the formula, its state_dict holds nothing else.
+    learned scalars of the formula, each of shape (1,), its state_dict holds nothing else. What it returns
+    has memory of its own.
     """
 
     class_weight: Tensor | None

@@ -50,6 +50,7 @@ FORMULAS: dict[str, tuple[str, ...]] = {
     "bce": (),
     "0.5*bce": (),
     "bce + dice": (),
+    "0*bce": (),
     "0*bce + dice": (),
     "s = learn(0.5)\ns*bce": (),
     "s = learn(0.5)\ns*bce + s": (),
