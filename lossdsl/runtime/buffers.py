@@ -152,7 +152,7 @@ def _multiply(a: Any, b: Any, *, out: Tensor) -> Tensor:
 
 
 def _subtract(a: Any, b: Any, *, out: Tensor) -> Tensor:
-    return torch.sub(a if isinstance(a, Tensor) else torch.tensor(a, dtype=torch.float64), b, out=out)
+    return torch.sub(a if isinstance(a, Tensor) else torch.tensor(a, dtype=torch.float64, device="cpu"), b, out=out)
 
 
 def _add_product(x: Tensor, a: Any, b: Any, *, out: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lossdsl.runtime.layout import fault
+from lossdsl.runtime.kinds import check_together
 
 
 def is_spread(value: Any) -> bool:
@@ -20,23 +20,17 @@ def gathered(given: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises InputError when only some are spread: how the others are to be cut is not known.
     """
-    spread = {name: [is_spread(value) for value in _tensors(argument)] for name, argument in given.items()}
-    if not any(any(found) for found in spread.values()):
+    if not any(is_spread(value) for argument in given.values() for value in _values(argument)):
         return dict(given)
-    plain = next((name for name, found in spread.items() if not all(found)), None)
-    if plain is not None:
-        one = next(name for name, found in spread.items() if any(found))
-        message = f"`{one}` is a DTensor, `{plain}` is a plain tensor"
-        raise fault("LD504", message, f"distribute_tensor({plain}, mesh, placements)")
+    check_together({name: value for name, argument in given.items() for value in _values(argument)})
     return {name: _whole(argument) for name, argument in given.items()}
 
 
-def _tensors(argument: Any) -> list[Tensor]:
-    values = argument if isinstance(argument, (list, tuple)) else [argument]
-    return [value for value in values if isinstance(value, Tensor)]
+def _values(argument: Any) -> Sequence[Any]:
+    return argument if isinstance(argument, (list, tuple)) else [argument]
 
 
 def _whole(argument: Any) -> Any:
-    if isinstance(argument, Sequence):
-        return type(argument)(_whole(value) for value in argument)  # type: ignore[call-arg]
+    if isinstance(argument, (list, tuple)):
+        return [_whole(value) for value in argument]
     return argument.full_tensor() if is_spread(argument) else argument

@@ -11,7 +11,8 @@ from torch import Tensor
 from lossdsl.checking.heads import Pair
 from lossdsl.graph.context import Context
 from lossdsl.graph.spaces import of_pair
-from lossdsl.runtime.layout import FLOATS, Call, decide_task, fault, flat, lay_out
+from lossdsl.runtime.kinds import FLOATS
+from lossdsl.runtime.layout import Call, decide_task, fault, flat, lay_out
 
 
 def own_pairs(task: str, pred: Tensor, tensors: Mapping[str, Tensor], pairs: Sequence[Pair]) -> tuple[Pair, ...]:

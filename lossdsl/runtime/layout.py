@@ -11,11 +11,9 @@ from torch import Tensor
 
 from lossdsl.errors import Diagnostic, InputError
 from lossdsl.graph.printing import shown_input
+from lossdsl.runtime.kinds import FLOATS, INTEGERS, check_dtype, check_kind
 
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-
-
+MADE_ANEW = "loss.to_empty(device=...), then loss.reset_parameters(), makes what the text says anew"
 _OWN_TARGET = "with a target of its own it may have any shape: bce({name}, {name}_target)"
 
 
@@ -107,18 +105,16 @@ def lay_out(
 
 
 def check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapping[str, Tensor]) -> None:
-    """Raise InputError unless everything is a tensor on the same device, and pred is floating point."""
+    """Raise InputError unless everything is a dense tensor on the same device, and pred is floating point."""
     others = {"target": target, **({"mask": mask} if mask is not None else {}), **extra}
     for name, value in {"pred": pred, **others}.items():
-        if not isinstance(value, Tensor):
-            raise fault("LD501", f"`{name}` is {type(value).__name__}, not a torch tensor")
+        check_kind(name, value)
     if pred.dtype not in FLOATS:
         raise fault("LD503", f"`pred` has dtype {pred.dtype}; logits and probabilities are float16 to float64")
     for name, value in others.items():
         if value.device != pred.device:
             raise fault("LD504", f"`pred` is on {pred.device}, `{name}` on {value.device}")
-        if value.dtype.is_complex:
-            raise fault("LD503", f"`{name}` has dtype {value.dtype}")
+        check_dtype(name, value)
 
 
 def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
@@ -140,7 +136,7 @@ def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
             message = f"`{name}` stands as a target but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
             raise fault("LD502", message, "a target has a value for each element of its prediction")
         indices = multiclass and "class" not in axes[name]
-        if indices and call.tensors[f"tensor:{name}"].dtype not in _INTEGERS:
+        if indices and call.tensors[f"tensor:{name}"].dtype not in INTEGERS:
             dtype = call.tensors[f"tensor:{name}"].dtype
             raise fault("LD503", f"`{name}` holds class indices but has dtype {dtype}", f"{name}.long()")
 
@@ -190,10 +186,12 @@ def check_target(task: str, pred: Tensor, target: Tensor, indexed: bool, names: 
             hint = "a softmax over one class is constantly 1; for one channel the task is binary"
             raise fault("LD502", f"multiclass needs at least 2 classes; {_pair(pred, target, names)}", hint)
         if indexed and (target.shape[0] != pred.shape[0] or target.shape[1:] != pred.shape[2:]):
-            raise fault("LD502", f"{_pair(pred, target, names)}; class indices need {_expected(pred)}")
-        if indexed and target.dtype not in _INTEGERS:
+            message = f"{_pair(pred, target, names)}; class indices need {_expected(pred)}"
+            raise fault("LD502", message, _stack_hint(pred, target, names))
+        if indexed and target.dtype not in INTEGERS:
             message = f"`{other}` holds class indices but has dtype {target.dtype}; {_pair(pred, target, names)}"
-            raise fault("LD503", message, f"{other}.long()")
+            stacked = f"; {_unstacked(name, 1)}" if pred.ndim == 5 else ""
+            raise fault("LD503", message, f"{other}.long(){stacked}")
     if not indexed and pred.shape != target.shape:
         message = f"{_pair(pred, target, names)}; {task} needs equal shapes"
         raise fault("LD502", message, _shape_hint(task, pred, target, names))
@@ -209,6 +207,11 @@ def _expected(pred: Tensor) -> str:
 
 
 def _shape_hint(task: str, pred: Tensor, target: Tensor, names: tuple[str, str]) -> str | None:
+    stacked = _stack_hint(pred, target, names)
+    if stacked and task in ("binary", "multilabel") and target.shape == (pred.shape[0], *pred.shape[2:]):
+        return f'for class indices the task is "multiclass"; {stacked}'
+    if stacked:
+        return stacked
     if task == "multiclass":
         return f"class indices have shape {_expected(pred)}, probabilities the shape of {names[0]}"
     if target.ndim == pred.ndim - 1 and pred.shape[1:2] == (1,):
@@ -216,6 +219,19 @@ def _shape_hint(task: str, pred: Tensor, target: Tensor, names: tuple[str, str])
     if pred.ndim == target.ndim - 1 and target.shape[1] == 1:
         return f"add the class axis: {names[0]}.unsqueeze(1)"
     return None
+
+
+def _stack_hint(pred: Tensor, target: Tensor, names: tuple[str, str]) -> str | None:
+    """Where the parts of a prediction along its first or second axis would fit its target."""
+    for axis in (1, 0):
+        one = (*pred.shape[:axis], *pred.shape[axis + 1 :])
+        if pred.ndim > 3 and pred.shape[axis] > 1 and target.shape in (one, one[:1] + one[2:]):
+            return _unstacked(names[0], axis)
+    return None
+
+
+def _unstacked(name: str, axis: int) -> str:
+    return f"if `{name}` is a stack of outputs, pass {name}.unbind({axis}) to a formula with multiscale(...)"
 
 
 def flat(tensor: Tensor, full: tuple[int, ...]) -> Tensor:
@@ -258,7 +274,7 @@ def _class_weight(weight: Tensor, pred: Tensor, full: tuple[int, ...]) -> Tensor
         pair = f"`class_weight` has shape {shape(weight)}, `pred` {shape(pred)}"
         raise fault("LD502", f"{pair}: {weight.numel()} weights for {classes} class{'es' * (classes != 1)}")
     if weight.device != pred.device:
-        hint = "loss.to(pred.device) moves the weights"
+        hint = MADE_ANEW if weight.is_meta else "loss.to(pred.device) moves the weights"
         raise fault("LD504", f"`pred` is on {pred.device}, `class_weight` on {weight.device}", hint)
     return weight.view(1, -1, 1)
 

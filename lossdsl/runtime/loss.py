@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from numbers import Real
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Never
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from lossdsl.checking.resolved import Objective
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
+from lossdsl.graph.printing import shown_input
 from lossdsl.proving.denominators import positive_denominators
 from lossdsl.proving.findings import certain_errors
 from lossdsl.proving.rounding import rounded_roots
@@ -25,8 +26,10 @@ from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.gathered import gathered
 from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
 from lossdsl.runtime.inspect import Looks, check_labels, check_values
+from lossdsl.runtime.kinds import check_together, of_one_type, without_types
 from lossdsl.runtime.labels import are_classes, stop_at_no_class
 from lossdsl.runtime.layout import (
+    MADE_ANEW,
     Call,
     arrange,
     check_classes,
@@ -37,7 +40,9 @@ from lossdsl.runtime.layout import (
     fault,
     shape,
 )
+from lossdsl.runtime.learned import LearnedNumbers
 from lossdsl.runtime.lower import Plan, lower
+from lossdsl.runtime.owned import copied, filled
 from lossdsl.runtime.ready import Ready, as_given, remember, signature
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.runtime.sights import Sight, sights_of
@@ -77,7 +82,8 @@ class Loss(nn.Module):
     """A compiled loss. Made by `lossdsl.compile` and `lossdsl.load`.
 
     `loss(pred, target)` returns a 0-d tensor in the dtype of pred, float32 for half precision. Its parameters are the
-    learned scalars of the formula, its state_dict holds nothing else.
+    learned scalars of the formula, each of shape (1,), its state_dict holds nothing else. What it returns
+    has memory of its own.
     """
 
     class_weight: Tensor | None
@@ -93,20 +99,16 @@ class Loss(nn.Module):
         self._ready: dict[Any, Ready] = {}
         self._sights: dict[tuple[Any, ...], tuple[Sight, ...]] = {}
         self._looks = Looks()
-        weight = options.class_weight
-        self.register_buffer(
-            "class_weight",
-            None if weight is None else torch.tensor([float(w) for w in weight], dtype=torch.float64),
-            persistent=False,
-        )
+        weight = None if options.class_weight is None else _weights(options)
+        self.register_buffer("class_weight", weight, persistent=False)
         if facts.learned:
-            self.learned = _learned(facts.learned)
+            self.learned = LearnedNumbers(facts.learned)
 
     def forward(
         self,
         pred: Given,
         target: Given,
-        *,
+        *more: Never,
         mask: Tensor | None = None,
         epoch: float | Tensor | None = None,
         step: float | Tensor | None = None,
@@ -127,6 +129,7 @@ class Loss(nn.Module):
         Raises:
             InputError: shapes, dtypes, devices or values do not fit.
         """
+        self._check_places(more)
         total: Tensor = self._run(pred, target, mask, epoch, step, tensors, terms=False)[1][0]
         return total
 
@@ -134,15 +137,16 @@ class Loss(nn.Module):
         self,
         pred: Given,
         target: Given,
-        *,
+        *more: Never,
         mask: Tensor | None = None,
         epoch: float | Tensor | None = None,
         step: float | Tensor | None = None,
         **tensors: Tensor,
     ) -> Breakdown:
         """The loss with the value, weight and contribution of each term, from one pass. Takes what a call takes."""
+        self._check_places(more)
         plan, (total, *parts) = self._run(pred, target, mask, epoch, step, tensors, terms=True)
-        parts = [part if isinstance(part, Tensor) else torch.full_like(total.detach(), part) for part in parts]
+        parts = [p if isinstance(p, Tensor) else filled(p, total, index) for index, p in enumerate(parts)]
         triples = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         terms = {name: TermValue(*triple) for name, triple in zip(plan.terms, triples, strict=True)}
         return Breakdown(total, MappingProxyType(terms))
@@ -166,6 +170,9 @@ class Loss(nn.Module):
             whole = gathered({"pred": pred, "target": target, **({} if mask is None else {"mask": mask}), **tensors})
             pred, target, mask = whole["pred"], whole["target"], whole.get("mask")
             tensors = {name: whole[name] for name in tensors}
+        if not torch.compiler.is_compiling() and not of_one_type((pred, target, mask, *tensors.values())):
+            pred, target, mask = without_types(pred), without_types(target), without_types(mask)
+            kind, tensors = None, {name: without_types(tensor) for name, tensor in tensors.items()}
         first, truth, further = outputs(pred, target, self._facts.scales)
         call = self._arranged(first, truth, further, mask, tensors)
         self._prepare(call.key)
@@ -174,14 +181,15 @@ class Loss(nn.Module):
         check_classes(plan.classes, call)
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         inputs = [
-            call.tensors[name] if name in call.tensors else self._number(name, first, scalars) for name in plan.inputs
+            call.tensors[name] if name in call.tensors else self._bare_number(name, first, scalars)
+            for name in plan.inputs
         ]
         sights = self._sights[call.key]
         if torch.compiler.is_compiling():
             for sight in sights:
                 if sight.indexed and sight.target:
                     stop_at_no_class(sight, call.tensors, self.options.ignore_index)
-            total, *parts = plan.module(*inputs)
+            total, *parts = copied(plan.module(*inputs), plan.saved, terms)
         else:
             seen = self._looked(call, sights, mask)
             runner = self._runners[call.key]
@@ -190,7 +198,7 @@ class Loss(nn.Module):
             if ready is not None:  # as every later call: torch's checkpointing compares what two calls store
                 given = {"pred": pred, "target": target, **tensors}
                 run = partial(self._run_as_given, ready, given, scalars, terms)
-            total, *parts = self._watched(run, call, sights, mask)
+            total, *parts = self._watched(run, call, sights, mask, inputs)
             if ready is not None and seen:
                 remember(self._ready, kind, ready)
         if not isinstance(total, Tensor):
@@ -252,6 +260,12 @@ class Loss(nn.Module):
             call = with_scales(call, pred, target, further)
         return call
 
+    def _check_places(self, more: tuple[Any, ...]) -> None:
+        if more:
+            names = ["mask", *sorted(self._facts.tensors), *sorted(self._facts.scalars)]
+            message = f"a call takes 2 arguments by position, `pred` and `target`; {2 + len(more)} were given"
+            raise fault("LD505", message, f"others by name: loss(pred, target, {', '.join(f'{n}=...' for n in names)})")
+
     def _check_names(self, tensors: Mapping[str, Tensor]) -> None:
         if tensors.keys() == self._facts.tensors:
             return
@@ -262,12 +276,14 @@ class Loss(nn.Module):
             raise fault("LD505", f"the formula uses no tensor `{name}`", f"tensors of the formula: {known}")
 
     def _number(self, name: str, pred: Tensor, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
-        """A learned scalar or a number of the run, in the precision that the loss is computed in."""
+        """A learned number, of shape (1,), or one of the run, in the precision that the loss is computed in."""
         dtype = torch.promote_types(pred.dtype, torch.float32)
         kind, _, short = name.partition(":")
         if kind == "learned":
             learned: Tensor = self.learned[short]
-            return learned.to(dtype)
+            if learned.is_meta and not pred.is_meta:
+                raise fault("LD504", f"the learned `{short}` is on meta, where it has no value", MADE_ANEW)
+            return learned if learned.dtype == dtype else learned.to(dtype)
         value = scalars[name]
         if value is None:
             raise fault("LD505", f"the formula uses `{short}`", f"loss(pred, target, {short}=...)")
@@ -282,6 +298,15 @@ class Loss(nn.Module):
         # Not torch.full: under torch.compile that would compile again for each new number.
         number = value if isinstance(value, (int, float)) else float(value)
         return torch.zeros((), dtype=dtype, device=pred.device) + number
+
+    def _bare_number(self, name: str, pred: Tensor, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
+        """A number without axes."""
+        number = self._number(name, pred, scalars)
+        try:
+            return number.reshape(())
+        except RuntimeError:  # it is the part of a machine
+            check_together({_shown(name): number, "pred": pred})
+            raise
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def _prepare(self, key: tuple[Any, ...]) -> bool:
@@ -324,7 +349,12 @@ class Loss(nn.Module):
         return self._looks.see(call, sights, mask, self.options.ignore_index)
 
     def _watched(
-        self, run: Callable[[], tuple[Any, ...]], call: Call, sights: tuple[Sight, ...], mask: Tensor | None
+        self,
+        run: Callable[[], tuple[Any, ...]],
+        call: Call,
+        sights: tuple[Sight, ...],
+        mask: Tensor | None,
+        inputs: list[Tensor],
     ) -> tuple[Any, ...]:
         """Run a plan. The values of a batch that fails are looked at, whatever was seen before."""
         try:
@@ -332,35 +362,54 @@ class Loss(nn.Module):
         except torch.OutOfMemoryError:
             raise
         except (IndexError, RuntimeError) as error:
+            check_together(dict(zip(map(_shown, self._plans[call.key].inputs), inputs, strict=True)))
             check_values(call, sights, mask, self.options.ignore_index)
             if "out of bounds" in str(error):
                 message = "a class index is out of range"
                 raise fault("LD506", message, f"labels are 0 to {call.tensors['pred'].shape[1] - 1}") from None
             raise
 
+    def reset_parameters(self) -> None:
+        """Set learned numbers and class weights to what the formula says, as after `to_empty` of a loss on meta."""
+        if self.class_weight is not None:
+            self.class_weight = _weights(self.options, self.class_weight.device)
+        if self._facts.learned:
+            self.learned.reset_parameters()
+
     def _apply(self, fn: Any, recurse: bool = True) -> Loss:
-        """Moves the weights with the module and keeps them exact: `.half()` is for what is trained."""
-        exact = self.class_weight
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if exact is not None and self.class_weight is not None:
-            self.class_weight = exact.to(self.class_weight.device)
+        """Moves the weights of classes with the module and keeps them exact: `.half()` is for what is trained.
+
+        On meta they have no values. When they leave it they are made again from the text.
+        """
+        weight, self.class_weight = self.class_weight, None
+        try:
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        finally:
+            self.class_weight = weight
+        if weight is not None:
+            exact = _weights(self.options, "cpu") if weight.is_meta else weight
+            try:
+                device = fn(weight).device
+            except NotImplementedError:  # torch moves nothing away from meta
+                device = fn(exact).device
+            self.class_weight = exact.to(device)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the plans: they are made again from the formula."""
-        return {**self.__dict__, "_plans": {}, "_runners": {}, "_ready": {}, "_sights": {}, "_looks": Looks()}
+        """Without the plans, which are made again from the formula, and without what `.compile()` made."""
+        state = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {**state, "_plans": {}, "_runners": {}, "_ready": {}, "_sights": {}, "_looks": Looks()}
 
     def extra_repr(self) -> str:
         task = self.options.task or "decided by the first batch"
         return f"{self.text!r}, task={task}, input={self.options.input or 'logits'}"
 
 
-def _learned(starts: Mapping[str, float]) -> nn.ParameterDict:
-    """The learned scalars. torch keeps some names for itself, and which differs between its versions."""
-    parameters = nn.ParameterDict()
-    for name, start in starts.items():
-        if hasattr(parameters, name):
-            hint = "choose another name"
-            raise FormulaError([Diagnostic("LD207", f"`{name}` cannot be the name of a learned scalar", hint=hint)])
-        parameters[name] = nn.Parameter(torch.tensor(start))
-    return parameters
+def _shown(name: str) -> str:
+    """An input of a plan as a message names it."""
+    return name.replace(":", " ") if name.startswith("learned:") else shown_input(name)
+
+
+def _weights(options: Options, device: torch.device | str | None = None) -> Tensor:
+    """The class weights of the text, on torch's default device unless one is given."""
+    return torch.tensor([float(w) for w in options.class_weight or ()], dtype=torch.float64, device=device)

@@ -22,6 +22,7 @@ from lossdsl.graph.stable import stable
 from lossdsl.graph.stages import Part
 from lossdsl.registry.model import Kernel
 from lossdsl.runtime import ops, windows
+from lossdsl.runtime.owned import is_saved
 from lossdsl.runtime.slopes import SLOPES
 
 # Operations that are one torch function of their arguments. Constants arrive as Python numbers.
@@ -70,7 +71,7 @@ class Plan:
 
     The module returns the total, then value, weight and contribution of each term. lists: inputs whose classes a list
     of the formula counts, with its length. classes: inputs of which the formula names a class, with its number.
-    positive: denominators that are well above 0 for all labels and probabilities.
+    positive: denominators that are well above 0 for all labels and probabilities. saved: as in `owned.copied`.
     """
 
     module: fx.GraphModule
@@ -80,6 +81,7 @@ class Plan:
     classes: tuple[tuple[str, int], ...]
     outputs: tuple[Node, ...]
     positive: frozenset[Node]
+    saved: bool
 
 
 def lower(loss: BuiltLoss, positive: frozenset[Node] = frozenset(), rounded: frozenset[Node] = frozenset()) -> Plan:
@@ -113,7 +115,9 @@ def lower(loss: BuiltLoss, positive: frozenset[Node] = frozenset(), rounded: fro
         for number in node.attributes
     )
     terms = tuple(term.name for term in loss.terms)
-    return Plan(fx.GraphModule(root, graph), inputs, terms, tuple(lists), tuple(classes), tuple(outputs), positive)
+    module = fx.GraphModule(root, graph)
+    saved = is_saved(outputs[0])
+    return Plan(module, inputs, terms, tuple(lists), tuple(classes), tuple(outputs), positive, saved)
 
 
 def lower_part(part: Part) -> fx.GraphModule:

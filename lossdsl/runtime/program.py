@@ -17,6 +17,7 @@ from lossdsl.graph.products import Unsupported, is_number, is_wide
 from lossdsl.graph.stages import MERGING, frontier, in_passing, part, stages
 from lossdsl.runtime import sweeps
 from lossdsl.runtime.ops import saturated
+from lossdsl.runtime.owned import to_copy
 from lossdsl.runtime.sweeps import Step
 
 # small: everything at once, and all that the gradient can use is stored. pieces: in sweeps. device: everything at once.
@@ -29,9 +30,9 @@ Shapes: TypeAlias = tuple[tuple[int, ...] | None, ...] | None
 class Program:
     """wanted: the inputs that need a gradient. order: what each output of the plan is here.
 
-    places: where the outputs stand in the plan. moving: whether they depend on what is wanted. stored: what is kept
-    between values and slopes. at_once: it is the gradients for a derivative of 1. later: the program that computes them
-    from the inputs.
+    places: where the outputs stand in the plan. moving: whether they depend on what is wanted. copied: outputs, and
+    shared: gradients, whose memory is not theirs alone. stored: what is kept between values and slopes. at_once: it is
+    the gradients for a derivative of 1. later: the program that computes them from the inputs.
     """
 
     wanted: tuple[str, ...]
@@ -46,7 +47,8 @@ class Program:
     forward: tuple[Step, ...]
     backward: tuple[Step, ...]
     piece: int
-    distinct: bool
+    copied: tuple[int, ...]
+    shared: tuple[int, ...]
     written: tuple[tuple[int, Node], ...]
     prediction: int
     at_once: bool
@@ -67,12 +69,9 @@ class Program:
         sweeps.run(self.forward, known, destinations, self.piece, dtype)
         known.update(destinations)
         stored = tuple([known[node] for node in self.stored])
-        if self.distinct:
-            return tuple([known[node] for node in self.outputs]), stored
-        outputs: list[Any] = []
-        for node in self.outputs:
-            value = known[node]
-            outputs.append(value.clone() if any(value is other for other in (*outputs, *given)) else value)
+        outputs = [known[node] for node in self.outputs]
+        for index in self.copied:
+            outputs[index] = outputs[index].clone()
         return tuple(outputs), stored
 
     def slopes(
@@ -101,10 +100,14 @@ class Program:
         return self._as_inputs(found, given, shapes)
 
     def _as_inputs(self, found: Mapping[Node, Tensor], given: Sequence[Tensor], shapes: Shapes) -> list[Tensor | None]:
-        return [
+        result = [
             None if node is None else _as_input(found[node], given[index], shapes, index)
             for index, node in enumerate(self.gradients)
         ]
+        for index in self.shared:
+            slope = result[index]
+            result[index] = None if slope is None else slope.clone()
+        return result
 
     def _dtype(self, given: Sequence[Tensor]) -> torch.dtype:
         return torch.promote_types(given[self.prediction].dtype, torch.float32)
@@ -115,7 +118,8 @@ class Program:
 
 @cache
 def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.ones((), dtype=dtype, device=device)
+    with torch.inference_mode(False):  # it outlives the call
+        return torch.ones((), dtype=dtype, device=device)
 
 
 def arranged(given: Sequence[Tensor], shapes: Shapes) -> Sequence[Tensor]:
@@ -131,8 +135,9 @@ def _as_input(result: Tensor, value: Tensor, shapes: Shapes, index: int) -> Tens
         result = saturated(result, value.dtype)
     if result.shape == value.shape:
         return result
-    shape = None if shapes is None else shapes[index]
-    return result.expand(value.shape if shape is None else shape).reshape(value.shape)
+    laid_out = None if shapes is None else shapes[index]
+    shape = value.shape if laid_out is None else laid_out
+    return (result if result.shape == shape else result.expand(shape)).reshape(value.shape)
 
 
 def _memory(value: Tensor, dtype: torch.dtype, shapes: Shapes, index: int) -> Tensor:
@@ -192,7 +197,8 @@ def program_of(
         prediction=prediction,
         at_once=at_once,
         later=cache(partial(program_of, outputs, names, wanted, mode, piece, through, positive, at_once=False)),
-        distinct=len(set(both.outputs)) == len(both.outputs) and not set(both.outputs) & set(leaves.values()),
+        copied=to_copy(both.outputs, stored),
+        shared=to_copy(gradients),
         written=tuple((index, node) for index, node in enumerate(gradients) if node is not None and node in swept),
     )
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from lossdsl.graph.context import Context
 from lossdsl.runtime.layout import Call
 from lossdsl.runtime.lower import Plan
@@ -39,10 +41,13 @@ def signature(pred: Any, target: Any, mask: Any, tensors: Mapping[str, Any]) -> 
     if mask is not None:
         return None
     key: list[Any] = [*tensors]
-    for tensor in (pred, target, *tensors.values()):
-        if type(tensor) not in PLAIN:
-            return None
-        key += (tensor.shape, tensor.dtype, tensor.device)
+    try:
+        for tensor in (pred, target, *tensors.values()):
+            if type(tensor) not in PLAIN or tensor.layout is not torch.strided:
+                return None
+            key += (tensor.shape, tensor.dtype, tensor.device)
+    except RuntimeError:  # a nested tensor has no shape
+        return None
     return tuple(key)
 
 
@@ -53,7 +58,7 @@ def as_given(plan: Plan, runner: Any, call: Call, sights: Sequence[Sight]) -> Re
     if special or not isinstance(runner, Staged):
         return None
     sources = tuple((name, _argument(name)) for name in plan.inputs)
-    shapes = tuple(tuple(call.tensors[name].shape) if source else None for name, source in sources)
+    shapes = tuple(_shape(name, call) for name in plan.inputs)
     labels = tuple(_of_arguments(sight) for sight in sights if sight.indexed and sight.target)
     return Ready(plan, runner, sources, shapes, labels)
 
@@ -69,6 +74,12 @@ def _of_arguments(sight: Sight) -> Sight:
     """A sight that is read from the arguments of a call."""
     target, classes, ignoring = (_argument(name) or "" for name in (sight.target, sight.classes, sight.ignoring))
     return sight._replace(target=target, classes=classes, ignoring=ignoring)
+
+
+def _shape(name: str, call: Call) -> tuple[int, ...] | None:
+    if name in call.tensors:
+        return tuple(call.tensors[name].shape)
+    return () if name.startswith("learned:") else None
 
 
 def _argument(name: str) -> str | None:

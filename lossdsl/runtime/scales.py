@@ -16,7 +16,8 @@ from lossdsl.checking.resolved import MultiScale
 from lossdsl.errors import InputError
 from lossdsl.graph.context import Context
 from lossdsl.graph.spaces import of_scale
-from lossdsl.runtime.layout import FLOATS, Call, check_target, fault, flat, shape
+from lossdsl.runtime.kinds import FLOATS, check_dtype, check_kind
+from lossdsl.runtime.layout import Call, check_target, fault, flat, shape
 
 Given: TypeAlias = Tensor | Sequence[Tensor]
 Further: TypeAlias = tuple[tuple[Tensor, Tensor | None], ...]
@@ -86,8 +87,7 @@ def with_scales(call: Call, pred: Tensor, target: Tensor, further: Further) -> C
 
 def _check_output(output: Tensor, pred: Tensor, name: str, fixed: int) -> None:
     """fixed: how many axes stand before the image axes."""
-    if not isinstance(output, Tensor):
-        raise fault("LD501", f"`{name}` is {type(output).__name__}, not a torch tensor")
+    check_kind(name, output)
     if output.dtype not in FLOATS:
         raise fault("LD503", f"`{name}` has dtype {output.dtype}; logits and probabilities are float16 to float64")
     if output.device != pred.device:
@@ -103,12 +103,10 @@ def _check_own_target(
     context: Context, own: Tensor, output: Tensor, first: tuple[Tensor, Tensor], names: tuple[str, str]
 ) -> None:
     target, pred = first
-    if not isinstance(own, Tensor):
-        raise fault("LD501", f"`{names[1]}` is {type(own).__name__}, not a torch tensor")
+    check_kind(names[1], own)
     if own.device != pred.device:
         raise fault("LD504", f"`pred[0]` is on {pred.device}, `{names[1]}` on {own.device}")
-    if own.dtype.is_complex:
-        raise fault("LD503", f"`{names[1]}` has dtype {own.dtype}")
+    check_dtype(names[1], own)
     if own.ndim != target.ndim:
         raise fault("LD502", f"`target[0]` has shape {shape(target)}, `{names[1]}` {shape(own)}")
     check_target(context.task, output, own, context.indexed, names)

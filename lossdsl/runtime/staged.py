@@ -17,6 +17,7 @@ from torch.autograd import forward_ad
 from lossdsl.graph.nodes import in_order
 from lossdsl.runtime import sweeps
 from lossdsl.runtime.lower import Plan
+from lossdsl.runtime.owned import copied, repeated
 from lossdsl.runtime.program import Mode, Program, Shapes, arranged, program_of
 from lossdsl.runtime.readable import is_one_of_several
 
@@ -84,25 +85,30 @@ class Staged:
         cast = {node.arguments[0] for node in in_order(plan.outputs) if node.operation == "cast"}
         read = {node.attributes[0] for node in cast if node.operation == "input"}
         self.predictions = tuple(index for index, name in enumerate(plan.inputs) if name in read)
+        self.repeated = repeated(plan.outputs)
         self.programs: dict[tuple[Any, ...], Program | None] = {}
 
     def __call__(self, *inputs: Any, terms: bool = True, shapes: Shapes = None) -> tuple[Any, ...]:
         """The total; with `terms` also value, weight and contribution of each term. shapes: of inputs not laid out."""
-        terms = terms or self.through is not None  # one compilation serves both
         mode = self._mode(inputs, shapes)
-        program = None if mode is None else self._program(mode, inputs, terms)
+        # One compilation serves a call and a breakdown.
+        program = None if mode is None else self._program(mode, inputs, terms or self.through is not None)
         if program is None:
             # Transforms and tensors of a kind of their own go through torch's own operations, never through a compiler.
             run = self.plan.module.forward if mode is None else self.whole
-            result: tuple[Any, ...] = run(*arranged(inputs, shapes))
-            return result
+            return copied(run(*arranged(inputs, shapes)), self.plan.saved, terms)
         if program.wanted:
             found: tuple[Any, ...] = _Function.apply(program, self.plan, shapes, *inputs)  # type: ignore[no-untyped-call]
         else:
             found, _ = program.values(arranged(inputs, shapes))
         if not terms:
             return found
-        return tuple(node.value if node.is_constant else found[program.order[node]] for node in self.plan.outputs)
+        values: list[Any] = [
+            node.value if node.is_constant else found[program.order[node]] for node in self.plan.outputs
+        ]
+        for index in self.repeated:
+            values[index] = values[index].clone()
+        return tuple(values)
 
     def _program(self, mode: Mode, inputs: Sequence[Any], terms: bool) -> Program | None:
         learns = torch.is_grad_enabled()

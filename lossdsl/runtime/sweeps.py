@@ -32,7 +32,7 @@ class _Scratch(threading.local):
         space = self.held.get((number, dtype))
         if space is None or space.numel() < size:
             with torch.inference_mode(False):
-                space = self.held[number, dtype] = torch.empty(size, dtype=dtype)
+                space = self.held[number, dtype] = torch.empty(size, dtype=dtype, device="cpu")
         return space
 
 

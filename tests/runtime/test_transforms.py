@@ -236,7 +236,7 @@ def test_distributed_tensors(case: Case, mesh: Any) -> None:
 
 def test_a_distributed_tensor_beside_a_plain_one(mesh: Any) -> None:
     pred, target, _ = CASES[0].batch()
-    with pytest.raises(lossdsl.InputError, match=r"LD504.*`pred` is a DTensor, `target` is a plain tensor"):
+    with pytest.raises(lossdsl.InputError, match=r"LD501.*`pred` is a DTensor, `target` is not"):
         CASES[0].loss()(distribute_tensor(pred, mesh, [Shard(0)]), target)
 
 

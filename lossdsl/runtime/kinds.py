@@ -1,0 +1,123 @@
+"""Which kinds of tensors a loss takes, and what to do about every other thing that is passed for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Number
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossdsl.errors import Diagnostic, InputError
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_DTYPES = frozenset((*FLOATS, *INTEGERS, torch.bool))
+_ORDINARY = {Tensor, nn.Parameter, type(None)}
+
+
+def check_kind(name: str, value: Any) -> None:
+    """Raise InputError unless a value is a dense tensor."""
+    if not isinstance(value, Tensor):
+        raise _fault("LD501", f"`{name}` is {type(value).__name__}, not a torch tensor", _tensor_of(name, value))
+    if isinstance(value, torch.masked.MaskedTensor):
+        hint = f"pass {name}.get_data(), and mask={name}.get_mask()"
+        raise _fault("LD501", f"`{name}` is a MaskedTensor", hint)
+    if value.is_nested:
+        hint = f"torch.nested.to_padded_tensor({name}, 0) has one size; mask= leaves out what was added"
+        raise _fault("LD501", f"`{name}` is nested: its samples have sizes of their own", hint)
+    if value.layout is not torch.strided:
+        raise _fault("LD501", f"`{name}` has the layout {value.layout}, not torch.strided", f"{name}.to_dense()")
+
+
+def check_dtype(name: str, value: Tensor) -> None:
+    """Raise InputError unless torch computes with the dtype of a tensor."""
+    if value.dtype not in _DTYPES:
+        raise _fault("LD503", f"`{name}` has dtype {value.dtype}", _computable(name, value))
+
+
+def of_one_type(values: Sequence[Any]) -> bool:
+    """Whether one type answers for all tensors.
+
+    torch refuses to compute with two that know nothing of each other, such as images and masks of torchvision.
+    """
+    kinds = {*map(type, values)} - _ORDINARY
+    if len(kinds) < 2 and not kinds & {list, tuple}:
+        return True
+    return len({type(tensor) for tensor in _tensors(values) if _is_only_a_name(type(tensor))}) < 2
+
+
+def without_types(value: Any) -> Any:
+    """A tensor, or a list of tensors, as plain ones; the memory and the gradient stay."""
+    if isinstance(value, (list, tuple)):
+        return [without_types(item) for item in value]
+    return value.as_subclass(Tensor) if isinstance(value, Tensor) and _is_only_a_name(type(value)) else value
+
+
+def check_together(inputs: Mapping[str, Any]) -> None:
+    """Raise InputError when some tensors of a call that failed are of a kind that only works with its own."""
+    kinds = {name: type(value) for name, value in inputs.items() if isinstance(value, Tensor)}
+    plain = next((name for name, kind in kinds.items() if not _has_its_own_way(kind)), None)
+    other = next((name for name, kind in kinds.items() if _has_its_own_way(kind)), None)
+    if plain is None or other is None:
+        return
+    message = f"`{other}` is a {kinds[other].__name__}, `{plain}` is not"
+    hint = "pass all of one kind; a DTensor is made plain by full_tensor(), and others by distribute_tensor(...)"
+    if other.startswith("learned "):
+        hint = 'FSDP joins learned numbers for forward; register_fsdp_forward_method(loss, "breakdown") for others'
+    raise _fault("LD501", message, hint)
+
+
+def _fault(code: str, message: str, hint: str | None) -> InputError:
+    return InputError([Diagnostic(code, message, hint=hint)])
+
+
+def _tensor_of(name: str, value: Any) -> str | None:
+    """What to pass instead of something that is no tensor."""
+    if isinstance(value, Number):
+        if name in ("pred", "target", "mask"):
+            return None
+        return f"a number that stays is written in the formula, one that changes is torch.tensor({value})"
+    inside = [place for place, item in _items(value) if isinstance(item, Tensor)]
+    if inside:
+        return f"pass one of its tensors: {', '.join(f'{name}{place}' for place in inside[:4])}"
+    if hasattr(value, "__array__") or isinstance(value, (list, tuple)):
+        return f"torch.as_tensor({name})"
+    return None
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a mapping, a sequence or an object holds, each with how it is written after its name."""
+    if isinstance(value, Mapping):
+        yield from ((f"[{key!r}]".replace("'", '"'), item) for key, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        yield from ((f"[{index}]", item) for index, item in enumerate(value))
+    elif hasattr(value, "__dict__"):
+        yield from ((f".{key}", item) for key, item in vars(value).items() if not key.startswith("_"))
+
+
+def _computable(name: str, value: Tensor) -> str | None:
+    if value.is_quantized:
+        return f"{name}.dequantize()"
+    if value.is_complex():
+        return None
+    return f"{name}.float()" if value.is_floating_point() else f"{name}.long()"
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from _tensors(value)
+        elif isinstance(value, Tensor):
+            yield value
+
+
+def _is_only_a_name(kind: type) -> bool:
+    """Whether a subclass holds its numbers as every tensor does, and only says more about them."""
+    return kind not in _ORDINARY and not _has_its_own_way(kind)
+
+
+def _has_its_own_way(kind: Any) -> bool:
+    """Whether a subclass computes by itself, as those of tensors on many machines do."""
+    return kind.__torch_dispatch__ is not Tensor.__torch_dispatch__
