@@ -14,6 +14,7 @@ from lossdsl.registry.kernels import kernel_of
 from lossdsl.registry.library import Absence, Entry, library_files, parse_entry, read_absences, read_entries
 from lossdsl.registry.local import unregistered
 from lossdsl.registry.model import LOCAL, Formula, Kernel, Loss, Provider
+from lossdsl.registry.passing import is_passing
 
 ANY = "*"
 """The name of a candidate that stands for all of a namespace that cannot be read."""
@@ -107,9 +108,9 @@ def _imported(candidate: Candidate, point: EntryPoint) -> Kernel:
     try:
         with unregistered():  # an import makes nothing known but what its entry points name
             kernel = kernel_of(point.load())
-    except KeyboardInterrupt:
-        raise
     except BaseException as cause:  # also SystemExit
+        if isinstance(cause, KeyboardInterrupt) or is_passing(cause):
+            raise
         raise PluginError([Diagnostic("LD602", f"{who} cannot be imported: {told(cause)}")]) from cause
     if kernel is None:
         raise PluginError([Diagnostic("LD602", f"{who} is not decorated with @lossdsl.loss")])
