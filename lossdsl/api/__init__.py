@@ -13,7 +13,7 @@ from lossdsl.api.reports import Report, in_reading_order
 from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
-from lossdsl.checking.scope import definition_faults
+from lossdsl.checking.scope import definition_faults, name_fault
 from lossdsl.checking.terms import terms_of
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, PluginError
 from lossdsl.graph.build import BuiltLoss
@@ -148,9 +148,13 @@ def define(text: str) -> None:
     The text is that of a .loss file; the word `loss` and the range may be left out. The same name defined again
     replaces it.
 
-    Raises FormulaError with the place of what is wrong, PluginError where the name is taken.
+    Raises FormulaError with the place of what is wrong, also a name that is a word of the language; PluginError where
+    a loss has the name.
     """
     loss = read_definition(text)
+    taken = name_fault(loss)
+    if taken:
+        raise FormulaError([taken])
     registry = default_registry()
     with trial(loss):
         found = registry.candidates(loss.name)
