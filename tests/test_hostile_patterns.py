@@ -18,12 +18,8 @@ FLAGS = ("ASCII", "DOTALL", "MULTILINE", "IGNORECASE")
 LENGTH = 8_000
 # What is repeated, between a beginning and an end that keep it from matching.
 REPEATED = (
-    " ", "
-", "a", "1", "_", "- ", ".", "(", "()", "#", "#
-", " #", "'", "\", ":", "a:", "a ", "&a ", "! ", "1,", "1_",
-    "loss ", "
-#", "# Absent: a
-", " for a", "reduction=none,",
+    " ", "\n", "a", "1", "_", "- ", ".", "(", "()", "#", "#\n", " #", "'", "\\", ":", "a:", "a ", "&a ", "! ", "1,",
+    "1_", "loss ", "\n#", "# Absent: a\n", " for a", "reduction=none,",
 )  # fmt: skip
 BEFORE = ("", "a: @", "(", "# Absent:", "sigmoid(", "-> [", "loss", "logits for a", "!")
 AFTER = ("", "x")

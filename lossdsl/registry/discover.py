@@ -10,7 +10,8 @@ from importlib import invalidate_caches
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from lossdsl.registry.candidates import ANY, Candidate, absences_of, candidates_of, load
+from lossdsl.errors import LossError
+from lossdsl.registry.candidates import ANY, Candidate, Unusable, absences_of, candidates_of, load, told
 from lossdsl.registry.contract import (
     API,
     BUILT_IN,
@@ -113,8 +114,13 @@ class Registry:
         namespace = own.namespace if own else home.name
         provider = own.provider if own else Provider(str(file.parent), "", namespace)
         others = (path for path in sorted(home.glob("*.loss")) if path != file.resolve())
-        known = [*entries, *(entry for path in others for entry in read_entries(path))]
-        candidates = [Candidate(entry.name, namespace, provider, entry) for entry in known]
+        candidates = [Candidate(entry.name, namespace, provider, entry) for entry in entries]
+        for path in others:
+            try:
+                candidates += [Candidate(entry.name, namespace, provider, entry) for entry in read_entries(path)]
+            except (LossError, OSError, ValueError) as cause:  # told where a name of this folder is missed
+                reason = Unusable(f"`{path}` cannot be read: {told(cause)}")
+                candidates.append(Candidate(ANY, namespace, provider, reason))
         return Registry(self._points, self._left_out, self.unknown, entries=candidates), namespace
 
     @cached_property

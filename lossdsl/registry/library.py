@@ -68,7 +68,13 @@ def library_files(module: str) -> tuple[Path, ...]:
 @lru_cache(maxsize=256)
 def read_entries(path: Path) -> tuple[Entry, ...]:
     """The definitions of a file in their order."""
-    return entries_of(Source(path.read_text(encoding="utf-8"), str(path)))
+    return entries_of(Source(_text(path), str(path)))
+
+
+def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise PluginError(f"`{path}` is not a file")
+    return path.read_text(encoding="utf-8")
 
 
 def entries_of(source: Source) -> tuple[Entry, ...]:
@@ -88,7 +94,7 @@ def entries_of(source: Source) -> tuple[Entry, ...]:
 def read_absences(path: Path) -> tuple[Absence, ...]:
     """`# Absent: names -- reason -- what to write instead`, on one or more comment lines, anywhere in a file."""
     absences = []
-    for found in _ABSENT.finditer(path.read_text(encoding="utf-8")):
+    for found in _ABSENT.finditer(_text(path)):
         text = " ".join(line.lstrip("# \t") for line in found.group(1).splitlines())
         names, reason, instead = (part.strip() for part in (*text.split("--", 2), "", "")[:3])
         absences += [Absence(name.strip(), reason, instead) for name in names.split(",")]
