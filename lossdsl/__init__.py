@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lossdsl.api import Report, check, compile, define, explain, load, parse
-from lossdsl.errors import ConfigError, Diagnostic, FormulaError, InputError, LossError, PluginError
+from lossdsl.errors import ConfigError, Diagnostic, FormulaError, InputError, LossError, LossWarning, PluginError
 from lossdsl.registry.adapting import EMBEDDINGS, Input, adapt
 from lossdsl.registry.discover import rediscover
 from lossdsl.registry.kernels import loss
@@ -27,6 +27,7 @@ __all__ = [
     "InputError",
     "Loss",
     "LossError",
+    "LossWarning",
     "PluginError",
     "Report",
     "TermValue",

@@ -172,6 +172,10 @@ class PluginError(LossError):
     """A plugin that a formula uses cannot be loaded, or breaks the contract."""
 
 
+class LossWarning(UserWarning):
+    """What a loss tells without stopping, as a finding: that a compiler failed, that a plugin has another version."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """'did you mean ...?' for a misspelt word, or None."""
     match = _nearest(word, known)

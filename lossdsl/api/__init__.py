@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lossdsl.api.options import merged
@@ -13,7 +12,7 @@ from lossdsl.api.reports import Report, in_reading_order
 from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
-from lossdsl.checking.scope import definition_faults
+from lossdsl.checking.scope import definition_faults, name_fault
 from lossdsl.checking.terms import terms_of
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, PluginError
 from lossdsl.graph.build import BuiltLoss
@@ -91,13 +90,26 @@ def load(path: str | os.PathLike[str], key: str = "loss", **overrides: Any) -> L
     return _module(read_file(path, key), overrides)
 
 
-def check(source_or_path: str | os.PathLike[str] | Mapping[str, Any], key: str = "loss", **options: Any) -> Report:
+def check(
+    source_or_path: str | os.PathLike[str] | Mapping[str, Any],
+    key: str = "loss",
+    *,
+    files: bool = True,
+    **options: Any,
+) -> Report:
     """Everything that is wrong with a formula, a mapping or a config file, without torch. Raises nothing of its own.
 
-    Text that names a file, or ends in .yaml, .yml or .json, is a path; other text is a formula.
+    Text that ends in .yaml, .yml or .json is a path, other text is a formula; a path of another name is a Path.
+
+    Args:
+        source_or_path: a formula, a mapping or the path of a config file.
+        key: where the loss stands in the file.
+        files: whether text may name a file. With False all text is a formula, and no file is read: for text that
+            other people send.
+        options: keywords of `compile`, which go before those of the file.
     """
     try:
-        return Report(_study(_read(source_or_path, key), options, proofs=True).diagnostics)
+        return Report(_study(_read(source_or_path, key, files), options, proofs=True).diagnostics)
     except LossError as error:
         return Report(error.diagnostics)
 
@@ -109,6 +121,7 @@ def explain(
     open: Sequence[str] = (),
     latex: bool = False,
     cost: bool = False,
+    files: bool = True,
     **options: Any,
 ) -> str:
     """A loss told in full: terms, weights, the text, ranges and sources of each loss, the rewrites applied.
@@ -119,6 +132,7 @@ def explain(
         open: names of losses to open to their formulas with the parameters of the call, or "all".
         latex: the formula alone, with the losses that are opened, as LaTeX for mathematics mode.
         cost: also how often the loss goes over memory.
+        files: whether text may name a file, as in `check`. With False it is a formula, whatever it looks like.
         options: keywords of `compile`, which go before those of the file.
 
     Raises FormulaError or ConfigError when it cannot be compiled.
@@ -126,7 +140,7 @@ def explain(
     from lossdsl.api.explaining import explain_spec, expressions_of, total_of
     from lossdsl.api.opening import openings
 
-    study = _study(_read(source, key), options)
+    study = _study(_read(source, key, files), options)
     spec, objective, facts = study.outcome()
     wanted = (open,) if isinstance(open, str) else tuple(open)
     opened = openings(expressions_of(spec), default_registry(), wanted) if wanted else ()
@@ -148,9 +162,13 @@ def define(text: str) -> None:
     The text is that of a .loss file; the word `loss` and the range may be left out. The same name defined again
     replaces it.
 
-    Raises FormulaError with the place of what is wrong, PluginError where the name is taken.
+    Raises FormulaError with the place of what is wrong, also a name that is a word of the language; PluginError where
+    a loss has the name.
     """
     loss = read_definition(text)
+    taken = name_fault(loss)
+    if taken:
+        raise FormulaError([taken])
     registry = default_registry()
     with trial(loss):
         found = registry.candidates(loss.name)
@@ -237,16 +255,16 @@ def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:
     return Loss(objective, facts, spec.options, formula_text(spec))
 
 
-def _read(source: str | os.PathLike[str] | Mapping[str, Any], key: str) -> Reading:
+def _read(source: str | os.PathLike[str] | Mapping[str, Any], key: str, files: bool = True) -> Reading:
+    if not files and isinstance(source, os.PathLike):
+        raise ConfigError([Diagnostic("LD405", "with files=False a source is a formula or a mapping, not a path")])
+    if not files and isinstance(source, str):
+        return read_formula(source)
     if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_path(source)):
         return read_file(source, key)
     return read_formula(source) if isinstance(source, str) else read_mapping(source, key)
 
 
 def _is_path(text: str) -> bool:
-    if "\n" in text or len(text) > 4096:
-        return False
-    try:
-        return text.endswith(CONFIG_SUFFIXES) or Path(text).is_file()
-    except OSError:  # no file can have a name of that length
-        return False
+    """By the text alone: what lies on a disk does not change what a text means."""
+    return text.endswith(CONFIG_SUFFIXES) and "\n" not in text and len(text) <= 4096

@@ -38,6 +38,7 @@ from lossdsl.checking.similar import similar
 from lossdsl.checking.vocabulary import (
     CALL_WORDS,
     COMBINATORS,
+    DEFINITION_WORDS,
     FUNCTIONS,
     NEIGHBOURHOODS,
     PROVIDED,
@@ -324,6 +325,14 @@ class Scope:
         """Report, and stand in for the value so that the rest is still checked."""
         self.report(node, code, message, hint, edit)
         return Constant(1.0, Origin(self.source, node.span))
+
+
+def name_fault(loss: Formula) -> Diagnostic | None:
+    """Why nobody can define this name: it is a word that means something else. None where it is free."""
+    if not (is_reserved(loss.name) or loss.name in (*CALL_WORDS, *DEFINITION_WORDS)):
+        return None
+    message = f"`{loss.name}` is a word of the language already"
+    return Diagnostic("LD206", message, loss.source, loss.declaration.span, "choose another name")
 
 
 def definition_faults(loss: Formula, registry: Registry) -> tuple[Diagnostic, ...]:

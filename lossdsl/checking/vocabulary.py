@@ -38,6 +38,8 @@ WORDS = ("image", "batch", "class", "pixel", "mean", "sum", *CHOICES, *NUMBERS)
 
 # Keywords of every call, so that no tensor can be passed under these names.
 CALL_WORDS = ("mask", "self")
+# Words that begin a part of a definition.
+DEFINITION_WORDS = ("loss", "for", "whole")
 # What a call itself provides or takes, so that no parameter of a definition can have these names.
 PROVIDED = frozenset({*TENSORS, *CALL_WORDS, "epoch", "step", "reduction", *CHOICES, *NUMBERS})
 RESERVED = frozenset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -61,7 +62,7 @@ def explain(
         raise click.UsageError("explain takes one loss: one FILE or one -e EXPR")
     (given,) = inputs
     try:
-        options = {"task": task, "input": input}
+        options: dict[str, Any] = {"task": task, "input": input, "files": given.in_file}
         click.echo(explain_loss(given.source, key, open=opened, latex=latex, cost=cost, **options))
     except LossError as error:
         found = [given.named(diagnostic) for diagnostic in error.diagnostics]

@@ -37,6 +37,10 @@ class Input:
     source: FileName | str
     label: str = ""
 
+    @property
+    def in_file(self) -> bool:
+        return isinstance(self.source, FileName)
+
     def named(self, diagnostic: Diagnostic) -> Diagnostic:
         """The finding with the place that the user knows this input by."""
         if isinstance(self.source, FileName):
@@ -71,9 +75,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 def gather(files: Sequence[str], formulas: Sequence[str]) -> tuple[Input, ...]:
     """The inputs in the order given, files first, each file once. None at all is wrong use."""
     names, typed = files_and_formulas(files, formulas)
-    # Text without a line end may be taken for the name of a file, `-e bce` where a file `bce` lies.
-    texts = (Input(text if "\n" in text else text + "\n", label) for text, label in typed)
-    return (*(Input(FileName(name)) for name in names), *texts)
+    return (*(Input(FileName(name)) for name in names), *(Input(text, label) for text, label in typed))
 
 
 def files_and_formulas(files: Sequence[str], formulas: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from lossdsl.cli.inputs import advised
 from lossdsl.cli.outcome import Outcome, Wanted, formula_outcome, page_outcome
 from lossdsl.cli.places import Place
+from lossdsl.cli.saving import save
 from lossdsl.errors import Diagnostic
 from lossdsl.spec.page import Page, open_page
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was found in an input, and what it was when it was mended. name: of the file or formula."""
+    """What was found in an input, and what it was when it was mended. name: of the file or formula.
+
+    folder: where the file may be written.
+    """
 
     outcome: Outcome
     name: str = ""
@@ -23,6 +26,7 @@ class Looked:
     after: str = ""
     fixed: tuple[Diagnostic, ...] = ()
     in_file: bool = True
+    folder: str = "."
 
 
 def look_at_formula(text: str, label: str, wanted: Wanted, *, mending: bool) -> Looked:
@@ -41,7 +45,7 @@ def look_at_file(place: Place, wanted: Wanted, *, mending: bool) -> Looked:
         return Looked(Outcome((tuple(advised(finding) for finding in opened.findings),)), place.path)
     page = opened.value
     outcome = page_outcome(page, place, wanted)
-    looked = Looked(outcome, place.path, page.text, page.text)
+    looked = Looked(outcome, place.path, page.text, page.text, folder=place.folder)
     if not mending or not any(finding.edit for finding in outcome.findings):
         return looked
     from lossdsl.cli.fixing import mend
@@ -54,14 +58,14 @@ def look_at_file(place: Place, wanted: Wanted, *, mending: bool) -> Looked:
 
 
 def write(looked: Looked) -> Looked:
-    """Write a mended file back, every other byte as it was. What cannot be written is a finding."""
+    """Write a mended file back, every other byte as it was. What cannot be written is a finding, and left as it was."""
     if not looked.in_file or looked.after == looked.before:
         return looked
     page = open_page(looked.name).value
     try:
         if page is None or page.text != looked.before:
             raise OSError("it changed while it was read")
-        Path(looked.name).write_bytes(replace(page, text=looked.after).encoded())
+        save(looked.name, replace(page, text=looked.after).encoded(), looked.folder)
     except OSError as error:
         place = Page(looked.before, looked.name).whole
         fault = place.says("LD407", f"the file cannot be written: {error.strerror or error}")

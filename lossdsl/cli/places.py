@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,14 @@ SUFFIXES = (".yaml", ".yml", ".json", ".loss")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A file to look at. named: it was asked for by name or pattern, so that a loss is expected in it."""
+    """A file to look at. named: it was asked for by name or pattern, so that a loss is expected in it.
+
+    folder: what was named of where it lies; nothing is written outside of it, whatever links there are.
+    """
 
     path: str
     named: bool = True
+    folder: str = "."
 
 
 def places(names: Sequence[str]) -> Iterator[Place]:
@@ -30,13 +35,13 @@ def places(names: Sequence[str]) -> Iterator[Place]:
 
 def _matching(name: str) -> Iterator[Place]:
     if _exists(name) or not any(sign in name for sign in "*?["):
-        yield from _inside(name)
+        yield from _inside(name, os.path.dirname(name))  # noqa: PTH120 - a name may be no path
         return
     from glob import glob
 
     matches = sorted(glob(name, recursive=True))  # noqa: PTH207 - a pattern may be absolute
     for match in matches:
-        yield from _inside(match)
+        yield from _inside(match, os.path.dirname(re.split(r"[*?\[]", name, maxsplit=1)[0]))  # noqa: PTH120
     if not matches:
         yield Place(name)
 
@@ -48,13 +53,13 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _inside(name: str) -> Iterator[Place]:
+def _inside(name: str, above: str) -> Iterator[Place]:
     """The file of this name, or the files of the folder but for those whose names, or folders, begin with a dot."""
     if not _exists(name) or not os.path.isdir(name):  # noqa: PTH112 - a name may be no path
-        yield Place(name)
+        yield Place(name, folder=above or ".")
         return
     for root, folders, files in os.walk(name):
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         for file in sorted(files):
             if file.endswith(SUFFIXES) and not file.startswith("."):
-                yield Place(str(Path(root) / file), named=False)
+                yield Place(str(Path(root) / file), named=False, folder=name)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from lossdsl.checking.scope import definition_faults
 from lossdsl.cli.status import FINDINGS
 from lossdsl.cli.table import aligned, terminal_width
 from lossdsl.registry.contract import LOSSES
@@ -27,17 +28,21 @@ def list_plugins(ctx: click.Context, form: str) -> None:
     lossdsl plugins
     LOSSDSL_PLUGINS=boundary lossdsl plugins
 
-    Each loss is loaded to see whether it can be. The environment variable LOSSDSL_PLUGINS is a list of distributions or
-    namespaces; where it is set no others are used, where it is empty none are.
+    Each loss is loaded to see whether it can be, and the names in its formula are looked up. The environment variable
+    LOSSDSL_PLUGINS is a list of distributions or namespaces; where it is set no others are used, where it is empty none
+    are. A name in it that nothing installed has is told.
 
     Exit status: 0 all can be used, 1 something cannot.
     """
-    found = plugins(default_registry())
+    registry = default_registry()
+    found = plugins(registry, definition_faults)
+    slips = [str(unknown) for unknown in registry.unknown]
     if form == "json":
-        click.echo(json.dumps({"plugins": [_record(plugin) for plugin in found]}, indent=2))
+        record = {"plugins": [_record(plugin) for plugin in found], "unknown": slips}
+        click.echo(json.dumps(record, indent=2))
     else:
-        click.echo("\n".join(_lines(found)))
-    if any(plugin.state == "broken" for plugin in found):
+        click.echo("\n".join([*_lines(found), *slips]))
+    if slips or any(plugin.state == "broken" for plugin in found):
         ctx.exit(FINDINGS)
 
 

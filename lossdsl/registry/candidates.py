@@ -12,8 +12,9 @@ from lossdsl.errors import Diagnostic, LossError, PluginError
 from lossdsl.registry.contract import BUILT_IN, LOSSES, namespaced, provider_of
 from lossdsl.registry.kernels import kernel_of
 from lossdsl.registry.library import Absence, Entry, library_files, parse_entry, read_absences, read_entries
-from lossdsl.registry.local import unregistered
+from lossdsl.registry.local import apart
 from lossdsl.registry.model import LOCAL, Formula, Kernel, Loss, Provider
+from lossdsl.registry.passing import is_passing
 
 ANY = "*"
 """The name of a candidate that stands for all of a namespace that cannot be read."""
@@ -105,11 +106,11 @@ def load(candidate: Candidate) -> Loss:
 def _imported(candidate: Candidate, point: EntryPoint) -> Kernel:
     who = f"`{candidate.name}` of {candidate.provider.exactly}"
     try:
-        with unregistered():  # an import makes nothing known but what its entry points name
+        with apart():  # an import makes nothing known but what its entry points name
             kernel = kernel_of(point.load())
-    except KeyboardInterrupt:
-        raise
     except BaseException as cause:  # also SystemExit
+        if isinstance(cause, KeyboardInterrupt) or is_passing(cause):
+            raise
         raise PluginError([Diagnostic("LD602", f"{who} cannot be imported: {told(cause)}")]) from cause
     if kernel is None:
         raise PluginError([Diagnostic("LD602", f"{who} is not decorated with @lossdsl.loss")])

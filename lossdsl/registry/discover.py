@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from importlib import invalidate_caches
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from lossdsl.registry.candidates import ANY, Candidate, absences_of, candidates_of, load
+from lossdsl.errors import LossError
+from lossdsl.registry.candidates import ANY, Candidate, Unusable, absences_of, candidates_of, load, told
 from lossdsl.registry.contract import (
     API,
     BUILT_IN,
@@ -20,8 +21,9 @@ from lossdsl.registry.contract import (
     provider_of,
     refusal,
 )
+from lossdsl.registry.installed import installed_points
 from lossdsl.registry.library import Absence, Entry, read_entries
-from lossdsl.registry.limiting import VARIABLE, limited
+from lossdsl.registry.limiting import VARIABLE, Unknown, limited
 from lossdsl.registry.local import local_losses, unregistered
 from lossdsl.registry.model import Loss, Provider
 from lossdsl.registry.public import who_brings
@@ -53,11 +55,18 @@ class Registry:
         self,
         points: Iterable[EntryPoint],
         left_out: Iterable[EntryPoint] = (),
+        unknown: Iterable[Unknown] = (),
+        *,
         entries: Iterable[Candidate] = (),
+        unreadable: Iterable[tuple[str, str]] = (),
     ):
         distinct = {(p.group, p.name, p.value, str(provider_of(p))): p for p in points}
         self._points = tuple(distinct[key] for key in sorted(distinct))
         self._left_out = tuple(left_out)
+        self.unknown = tuple(unknown)
+        """What LOSSDSL_PLUGINS names that is not installed."""
+        self.unreadable = tuple(unreadable)
+        """Distributions whose entry points cannot be read, each with what is wrong."""
         self._entries = tuple(entries)
         self._loaded: dict[tuple[str, Provider], Loss] = {}
 
@@ -84,9 +93,15 @@ class Registry:
 
     def brought_by(self, point: EntryPoint) -> tuple[Candidate, ...]:
         """The losses of one entry point."""
+        return tuple(candidates_of(point, self._refusal(point)))
+
+    def _refusal(self, point: EntryPoint) -> str | None:
         provider = provider_of(point)
-        reason = refusal(point, provider, self.versions.get(provider.distribution), _own_provider())
-        return tuple(candidates_of(point, reason))
+        return refusal(point, provider, self.versions.get(provider.distribution), _own_provider())
+
+    @cached_property
+    def _accepted(self) -> tuple[EntryPoint, ...]:
+        return tuple(point for point in self.points if self._refusal(point) is None)
 
     def with_library(self, file: Path, entries: Iterable[Entry]) -> tuple[Registry, str]:
         """A registry in which the folder of a .loss file is a library, and the name of that library.
@@ -99,9 +114,14 @@ class Registry:
         namespace = own.namespace if own else home.name
         provider = own.provider if own else Provider(str(file.parent), "", namespace)
         others = (path for path in sorted(home.glob("*.loss")) if path != file.resolve())
-        known = [*entries, *(entry for path in others for entry in read_entries(path))]
-        candidates = [Candidate(entry.name, namespace, provider, entry) for entry in known]
-        return Registry(self._points, self._left_out, candidates), namespace
+        candidates = [Candidate(entry.name, namespace, provider, entry) for entry in entries]
+        for path in others:
+            try:
+                candidates += [Candidate(entry.name, namespace, provider, entry) for entry in read_entries(path)]
+            except (LossError, OSError, ValueError) as cause:  # told where a name of this folder is missed
+                reason = Unusable(f"`{path}` cannot be read: {told(cause)}")
+                candidates.append(Candidate(ANY, namespace, provider, reason))
+        return Registry(self._points, self._left_out, self.unknown, entries=candidates), namespace
 
     @cached_property
     def _by_name(self) -> dict[str, list[Candidate]]:
@@ -117,28 +137,25 @@ class Registry:
 
     @cached_property
     def _entry_points(self) -> frozenset[str]:
-        return frozenset(point.value for point in self.points if point.group == LOSSES)
+        return frozenset(point.value for point in self._accepted if point.group == LOSSES)
 
     def _all(self) -> tuple[Candidate, ...]:
         return (*self._installed, *self._local())
 
     def candidates(self, name: str, home: str = BUILT_IN) -> tuple[Candidate, ...]:
         """What `name` may mean; more than one is a clash. A short name is looked up in `home` first, and means nothing
-        elsewhere that wants its full name."""
+        elsewhere that wants its full name. What cannot be used is no rival of what can."""
         namespace, dot, short = name.rpartition(".")
         named = [*self._by_name.get(short, ()), *self._local(short)]
         if dot:
-            own = tuple(c for c in named if c.namespace == namespace)
-            if namespace == BUILT_IN:  # what another distribution claims there is no rival of the built-ins
-                own = tuple(c for c in own if c.usable) or own
+            own = _able(c for c in named if c.namespace == namespace)
             return own or tuple(c for c in self._by_name.get(ANY, ()) if c.namespace == namespace)
         for preferred in (home, BUILT_IN):
-            own = tuple(c for c in named if c.namespace == preferred)
-            own = tuple(c for c in own if c.usable) if preferred == BUILT_IN else own
-            if own:
+            own = _able(c for c in named if c.namespace == preferred)
+            if own and (own[0].usable or preferred != BUILT_IN):
                 # A plugin's loss of the same name has its full name; one of this process would be meant, so it clashes.
                 return (*own, *(self._local(short) if preferred == BUILT_IN else ()))
-        return tuple(c for c in named if not c.qualified)
+        return _able(c for c in named if not c.qualified)
 
     def namesakes(self, name: str) -> tuple[Candidate, ...]:
         """The losses that would be meant by `name` if it were written in full."""
@@ -152,7 +169,7 @@ class Registry:
 
     @cached_property
     def _absences(self) -> tuple[tuple[str, Absence], ...]:
-        return tuple((point.name, absence) for point in self.points for absence in absences_of(point))
+        return tuple((point.name, absence) for point in self._accepted for absence in absences_of(point))
 
     def load(self, candidate: Candidate) -> Loss:
         """Read or import one loss. Raises FormulaError (in its text) or PluginError (in its import)."""
@@ -180,7 +197,8 @@ class Registry:
         """What to do about a name that nothing brings: to allow a plugin that is left out, or to install one."""
         if self._left_out:
             for candidate in Registry([*self._left_out]).candidates(name):
-                return f"{candidate.provider} brings it, and {VARIABLE} leaves it out"
+                slips = [str(unknown) for unknown in self.unknown if unknown.near]
+                return "; ".join([f"{candidate.provider} brings it, and {VARIABLE} leaves it out", *slips])
         distribution = who_brings(name)
         installed = {provider_of(point).distribution for point in self._points} if distribution else ()
         return f"pip install {distribution}" if distribution and distribution not in installed else None
@@ -220,10 +238,9 @@ def temporary_registry(points: Iterable[EntryPoint] = (), *, installed: bool = T
 
 @lru_cache(maxsize=1)
 def _installed_registry() -> Registry:
-    installed = entry_points()  # once: every call reads the metadata of all distributions
-    found = [point for group in (API, LIBRARIES, LOSSES) for point in installed.select(group=group)]
+    found, unreadable = installed_points((API, LIBRARIES, LOSSES))
     own = () if any(point.name == BUILT_IN and provider_of(point).distribution == BUILT_IN for point in found) else _OWN
-    return Registry(*limited([*found, *own], os.environ))
+    return Registry(*limited([*found, *own], os.environ), unreadable=unreadable)
 
 
 def rediscover() -> None:
@@ -237,6 +254,12 @@ def _own_provider() -> Provider:
         (provider_of(point) for point in _installed_registry().points if point.name == BUILT_IN),
         Provider(BUILT_IN, "", ""),
     )
+
+
+def _able(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Those that can be used; all where none can, so that it is told why."""
+    found = tuple(candidates)
+    return tuple(c for c in found if c.usable) or found
 
 
 def _grouped(candidates: Iterable[Candidate]) -> dict[str, list[Candidate]]:

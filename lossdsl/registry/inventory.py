@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from time import perf_counter
+from typing import TypeAlias
 
-from lossdsl.errors import LossError
+from lossdsl.errors import Diagnostic, LossError
 from lossdsl.registry.contract import BUILT_IN, provider_of
 from lossdsl.registry.discover import Registry, clash
+from lossdsl.registry.model import Formula
+
+# What is wrong in the text of a definition, such as a name that nothing brings.
+Look: TypeAlias = Callable[[Formula, Registry], Iterable[Diagnostic]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,13 @@ class Plugin:
     parts: tuple[Part, ...]
 
 
-def plugins(registry: Registry) -> tuple[Plugin, ...]:
-    """All of them, lossdsl itself first, then by name."""
+def plugins(registry: Registry, look: Look | None = None) -> tuple[Plugin, ...]:
+    """All of them, lossdsl itself first, then by name. look: into each definition, which is else only parsed."""
     used = _by_distribution(registry.points)
     left_out = _by_distribution(registry.left_out)
-    found = [_plugin(registry, who, points) for who, points in used.items()]
+    found = [_plugin(registry, who, points, look) for who, points in used.items()]
     found += [_left_out(registry, who, points) for who, points in left_out.items()]
+    found += [_unreadable(who, problem) for who, problem in registry.unreadable]
     return tuple(sorted(found, key=lambda p: (p.distribution != BUILT_IN, p.distribution, p.version)))
 
 
@@ -56,8 +62,8 @@ def _by_distribution(points: Iterable[EntryPoint]) -> dict[tuple[str, str], list
     return grouped
 
 
-def _plugin(registry: Registry, who: tuple[str, str], points: list[EntryPoint]) -> Plugin:
-    parts = tuple(_part(registry, point) for point in points)
+def _plugin(registry: Registry, who: tuple[str, str], points: list[EntryPoint], look: Look | None) -> Plugin:
+    parts = tuple(_part(registry, point, look) for point in points)
     state = "broken" if any(part.problems for part in parts) else "ready"
     return Plugin(*who, registry.versions.get(who[0]), state, parts)
 
@@ -67,16 +73,24 @@ def _left_out(registry: Registry, who: tuple[str, str], points: list[EntryPoint]
     return Plugin(*who, registry.versions.get(who[0]), "left out", parts)
 
 
-def _part(registry: Registry, point: EntryPoint) -> Part:
+def _unreadable(who: str, problem: str) -> Plugin:
+    """A distribution that may bring losses and does not say which."""
+    return Plugin(who, "", None, "broken", (Part("", "", "", (), (problem,), 0.0),))
+
+
+def _part(registry: Registry, point: EntryPoint, look: Look | None) -> Part:
     started = perf_counter()
     names, problems = [], []
     for candidate in registry.brought_by(point):
         try:
-            registry.load(candidate)
-            names.append(candidate.full_name)
+            loss = registry.load(candidate)
         except LossError as error:
             problems += [found.message for found in error.diagnostics]
             continue
+        faults = [*look(loss, registry)] if look and isinstance(loss, Formula) else []
+        problems += [f"`{candidate.full_name}` cannot be used: {found.message}" for found in faults]
+        if not faults:
+            names.append(candidate.full_name)
         rivals = registry.candidates(candidate.full_name)
         if len(rivals) > 1:
             problems.append(f"`{candidate.full_name}` may be {clash(rivals)[0]}")

@@ -25,7 +25,7 @@ _REASONED = {
     "Otherwise": "task -- what to use instead",
     "Except": "rule -- reason",
 }
-_INPUT = re.compile(r"(\S+)(?: +for +(.+?))?(?: +if +(.+?))?(?: +unless +(.+))?")
+_CONDITIONS: tuple[str, ...] = ("for", "if", "unless")
 _SHAPE = re.compile(r"\(N, ([1-9]\d{0,3})(?:, ([1-9]\d{0,3}))?\)")
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
 _FULL_NAMES = re.compile(r"^#[ \t]*Names:[ \t]*full[ \t]*$", re.MULTILINE)
@@ -68,7 +68,13 @@ def library_files(module: str) -> tuple[Path, ...]:
 @lru_cache(maxsize=256)
 def read_entries(path: Path) -> tuple[Entry, ...]:
     """The definitions of a file in their order."""
-    return entries_of(Source(path.read_text(encoding="utf-8"), str(path)))
+    return entries_of(Source(_text(path), str(path)))
+
+
+def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise PluginError(f"`{path}` is not a file")
+    return path.read_text(encoding="utf-8")
 
 
 def entries_of(source: Source) -> tuple[Entry, ...]:
@@ -88,7 +94,7 @@ def entries_of(source: Source) -> tuple[Entry, ...]:
 def read_absences(path: Path) -> tuple[Absence, ...]:
     """`# Absent: names -- reason -- what to write instead`, on one or more comment lines, anywhere in a file."""
     absences = []
-    for found in _ABSENT.finditer(path.read_text(encoding="utf-8")):
+    for found in _ABSENT.finditer(_text(path)):
         text = " ".join(line.lstrip("# \t") for line in found.group(1).splitlines())
         names, reason, instead = (part.strip() for part in (*text.split("--", 2), "", "")[:3])
         absences += [Absence(name.strip(), reason, instead) for name in names.split(",")]
@@ -167,8 +173,7 @@ def _check_words(fields: dict[str, list[str]]) -> None:
 
 def _taken(line: str) -> Taken:
     """`probs`, with its conditions: `for binary, multilabel`, `if sigmoid=true`, `unless softmax=true`."""
-    match = _INPUT.fullmatch(line)
-    kind, tasks, *conditions = match.groups() if match else (line, None)
+    kind, tasks, *conditions = _conditions(line)
     if kind not in INPUTS:
         raise PluginError(f"`Input: {kind}` is none of {', '.join(INPUTS)}")
     wanted = tuple(word.strip() for word in tasks.split(",")) if tasks else ()
@@ -176,6 +181,22 @@ def _taken(line: str) -> Taken:
     if unknown:
         raise PluginError(f"`Input: {line}`: `{unknown[0]}` is none of {', '.join(TASKS)}")
     return Taken(kind, wanted, *map(_pairs, conditions))
+
+
+def _conditions(line: str) -> tuple[str, str | None, str | None, str | None]:
+    """What stands before `for`, and behind `for`, `if` and `unless`; the whole line where they are not in this form."""
+    parts: dict[str, list[str]] = {"": []}
+    last, left = "", _CONDITIONS
+    for word in line.split():
+        if word in left:
+            last, left = word, left[left.index(word) + 1 :]
+            parts[last] = []
+        else:
+            parts[last].append(word)
+    if len(parts[""]) != 1 or not all(parts.values()):
+        return line, None, None, None
+    tasks, when, unless = (parts.get(word, ()) for word in _CONDITIONS)
+    return parts[""][0], " ".join(tasks) or None, " ".join(when) or None, " ".join(unless) or None
 
 
 def _pairs(text: str | None) -> tuple[tuple[str, str], ...]:

@@ -5,23 +5,43 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint
+from typing import NamedTuple
 
+from lossdsl.errors import nearest
 from lossdsl.registry.contract import API, BUILT_IN, LIBRARIES, namespaced, provider_of
 
 VARIABLE = "LOSSDSL_PLUGINS"
 
 
+class Unknown(NamedTuple):
+    """A name in the list that nothing installed has. near: what was meant, if that can be told."""
+
+    word: str
+    near: str | None
+
+    def __str__(self) -> str:
+        told = f"{VARIABLE} has `{self.word}`, which nothing installed is named"
+        return f"{told}: {self.near}" if self.near else told
+
+
 def limited(
     points: Iterable[EntryPoint], environment: Mapping[str, str]
-) -> tuple[tuple[EntryPoint, ...], tuple[EntryPoint, ...]]:
-    """The entry points that may be used, and those that are left out. A list names distributions or namespaces."""
+) -> tuple[tuple[EntryPoint, ...], tuple[EntryPoint, ...], tuple[Unknown, ...]]:
+    """The entry points that may be used, those that are left out, and the names that nothing installed has.
+
+    A list names distributions or namespaces.
+    """
     points = tuple(points)
     written = environment.get(VARIABLE)
     if written is None:
-        return points, ()
-    wanted = {_normal(word) for word in written.split(",")} | {BUILT_IN}
+        return points, (), ()
+    words = [word.strip() for word in written.split(",") if word.strip()]
+    wanted = {_normal(word) for word in words} | {BUILT_IN}
     used = tuple(point for point in points if point.group == API or wanted & _names(point))
-    return used, tuple(point for point in points if point not in used)
+    known = {BUILT_IN}.union(*map(_names, points))
+    missing = (word for word in dict.fromkeys(words) if _normal(word) not in known)
+    unknown = tuple(Unknown(word, nearest(_normal(word), known)) for word in missing)
+    return used, tuple(point for point in points if point not in used), unknown
 
 
 def _names(point: EntryPoint) -> set[str]:

@@ -4,46 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeAlias
 
 from lossdsl.registry.model import Loss
 
 # By the module that registered it, namespace and name: a cell of a notebook that is run again replaces its own loss,
 # two modules never replace each other's.
-_REGISTERED: dict[tuple[str, str, str], Loss] = {}
+_Key: TypeAlias = tuple[str, str, str]
+_REGISTERED: dict[_Key, Loss] = {}
+# What one thread registers for a time, where that is not to become known to the others.
+_APART: ContextVar[dict[_Key, Loss] | None] = ContextVar("apart", default=None)
 
 
 def register(loss: Loss, module: str) -> None:
     """Make a loss known in this process."""
-    _REGISTERED[module, loss.namespace, loss.name] = loss
+    apart = _APART.get()
+    (_REGISTERED if apart is None else apart)[module, loss.namespace, loss.name] = loss
 
 
 def local_losses() -> tuple[Loss, ...]:
     """What was registered, in an order that does not depend on when."""
-    return tuple(_REGISTERED[key] for key in sorted(_REGISTERED))
+    known = _REGISTERED.copy()  # at once: another thread may register meanwhile
+    known |= _APART.get() or {}
+    return tuple(known[key] for key in sorted(known))
 
 
 @contextmanager
 def trial(loss: Loss) -> Iterator[None]:
     """Register a loss and look at it inside: where that raises, it is as if nothing had been registered."""
-    before = dict(_REGISTERED)
+    with apart():
+        register(loss, loss.provider.distribution)
+        yield
     register(loss, loss.provider.distribution)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """What this thread registers inside is known to it alone, and forgotten at the end."""
+    token = _APART.set(dict(_APART.get() or {}))
     try:
         yield
-    except BaseException:
-        _restore(before)
-        raise
+    finally:
+        _APART.reset(token)
 
 
 @contextmanager
 def unregistered() -> Iterator[None]:
-    """What is registered inside is forgotten at the end."""
-    before = dict(_REGISTERED)
+    """What any thread registers inside is forgotten at the end."""
+    before = _REGISTERED.copy()
     try:
         yield
     finally:
-        _restore(before)
-
-
-def _restore(before: dict[tuple[str, str, str], Loss]) -> None:
-    _REGISTERED.clear()
-    _REGISTERED.update(before)
+        _REGISTERED.clear()
+        _REGISTERED.update(before)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from lossdsl.errors import Diagnostic, PluginError
+from lossdsl.errors import Diagnostic, LossWarning, PluginError
 from lossdsl.registry.model import Kernel, full_name
 
 _SIGNATURE = ("inputs", "keeps", "takes_mask", "takes_spatial", "parameters", "full_size")
 
 
 def restored(values: dict[str, Any]) -> Kernel:
-    """The kernel that was stored. Raises PluginError when its plugin is gone, broken, or brings another one now."""
+    """The kernel that was stored, as its plugin brings it now; LossWarning says where that is another version.
+
+    Raises PluginError when the plugin is gone, broken, or brings a kernel with another signature now.
+    """
     stored = Kernel(**values)
     if values["function"] is not None:
         return stored
@@ -21,6 +25,13 @@ def restored(values: dict[str, Any]) -> Kernel:
         message = f"a stored loss uses `{full_name(stored)}` of {stored.provider.exactly}; that of {found.provider}"
         message += f" has other {' and '.join(changed)}"
         raise PluginError([Diagnostic("LD602", message, hint="compile the loss again from its formula")])
+    versions = (stored.provider.version, found.provider.version)
+    if versions[0] != versions[1]:
+        then, now = (f"{stored.provider.distribution} {version or 'of no known version'}" for version in versions)
+        message = f"a stored loss uses `{full_name(stored)}` of {then}; here it is that of {now}"
+        hint = f"{_install(stored)}, if its values may not change"
+        told = Diagnostic("LD602", message, hint=hint, severity="warning")
+        warnings.warn(LossWarning(told.render()), stacklevel=2)
     return found
 
 
@@ -34,5 +45,8 @@ def _found(stored: Kernel) -> Kernel:
             if isinstance(loss, Kernel):
                 return loss
     message = f"a stored loss uses `{full_name(stored)}` of {stored.provider.exactly}, which is not installed"
-    hint = f"pip install {stored.provider.distribution}=={stored.provider.version}".removesuffix("==")
-    raise PluginError([Diagnostic("LD602", message, hint=hint)])
+    raise PluginError([Diagnostic("LD602", message, hint=_install(stored))])
+
+
+def _install(stored: Kernel) -> str:
+    return f"pip install {stored.provider.distribution}=={stored.provider.version}".removesuffix("==")

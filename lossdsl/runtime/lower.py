@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, cast
@@ -21,8 +21,10 @@ from lossdsl.graph.rewrites import COMPARISONS
 from lossdsl.graph.stable import stable
 from lossdsl.graph.stages import Part
 from lossdsl.registry.model import Kernel
-from lossdsl.runtime import ops, windows
+from lossdsl.registry.passing import is_passing
+from lossdsl.runtime import conduct, ops, windows
 from lossdsl.runtime.owned import is_saved
+from lossdsl.runtime.readable import can_be_read
 from lossdsl.runtime.slopes import SLOPES
 
 # Operations that are one torch function of their arguments. Constants arrive as Python numbers.
@@ -209,7 +211,11 @@ def size(x: Tensor, dim: int) -> int:
 
 
 class KernelCall(nn.Module):
-    """Calls a kernel with full-size tensors and checks the shape that it returns."""
+    """Calls a kernel with full-size tensors and checks the shape that it returns.
+
+    In the first call, with and without gradients, also what no shape tells: whether the kernel leaves torch and its
+    tensors as they are, and returns finite numbers for finite tensors.
+    """
 
     def __init__(self, node: Node):
         super().__init__()
@@ -222,6 +228,7 @@ class KernelCall(nn.Module):
         self.names = cast(tuple[str, ...], names)
         self.settings = cast(tuple[tuple[str, Any], ...], settings)
         self.kept = tuple(axis in node.axes for axis in AXES)
+        self.watched: set[bool] = set()
 
     def forward(self, *arguments: Tensor) -> Tensor:
         tensors = arguments[: self.count]
@@ -233,7 +240,20 @@ class KernelCall(nn.Module):
             keywords["mask"] = keywords["mask"].expand(full)
         if "spatial" in keywords:
             keywords["spatial"] = tuple(keywords["spatial"].shape[2:])
-        result = self._called(tensors, keywords)
+        if torch.compiler.is_compiling():
+            return self._shaped(self.function(*tensors, **keywords), tensors, full)
+        kind = torch.is_grad_enabled()
+        if kind in self.watched or not conduct.is_watched():
+            return self._shaped(self._called(tensors, keywords), tensors, full)
+        given = dict(zip(self._inputs(), tensors, strict=True))
+        given |= {name: value for name, value in keywords.items() if isinstance(value, Tensor)}
+        result = self._shaped(self._watched(tensors, keywords, given), tensors, full)
+        if can_be_read(result) and all(map(can_be_read, given.values())):
+            self._check_values(result, given)
+            self.watched.add(kind)
+        return result
+
+    def _shaped(self, result: Any, tensors: tuple[Tensor, ...], full: tuple[int, ...]) -> Tensor:
         wanted = tuple(size if kept else 1 for kept, size in zip(self.kept, full, strict=True))
         one = isinstance(result, Tensor) and result.numel() == 1 and not any(self.kept)
         if not one and (not isinstance(result, Tensor) or tuple(result.shape) != wanted):
@@ -245,15 +265,45 @@ class KernelCall(nn.Module):
         checked: Tensor = result.reshape(()) if one else result
         return checked
 
-    def _called(self, tensors: Sequence[Tensor], keywords: Mapping[str, Any]) -> Any:
-        if torch.compiler.is_compiling():
-            return self.function(*tensors, **keywords)
+    def _called(self, tensors: tuple[Tensor, ...], keywords: Mapping[str, Any]) -> Any:
         try:
             return self.function(*tensors, **keywords)
         except LossError:
             raise
-        except Exception as cause:
+        except (Exception, SystemExit) as cause:
+            if is_passing(cause):
+                raise
             raise self._broken(f"raised {cause!r}") from cause
+
+    def _watched(self, tensors: tuple[Tensor, ...], keywords: Mapping[str, Any], given: Mapping[str, Tensor]) -> Any:
+        """Call the kernel. What it changes of torch is put back, also where it raises."""
+        marks, settings = conduct.marks(given), conduct.settings()
+        try:
+            result = self._called(tensors, keywords)
+        finally:
+            changed = conduct.put_back(settings)
+        if changed:
+            raise self._broken(changed)
+        if written := conduct.written_to(marks, given):
+            raise self._broken(f"wrote to `{written}`, which it was given to read")
+        return result
+
+    def _check_values(self, result: Tensor, given: Mapping[str, Tensor]) -> None:
+        """Raise PluginError for a number that is not finite where all that was given is.
+
+        What is left out of a result that holds each element by itself is not known here, so there it is told when no
+        element is finite.
+        """
+        counts = given.get("mask")
+        counts = counts if counts is not None and counts.shape == result.shape else None
+        if self.kernel.elementwise and result.isfinite().any():
+            return
+        if told := conduct.not_finite(result, given, counts, float("inf") in self.kernel.range):
+            raise self._broken(f"returned {told} for tensors of finite numbers")
+
+    def _inputs(self) -> tuple[str, ...]:
+        names = self.kernel.inputs
+        return names if len(names) == self.count else tuple(f"tensor {number + 1}" for number in range(self.count))
 
     def _broken(self, what: str) -> PluginError:
         who = f"`{self.kernel.name}` of {self.kernel.provider.exactly}"

@@ -17,7 +17,7 @@ _UNITS = {
     '"': re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r\n|.)|.", re.DOTALL),
     "'": re.compile(r"''|.", re.DOTALL),
 }
-_PROPERTIES = re.compile(r"(?:(?:&[\w-]+|!)(?=\s|$)(?:\s+#[^\n]*|\s)*)*")
+_PROPERTIES = re.compile(r"(?:(?:&[\w-]+|!)(?=\s|$)(?:\s|(?<=\s)#[^\n]*)*)*")
 _BLOCK_HEADER = re.compile(r"[|>][^\r\n]*(?:\r\n|.)?", re.DOTALL)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from lossdsl.errors import Diagnostic, Source, Span
 from lossdsl.spec.values import Found, Place
 
 MAX_CHARACTERS = 1_000_000
+_SPECIAL = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
 _MARKS = (("utf-8", b"\xef\xbb\xbf"), ("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff"))
 
 
@@ -46,6 +48,8 @@ def open_page(path: str | os.PathLike[str]) -> Found[Page | None]:
     """Read a text file, UTF-8 unless a byte order mark says UTF-16."""
     name = os.fsdecode(path)
     try:
+        if kind := special(Path(name).stat().st_mode):  # to open a pipe waits for a writer
+            return Found(None, (Place(Source("", name)).says("LD407", f"`{name}` is a {kind}, not a file"),))
         with Path(name).open("rb") as file:
             # In UTF-8 a character has at most four bytes: what is longer than this is too long in any case.
             data = file.read(4 * MAX_CHARACTERS + 1)
@@ -55,6 +59,11 @@ def open_page(path: str | os.PathLike[str]) -> Found[Page | None]:
     if finding is None and len(page.text) > MAX_CHARACTERS:
         finding = page.whole.says("LD408", f"the file is too large: more than {MAX_CHARACTERS:,} characters")
     return Found(None, (finding,)) if finding else Found(page)
+
+
+def special(mode: int) -> str | None:
+    """What something is that is neither a file nor a folder; None for these two."""
+    return next((kind for is_one, kind in _SPECIAL if is_one(mode)), None)
 
 
 def _decoded(name: str, data: bytes) -> tuple[Page, Diagnostic | None]:

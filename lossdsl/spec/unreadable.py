@@ -9,7 +9,8 @@ import yaml
 from lossdsl.errors import Diagnostic
 from lossdsl.spec.page import Page
 
-_VALUE = re.compile(r"[ \t]*(?:- +)*(?P<key>[^\s:#'\"{}\[\],][^:#'\"{}\[\],]*):[ \t]+(?P<value>\S.*?)[ \t\r]*")
+# Of a line without white space at its end. The dashes of a list are never given back, which would take quadratic time.
+_VALUE = re.compile(r"[ \t]*(?:- +)*+(?P<key>[^\s:#'\"{}\[\],][^:#'\"{}\[\],]*):[ \t]+(?P<value>\S.*)")
 _QUOTE = "quote the formula"
 _HINTS = (
     ("'\\t'", "write spaces instead of tabs, or quote the formula"),
@@ -68,7 +69,7 @@ def _line(text: str, offset: int) -> str:
 
 def _quoted(line: str) -> str | None:
     """The line with its value in quotes, if the value is what YAML stumbled over."""
-    match = _VALUE.fullmatch(line)
+    match = _VALUE.fullmatch(line.rstrip(" \t\r"))
     if not match or not _needs_quotes(match["value"]):
         return None
     value = match["value"]

@@ -75,7 +75,7 @@ def rendered(found: Iterable[Diagnostic]) -> str:
 
 
 def run_formula(text: str) -> Iterable[Diagnostic]:
-    return lossdsl.check(text).diagnostics
+    return lossdsl.check(text, files=False).diagnostics
 
 
 def run_config(text: str) -> Iterable[Diagnostic]:

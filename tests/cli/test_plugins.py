@@ -85,6 +85,39 @@ def test_those_that_are_left_out(start, plugins):
     assert set(states.values()) == {"left out"}
 
 
+def test_what_is_wrong_beyond_what_can_be_loaded(start, tmp_path_factory):
+    """A definition that names nothing, files that cannot be read, and a slip in the list of plugins."""
+    folder = tmp_path_factory.mktemp("site")
+    files = {
+        "acme-2.1.dist-info/METADATA": FILES["acme-2.1.dist-info/METADATA"],
+        "acme-2.1.dist-info/entry_points.txt": "[lossdsl.libraries]\nacme = acme_lib\n",
+        "acme_lib/a.loss": "# Wrong.\n# Source: none\nloss wrong() -> [0, inf)\n    = 0.5*dcie\n",
+        "wrench-3.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: wrench\nVersion: 3.0\n",
+        "wrench-3.0.dist-info/entry_points.txt": "[console_scripts]\nwrench\n",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    plugins = {"PYTHONPATH": str(folder)}
+    result = start("plugins", env=plugins)
+    assert (result.stderr, result.returncode) == ("", 1)
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    at = lines.index("acme 2.1 broken 0 losses -")
+    assert lines[at + 1] == "`acme.wrong` cannot be used: unknown loss `dcie`"
+    at = lines.index("wrench broken 0 losses -")
+    assert lines[at + 1].startswith("its entry_points.txt cannot be read: ")
+    assert sum("broken" in line for line in lines) == 2
+
+    (folder / "wrench-3.0.dist-info" / "entry_points.txt").write_text("")
+    (folder / "acme_lib" / "a.loss").write_text(files["acme_lib/a.loss"].replace("dcie", "dice"))
+    slip = {"LOSSDSL_PLUGINS": "lossdsl-boundary,acmee"}
+    result = start("plugins", env=plugins | slip)
+    told = "LOSSDSL_PLUGINS has `acmee`, which nothing installed is named: did you mean `acme`?"
+    assert (result.stdout.splitlines()[-1], result.returncode) == (told, 1)
+    assert json.loads(start("plugins", "--format", "json", env=plugins | slip).stdout)["unknown"] == [told]
+    assert start("plugins", env=plugins | {"LOSSDSL_PLUGINS": "acme"}).returncode == 0
+
+
 def test_the_list_tells_of_a_library_that_cannot_be_read(start, plugins):
     listed = start("list", env=plugins).stdout
     assert "gone.*" in listed

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
 
 import pytest
 import torch
 
 import lossdsl
 import lossdsl.testing
+from lossdsl.checking.vocabulary import CALL_WORDS, DEFINITION_WORDS, RESERVED
+from lossdsl.registry.local import local_losses
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +76,62 @@ def test_what_is_wrong_is_told_at_once(text: str) -> None:
     found = caught.value.diagnostics[0]
     assert (found.code.startswith(code), found.line, found.column) == (True, line, column), str(caught.value)
     assert not lossdsl.check("half").ok
+
+
+@pytest.mark.parametrize("form", ["{}() = l1", "loss {}(w: [0, 1] = 1) -> [0, inf)\n    = w*l1"])
+@pytest.mark.parametrize("name", sorted({*RESERVED, *CALL_WORDS, *DEFINITION_WORDS, "None", "TRUE", "Inf"}))
+def test_a_word_of_the_language_is_no_name(name: str, form: str) -> None:
+    """Nothing could ever mean it: the language has the word first."""
+    with pytest.raises(lossdsl.FormulaError) as caught:
+        lossdsl.define(form.format(name))
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.message) == ("LD206", f"`{name}` is a word of the language already")
+    assert (found.line, found.hint) == (1, "choose another name")
+    assert local_losses() == ()
+
+
+def test_definitions_of_many_threads() -> None:
+    """Each is there, also when others fail meanwhile."""
+    wrong, barrier = [], Barrier(8)
+
+    def run(thread: int) -> None:
+        barrier.wait()
+        for number in range(30):
+            lossdsl.define(f"mine{thread}_{number}() = {number}*l1")
+            try:
+                lossdsl.define(f"bad{thread}_{number}() = dcie")
+            except lossdsl.FormulaError:
+                continue
+            wrong.append(thread)
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(run, thread) for thread in range(8)]:
+            done.result()
+    assert not wrong
+    assert {loss.name for loss in local_losses()} == {f"mine{t}_{n}" for t in range(8) for n in range(30)}
+
+
+def test_an_import_takes_nothing_from_another_thread(install) -> None:
+    """What a plugin registers while it is imported is forgotten, what others define meanwhile is not."""
+    text = (
+        "import builtins, lossdsl\n"
+        "lossdsl.define('hidden() = l1')\n"
+        "builtins.acme_started.set()\n"
+        "builtins.acme_go_on.wait(10)\n"
+        "@lossdsl.loss()\n"
+        "def slow(p, y):\n"
+        "    'Slow.'\n"
+        "    return (p - y).abs().mean()\n"
+    )
+    install("acme", "1.0", {"acme_slow.py": text}, {"lossdsl.losses": {"acme.slow": "acme_slow:slow"}})
+    builtins.acme_started, builtins.acme_go_on = Event(), Event()  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(1) as pool:
+        report = pool.submit(lossdsl.check, "acme.slow")
+        assert builtins.acme_started.wait(10)  # type: ignore[attr-defined]
+        lossdsl.define("meanwhile() = l1")
+        builtins.acme_go_on.set()  # type: ignore[attr-defined]
+        assert report.result().ok
+    assert [loss.name for loss in local_losses()] == ["meanwhile"]
 
 
 def test_text_is_wanted() -> None:

@@ -239,8 +239,13 @@ def test_formulas_of_a_plugin_that_was_removed_are_in_the_stored_loss(install) -
     assert pickle.loads(data)(torch.ones(2, 3), torch.zeros(2, 3)) == 0.5
 
 
+OTHER_VERSION = """\
+warning LD602: a stored loss uses `acme.broken` of acme 2.1; here it is that of acme 2.2
+    pip install acme==2.1, if its values may not change"""
+
+
 def test_a_plugin_that_came_again(stored: bytes, tmp_path_factory, monkeypatch) -> None:
-    """The same kernel is used again; another signature is told, and so is what breaks."""
+    """The same kernel is used again and its version told; another signature is an error, and so is what breaks."""
     for text, told in (
         (kernel("return p.mean()"), ""),
         (kernel("return p.mean()", ', *, per: "Literal[\'image\']" = "image"'), "has other parameters"),
@@ -260,7 +265,9 @@ def test_a_plugin_that_came_again(stored: bytes, tmp_path_factory, monkeypatch) 
             found = [p for d in distributions(path=[str(folder)]) for p in d.entry_points]
             with lossdsl.testing.registry(found):
                 if not told:
-                    assert pickle.loads(stored)(torch.zeros(1, 1, 2), torch.ones(1, 1, 2)).isfinite()
+                    with pytest.warns(lossdsl.LossWarning) as caught:
+                        assert pickle.loads(stored)(torch.zeros(1, 1, 2), torch.ones(1, 1, 2)).isfinite()
+                    assert [str(each.message) for each in caught] == [OTHER_VERSION]
                     continue
                 with pytest.raises(lossdsl.PluginError, match=told):
                     pickle.loads(stored)

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 import torch._dynamo
+import torch._dynamo.exc
 from torch._dynamo.utils import counters
 from torch.testing import assert_close
 
 import lossdsl
+import lossdsl.testing
 
 # Warnings that dynamo itself causes; it hides the second from users, but not from a filter that makes errors of them.
 pytestmark = [
@@ -92,3 +94,134 @@ def test_more_losses_than_dynamo_has_patience_for() -> None:
     for number in range(1, 11):
         loss = lossdsl.compile(f"{number}*l1", task="regression", backend="inductor")
         assert_close(loss(pred, target), number * (pred - target).abs().mean())
+
+
+# --- a compiler that fails ---
+
+
+def failing(kind: type[Exception], where: str) -> Any:
+    """A backend of torch.compile that fails at once, or when it is asked for the gradient."""
+    from lossdsl.runtime.inductor import one_pass
+
+    asked: list[int] = []
+
+    def backend(module: Any, inputs: Any) -> Any:
+        asked.append(1)
+        if where == "value" or len(asked) > 1:
+            raise kind("it cannot be done\nand more lines")
+        return one_pass(module, inputs)
+
+    return backend
+
+
+class CompilerError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("formula", "where", "kind"),
+    [
+        ("bce + dice", "value", RuntimeError),
+        ("bce + dice", "value", TypeError),
+        ("bce + dice", "value", AssertionError),
+        ("bce + dice", "value", torch._dynamo.exc.Unsupported),
+        ("bce + dice", "gradient", CompilerError),
+        ("lovasz", "value", CompilerError),
+    ],
+)
+def test_what_a_compiler_cannot_do_runs_without_it(
+    formula: str, where: str, kind: type[Exception], make_batch: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch._dynamo.reset()
+    batch = make_batch("binary", (3, 4))
+    wanted = run(lossdsl.compile(formula, task="binary"), batch)
+    loss = lossdsl.compile(formula, task="binary", backend="inductor")
+    backend = failing(kind, where)
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda module, **options: compiler(module, **options | {"backend": backend}))
+    with pytest.warns(lossdsl.LossWarning) as caught:
+        first = run(loss, batch)
+    again = run(loss, batch)
+    for got in (first, again):
+        assert_close(got[0], wanted[0], **CLOSE)
+        assert_close(got[1], wanted[1], **CLOSE)
+    (told,) = [str(each.message) for each in caught]
+    assert told.startswith(
+        'warning LD507: torch cannot compile the loss, which runs as with backend="eager" from now on: '
+    )
+    assert told.endswith(": it cannot be done")
+    assert "\n" not in told
+
+
+def test_what_is_wrong_with_a_call_is_told_as_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no fault of the compiler, and does not end its use."""
+    torch._dynamo.reset()
+
+    def body(p: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if p.shape[-1] > 6:
+            raise lossdsl.InputError([lossdsl.Diagnostic("LD502", "too many pixels")])
+        return (p - y).abs().mean()
+
+    with lossdsl.testing.registry():
+        lossdsl.loss(name="few")(body)
+        loss = lossdsl.compile("few", task="binary", backend="inductor")
+        pred, target = torch.randn(2, 1, 8), torch.ones(2, 1, 8)
+        for _ in range(2):
+            with pytest.raises(lossdsl.InputError, match="too many pixels"):
+                loss(pred, target)
+        value = loss(pred[..., :5], target[..., :5])
+        assert_close(value, (pred[..., :5].sigmoid() - 1).abs().mean())
+
+
+@pytest.mark.parametrize("cause", [MemoryError("none"), torch.OutOfMemoryError("none")])
+def test_a_lack_of_memory_is_no_fault_of_a_compiler(cause: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_nothing(module: Any, **options: Any) -> Any:
+        def fused(*inputs: Any) -> Any:
+            raise cause
+
+        return fused
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    loss = lossdsl.compile("bce", task="binary", backend="inductor")
+    with pytest.raises(type(cause)) as caught:
+        loss(torch.randn(2, 1, 8), torch.ones(2, 1, 8))
+    assert caught.value is cause
+
+
+def test_a_kernel_that_no_compiler_takes() -> None:
+    """A real one: numbers that are read from a tensor decide what is computed."""
+    torch._dynamo.reset()
+
+    def body(p: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if float(y.sum()) > 1:
+            return (p - y).abs().mean()
+        return (p - y).pow(2).mean()
+
+    with lossdsl.testing.registry():
+        lossdsl.loss(name="deciding")(body)
+        loss = lossdsl.compile("deciding + bce", task="binary", backend="inductor")
+        plain = lossdsl.compile("deciding + bce", task="binary")
+        pred, target = torch.randn(2, 1, 8, requires_grad=True), torch.ones(2, 1, 8)
+        with pytest.warns(lossdsl.LossWarning, match="LD507: torch cannot compile the loss"):
+            value = loss(pred, target)
+        assert_close(value, plain(pred, target))
+        assert_close(loss(pred, target * 0), plain(pred, target * 0))
+
+
+def test_windows_compile_once_for_all_batches_and_once_for_each_size_of_images() -> None:
+    """Each pixel is read by its neighbours: what they read is stored, or it would be computed anew for each of them."""
+    torch._dynamo.reset()
+    counters.clear()
+    formula = "mean(local_max(abs(p - y), size=3))"
+    loss = lossdsl.compile(formula, task="binary", backend="inductor")
+    plain = lossdsl.compile(formula, task="binary")
+    for shape, graphs in (((4, 1, 8, 8), 1), ((3, 1, 8, 8), 1), ((2, 1, 8, 8), 1), ((3, 1, 6, 10), 2)):
+        results = []
+        for each in (loss, plain):
+            torch.manual_seed(0)
+            pred = torch.randn(shape, requires_grad=True)
+            value = each(pred, (torch.rand(shape) > 0.5).float())
+            results.append((value, *torch.autograd.grad(value, pred)))
+        for got, wanted in zip(*results, strict=True):
+            assert_close(got, wanted)
+        assert counters["stats"]["unique_graphs"] == graphs, shape
