@@ -166,7 +166,7 @@ class Scope:
         if node.text in CALL_WORDS:
             message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
-        known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed}
+        known = {*self.memory.names(), *self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed}
         hint = similar(node.text, known)
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
@@ -198,7 +198,7 @@ class Scope:
             return self.wrong(node, "LD202", f"`{name}` is a value; it takes no brackets", f"write {name}")
         if self.is_loss(name):
             return self._use(node, origin)
-        known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
+        known = {*self.memory.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
         hint = similar(name, known) or "lossdsl list shows all losses"
         return self._no_loss(node.function, "loss or function", hint, known)
 
