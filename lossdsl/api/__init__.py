@@ -18,6 +18,7 @@ from lossdsl.checking.terms import terms_of
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, PluginError
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
+from lossdsl.graph.evaluate import TooLarge
 from lossdsl.graph.tasks import also_working, first_working, task_faults
 from lossdsl.proving.classes import class_findings
 from lossdsl.proving.findings import certain_errors, warnings
@@ -26,6 +27,7 @@ from lossdsl.registry.defining import read_definition
 from lossdsl.registry.discover import Registry, clash, default_registry
 from lossdsl.registry.local import trial
 from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
+from lossdsl.stack import with_room
 from lossdsl.syntax.parse import parse
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ __all__ = ["Report", "check", "compile", "define", "explain", "load", "parse"]
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 
 
+@with_room
 def compile(
     source: str | Mapping[str, Any],
     *,
@@ -75,6 +78,7 @@ def compile(
     return _module(reading, given)
 
 
+@with_room
 def load(path: str | os.PathLike[str], key: str = "loss", **overrides: Any) -> Loss:
     """A torch module from a config file: YAML or JSON, the loss under a dotted key such as "train.loss".
 
@@ -91,6 +95,7 @@ def load(path: str | os.PathLike[str], key: str = "loss", **overrides: Any) -> L
     return _module(read_file(path, key), overrides)
 
 
+@with_room
 def check(source_or_path: str | os.PathLike[str] | Mapping[str, Any], key: str = "loss", **options: Any) -> Report:
     """Everything that is wrong with a formula, a mapping or a config file, without torch. Raises nothing of its own.
 
@@ -102,6 +107,7 @@ def check(source_or_path: str | os.PathLike[str] | Mapping[str, Any], key: str =
         return Report(error.diagnostics)
 
 
+@with_room
 def explain(
     source: str | os.PathLike[str] | Mapping[str, Any],
     key: str = "loss",
@@ -137,11 +143,13 @@ def explain(
     return explain_spec(spec, terms_of(spec), objective, facts, opened, cost)
 
 
+@with_room
 def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:
     """The report on what was read already. registry: the losses that it can name, by default those installed."""
     return Report(_study(reading, options, registry, proofs=True).diagnostics)
 
 
+@with_room
 def define(text: str) -> None:
     """Make a formula known under a name, in this process: define("half(w: [0, 1] = 0.5) -> [0, inf) = w*mse").
 
@@ -205,8 +213,11 @@ def _study(
     facts = None
     if resolution.objective:
         facts = facts_of(resolution.objective)
-        if not diagnostics:
-            diagnostics += _faults(spec, resolution.objective, facts, registry if proofs else None)
+        if not any(diagnostic.severity == "error" for diagnostic in diagnostics):
+            try:
+                diagnostics += _faults(spec, resolution.objective, facts, registry if proofs else None)
+            except TooLarge as error:
+                diagnostics += error.diagnostics
     return _Study(spec, resolution.objective, facts, in_reading_order(diagnostics))
 
 

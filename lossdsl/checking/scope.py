@@ -51,11 +51,14 @@ from lossdsl.errors import Diagnostic, Edit, LossError, Source, respelt
 from lossdsl.registry.candidates import Candidate
 from lossdsl.registry.contract import BUILT_IN
 from lossdsl.registry.discover import Registry, clash
-from lossdsl.registry.model import Formula, Loss, full_name
+from lossdsl.registry.model import Formula, Loss, Parameter, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
+from lossdsl.stack import with_room
 from lossdsl.syntax import tree
+from lossdsl.syntax.limits import MAX_NUMBER, MIN_NUMBER
 
 _NO_SOURCE = Source("")
+_SMALLEST = "the smallest number there is 1.4e-45, the smallest with all digits 1.2e-38"
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 
 
@@ -100,6 +103,7 @@ class Scope:
         origin = Origin(self.source, node.span)
         match node:
             case tree.Number():
+                self._check_number(node)
                 return Constant(node.value, origin)
             case tree.Name():
                 return self._name(node, origin)
@@ -115,6 +119,14 @@ class Scope:
                 return self.wrong(node, "LD104", "a comparison stands only as the first argument of where")
             case tree.Listing():
                 return per_class(self, node, origin)
+
+    def _check_number(self, node: tree.Number) -> None:
+        """Losses are computed in float32, whatever their text and Python hold."""
+        if abs(node.value) >= MAX_NUMBER:
+            self.report(node, "LD209", f"{node} is infinite in float32", "the largest number there is 3.4e38")
+        elif 0 < abs(node.value) <= MIN_NUMBER:
+            found = Diagnostic("LD209", f"{node} is 0 in float32", self.source, node.span, _SMALLEST, "warning")
+            self.memory.diagnostics.append(found)
 
     def _chain(self, node: tree.Sum | tree.Product, origin: Origin) -> Resolved:
         first, *rest = node.parts
@@ -237,6 +249,7 @@ class Scope:
         self.memory.diagnostics.extend(faults)
         return Use(loss, tensors, parameters, reduction, origin)
 
+    @with_room
     def _read_body(self, loss: Formula) -> None:
         """Look up the names in a definition's own text, once."""
         memory, key = self.memory, full_name(loss)
@@ -274,6 +287,7 @@ class Scope:
             if parameter.name in PROVIDED:
                 message = f"`{parameter.name}` has a meaning in every call"
                 scope.report(parameter, "LD206", message, "choose another name")
+            scope._check_default(parameter)
         for binding in declaration.bindings:
             if is_reserved(binding.name) or binding.name in scope.words | scope.parameters:
                 message = f"`{binding.name}` has a meaning already"
@@ -283,6 +297,11 @@ class Scope:
         cases = tuple(CaseBody(case.tasks, scope.expression(case.expression)) for case in declaration.cases)
         memory.open.pop()
         return Body(tuple(bindings.items()), cases)
+
+    def _check_default(self, parameter: Parameter) -> None:
+        for node, _ in tree.walk(parameter.default) if parameter.default else ():
+            if isinstance(node, tree.Number):
+                self._check_number(node)
 
     def _learned(self, name: str, call: tree.Call) -> Resolved:
         only = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None

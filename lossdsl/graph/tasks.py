@@ -26,6 +26,7 @@ from lossdsl.checking.resolved import (
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
+from lossdsl.graph.evaluate import TooLarge
 from lossdsl.graph.nodes import AXES
 from lossdsl.spec.model import TASKS, Options, Task
 
@@ -220,6 +221,8 @@ def _first(objective: Objective, contexts: Iterable[Context], options: Options) 
     for context in contexts:
         try:
             return build(objective, context, options.ignore_index), context
+        except TooLarge:
+            raise
         except FormulaError:
             continue
     return None
@@ -253,6 +256,8 @@ def _best(
 def _faults(objective: Objective, context: Context, options: Options) -> tuple[Diagnostic, ...]:
     try:
         build(objective, context, options.ignore_index)
+    except TooLarge:
+        raise
     except FormulaError as error:
         return error.diagnostics
     return ()

@@ -40,6 +40,7 @@ from lossdsl.runtime.ready import Ready, remember, signature
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.runtime.sights import Sight, sights_of
 from lossdsl.spec.model import Options
+from lossdsl.stack import with_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,13 +266,17 @@ class Loss(nn.Module):
         """Make the plan of a kind of call the first time. Under torch.compile this runs while tracing."""
         if key not in self._plans:
             context = Context(*key)
-            built = self._built(context)
-            looked_at = (self._objective, built, context, self._facts)
-            plan = lower(built, positive_denominators(*looked_at), rounded_roots(*looked_at))
+            plan = self._planned(context)
             self._runners[key] = compiled(plan, self.options.backend or "eager")
             self._sights[key] = sights_of(context, self._facts, plan.inputs)
             self._plans[key] = plan  # last: another thread takes a plan that it finds for a runner that is there
         return True
+
+    @with_room
+    def _planned(self, context: Context) -> Plan:
+        built = self._built(context)
+        looked_at = (self._objective, built, context, self._facts)
+        return lower(built, positive_denominators(*looked_at), rounded_roots(*looked_at))
 
     def _built(self, context: Context) -> BuiltLoss:
         """The graph for a kind of call, in which nothing is wrong for its task, which may be known only now."""

@@ -18,6 +18,7 @@ from lossdsl.graph.stages import MERGING, frontier, in_passing, part, stages
 from lossdsl.runtime import sweeps
 from lossdsl.runtime.ops import saturated
 from lossdsl.runtime.sweeps import Step
+from lossdsl.stack import with_room
 
 # small: everything at once, and all that the gradient can use is stored. pieces: in sweeps. device: everything at once.
 Mode: TypeAlias = Literal["small", "pieces", "device"]
@@ -141,6 +142,7 @@ def _memory(value: Tensor, dtype: torch.dtype, shapes: Shapes, index: int) -> Te
     return torch.empty_like(value if shape is None else value.reshape(shape), dtype=dtype)
 
 
+@with_room
 def program_of(
     outputs: Sequence[Node],
     names: Sequence[str],
