@@ -50,8 +50,8 @@ from lossdsl.stack import in_own_stack, is_deep
 from lossdsl.syntax.limits import MAX_NUMBER
 from lossdsl.syntax.printing import number
 
-MOST_PARTS = 300_000
-"""What a formula may come to when its names are opened. A second or two of work; a name that stands for two others may
+MOST_PARTS = 200_000
+"""What a formula may come to when its names are opened. Some seconds of work; a name that stands for two others may
 stand for a million parts."""
 _BETWEEN_LOOKS = 16
 
