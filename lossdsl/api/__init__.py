@@ -92,7 +92,7 @@ def load(path: str | os.PathLike[str], key: str = "loss", **overrides: Any) -> L
     """
     if not isinstance(path, (str, os.PathLike)):
         raise ConfigError([Diagnostic("LD405", f"load takes the path of a file, got {type(path).__name__}")])
-    return _module(read_file(path, key), overrides)
+    return _module(read_file(path, _checked(key)), overrides)
 
 
 @with_room
@@ -132,9 +132,14 @@ def explain(
     from lossdsl.api.explaining import explain_spec, expressions_of, total_of
     from lossdsl.api.opening import openings
 
+    wanted = (open,) if isinstance(open, str) else open
+    if not isinstance(wanted, Sequence) or not all(isinstance(name, str) for name in wanted):
+        raise ConfigError([Diagnostic("LD405", "open takes names of losses", hint='open="all", or open=["dice"]')])
+    for word, value in (("latex", latex), ("cost", cost)):
+        if not isinstance(value, bool):
+            raise ConfigError([Diagnostic("LD405", f"{word} is True or False, got {type(value).__name__}")])
     study = _study(_read(source, key), options)
     spec, objective, facts = study.outcome()
-    wanted = (open,) if isinstance(open, str) else tuple(open)
     opened = openings(expressions_of(spec), default_registry(), wanted) if wanted else ()
     if latex:
         from lossdsl.api.equations import spec_latex
@@ -248,7 +253,15 @@ def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:
     return Loss(objective, facts, spec.options, formula_text(spec))
 
 
+def _checked(key: object) -> str:
+    if not isinstance(key, str):
+        message = f"key is the place of the loss in the file, as text, got {type(key).__name__}"
+        raise ConfigError([Diagnostic("LD405", message, hint='key="train.loss"')])
+    return key
+
+
 def _read(source: str | os.PathLike[str] | Mapping[str, Any], key: str) -> Reading:
+    key = _checked(key)
     if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_path(source)):
         return read_file(source, key)
     return read_formula(source) if isinstance(source, str) else read_mapping(source, key)

@@ -41,6 +41,7 @@ from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.runtime.sights import Sight, sights_of
 from lossdsl.spec.model import Options
 from lossdsl.stack import with_room
+from lossdsl.syntax.limits import MAX_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +259,10 @@ class Loss(nn.Module):
                 raise fault("LD502", f"`{short}` has shape {shape(value)}; it is one number, a 0-d tensor")
             return value.to(device=pred.device, dtype=dtype)
         # Not torch.full: under torch.compile that would compile again for each new number.
-        number = value if isinstance(value, (int, float)) else float(value)
+        if torch.compiler.is_compiling():
+            number = value if isinstance(value, (int, float)) else float(value)
+        else:
+            number = _finite(short, value)
         return torch.zeros((), dtype=dtype, device=pred.device) + number
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -333,6 +337,17 @@ class Loss(nn.Module):
     def extra_repr(self) -> str:
         task = self.options.task or "decided by the first batch"
         return f"{self.text!r}, task={task}, input={self.options.input or 'logits'}"
+
+
+def _finite(name: str, value: Any) -> int | float:
+    """A number of the run; an integer stays one, as torch adds it up exactly."""
+    try:
+        number = value if isinstance(value, (int, float)) else float(value)
+        if abs(number) < MAX_NUMBER:
+            return number
+    except (OverflowError, ValueError):
+        pass
+    raise fault("LD506", f"`{name}` is not a number that float32 holds")
 
 
 def _learned(starts: Mapping[str, float]) -> nn.ParameterDict:
