@@ -17,7 +17,7 @@ NO_AXES: frozenset[str] = frozenset()
 _LIKE_THE_FIRST = frozenset({"cast_like", "keep"})
 
 _NUMBERS = frozenset({"constant", "size"})
-_NUMBER_ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "quotient", "negative"})
+NUMBER_ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "quotient", "negative"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class Node:
     is_number: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        of_numbers = self.operation in _NUMBER_ARITHMETIC and all(part.is_number for part in self.arguments)
+        of_numbers = self.operation in NUMBER_ARITHMETIC and all(part.is_number for part in self.arguments)
         object.__setattr__(self, "is_number", of_numbers or self.operation in _NUMBERS)
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lossdsl.graph.nodes import AXES, Graph, Node
+from lossdsl.graph.nodes import AXES, NUMBER_ARITHMETIC, Graph, Node
 from lossdsl.graph.rewrites import ELEMENTWISE
 
 # Operations whose result has, along each of its axes, the size that its arguments have there.
@@ -30,6 +30,19 @@ def is_wide(node: Node) -> bool:
 def is_number(node: Node) -> bool:
     """Whether the value is a Python number at run time rather than a tensor."""
     return node.is_number
+
+
+# Operations that take numbers as they take tensors; others need a tensor as their first argument.
+_OF_NUMBERS = NUMBER_ARITHMETIC | {
+    "constant", "size", "power", "minimum", "maximum", "where", "compare", "cast_like", "per_class", "input",
+    "scaled_difference", "squared_difference", "add_product", "subtract_product", "interpolate", "filled_image",
+    "raw_power", "add_at_class", "scatter", "placed",
+}  # fmt: skip
+
+
+def wants_a_tensor(node: Node) -> bool:
+    """Whether a node is given a number where only a tensor will do."""
+    return bool(node.arguments) and node.arguments[0].is_number and node.operation not in _OF_NUMBERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -314,6 +314,15 @@ def _sum_of_negative(graph: Graph, arguments: tuple[Node, ...], attributes: _Att
     return graph.make("negative", graph.make("sum", inner, attributes=attributes, axes=inner.axes - set(over)))
 
 
+def _mean_of_number(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+    """What is picked can turn out to be a number, the same for each element."""
+    return arguments[0] if arguments[0].is_constant else None
+
+
+def _of_zero(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+    return arguments[0] if _is(arguments[0], 0) else None
+
+
 def _keep_twice(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
     return arguments[0] if arguments[0].operation == "keep" and arguments[0].arguments[1] is arguments[1] else None
 
@@ -347,13 +356,17 @@ _ALWAYS: _Rules = {
         ("log of a probability from logits", _log_of_probability),
         ("log of one minus a probability from logits", _log_of_complement),
     ),
-    "keep": (("", _keep_twice),),
+    "log1p": (("", _folds(math.log1p)),),
+    "keep": (("", _of_zero), ("", _keep_twice)),
 }
 
 # Rules for what is computed may choose a cheaper form; those for what is written keep equal numbers equal, and may be
 # undone by what is computed: a log-sum-exp is run as the logarithm of a sum.
 _GATHER = "sum over classes of a one-hot target -> gather"
-_COMPUTED: _Rules = {"sum": (("", _sum_of_negative), (_GATHER, _sum_of_one_hot(picked)))}
+_COMPUTED: _Rules = {
+    "sum": (("", _of_zero), ("", _sum_of_negative), (_GATHER, _sum_of_one_hot(picked))),
+    "mean": (("", _mean_of_number),),
+}
 _WRITTEN: _Rules = {
     "sum": (("", _sum_of_negative), (_GATHER, _sum_of_one_hot(pick))),
     "mean": (("mean(1 - x) -> 1 - mean(x)", _mean_of_complement),),

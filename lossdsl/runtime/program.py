@@ -13,7 +13,7 @@ from torch import Tensor
 from lossdsl.graph.differentiated import Differentiated, differentiated
 from lossdsl.graph.gradient import SEED
 from lossdsl.graph.nodes import Node, in_order
-from lossdsl.graph.products import Unsupported, is_number, is_wide
+from lossdsl.graph.products import Unsupported, is_number, is_wide, wants_a_tensor
 from lossdsl.graph.stages import MERGING, frontier, in_passing, part, stages
 from lossdsl.runtime import sweeps
 from lossdsl.runtime.ops import saturated
@@ -162,7 +162,8 @@ def program_of(
         both = differentiated(unique, wanted, positive, small=mode == "small", fused=through is not None)
     except Unsupported:
         return None
-    numbers = any(is_number(node) for node in (*both.outputs, *both.gradients.values()))
+    made = (*both.outputs, *both.gradients.values())
+    numbers = any(map(is_number, made)) or any(map(wants_a_tensor, in_order(made)))
     if numbers or set(both.gradients) != set(wanted):
         return None
     at_once = at_once and _in_passing(both, mode)

@@ -33,6 +33,27 @@ EXTREME = [
     "log(0)", "exp(100)", "1_000", "1e-19", "1e-37*1e-37", "3e38 + 3e38", "0**0", "0**(-1)",
 ]  # fmt: skip
 WORDS = ["inf", "-inf", "nan", "none", "true", "image"]
+# Values, and places for them: whatever a value turns out to be, such as the same for all classes or always 0.
+VALUES = [
+    "z", "p", "y", "pred", "target", "w", "1 - p", "p*y", "[1, 2, 3]*p", "mean(p, over=class)", "mean(y, over=class)",
+    "max(p, over=class)", "ce(reduction=none)", "bce(reduction=none)", "for_class(p, [1])", "p - p", "y - y", "0*p",
+    "p*0 + 1", "p/p", "stop_gradient(p)", "softmax(z, over=pixel)", "local_mean(p, size=3)", "[1, 1, 1]", "z**2",
+    "p**0", "where(y > 0.5, p, 0)", "-z", "mean(p, per=image)", "sum(y, over=[batch, pixel])",
+    "logsumexp(z, over=class)",
+]  # fmt: skip
+PLACES = [
+    "mean({})", "sum({})", "max({})", "min({})", "topk({}, share=0.5)", "mean(mean({}, over=class))",
+    "mean(mean({}, over=pixel))", "mean(mean({}, over=batch))", "mean(max({}, over=class))", "mean(log({}))",
+    "mean(sqrt({}))", "mean(softmax({}))", "mean(softmax({}, over=pixel))", "mean(logsumexp({}, over=class))",
+    "mean(exp({}))", "mean(1/({}))", "mean(({})**0.5)", "mean(({})**(-1))", "mean(({})*y)", "mean({}, count=y)",
+    "mean(sum(y*({}), over=class))", "mean(sum(y*log({}), over=class))", "mean(sum(y*log(1 - ({})), over=class))",
+    "mse({}, y)", "bce({}, y)", "ce({}, y)", "dice({}, y)", "dice(p, {})", "focal({}, y)", "lovasz({}, y)",
+    "for_class(mean({}), [1])", "mean(for_class({}, [1]))", "mean({}, weight=y)", "mean({}, weight={})",
+    "min(mean({}), 0)", "where(mean({}) > 0, dice, iou)", "mean(abs({}))", "mean(clamp({}, min=0))",
+    "multiscale(mean({}))", "mean(logcosh({}))", "mean(topk({}, share=0.3, over=pixel))", "mean(min({}, {}))",
+    "mean(where({} > 0, {}, 1))", "mean(local_max({}, size=3, outside=0))", "ce + mean({})",
+    "dice*mean(mean({}, over=class))",
+]  # fmt: skip
 FUNCTIONS = [
     "exp", "log", "sqrt", "abs", "tanh", "sigmoid", "softplus", "cosh", "logcosh", "relu", "stop_gradient",
 ]  # fmt: skip
@@ -282,8 +303,11 @@ ODD: dict[str, list[Any]] = {
 def formula(number: int) -> Case:
     """The formula or config of a number."""
     writer = Writer(number)
-    if writer.rng.random() < 0.15:
+    kind = writer.rng.random()
+    if kind < 0.15:
         return Case(writer.config(), {})
+    if kind < 0.45:
+        return Case(writer.rng.choice(PLACES).replace("{}", writer.rng.choice(VALUES)), writer.options())
     return Case(writer.text(), writer.options())
 
 
@@ -405,3 +429,28 @@ def test_the_formulas_are_of_all_kinds() -> None:
     assert 100 < compiled < 350
     for word in ("for_class", "multiscale", "where", "learn", "epoch", "1e39", "reduction=none", "a0", "local_mean"):
         assert any(word in str(text) for text in texts), word
+
+
+# What is picked at the target's class can turn out to be a number, and labels can stand as a prediction.
+NUMBERS_OF_CLASSES: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean(sum(y*log(y), over=class)) + 0*mean(p)": lambda p: torch.zeros(()),
+    "mean(sum(y*log(1 - (y - y)), over=class))": lambda p: torch.zeros(()),
+    "mean(sum(y*exp(y), over=class)) + mean(p - p)": lambda p: torch.tensor(1.0).exp(),
+    "where(mean(mean(y, over=class)) > 0, 2, 3)": lambda p: torch.tensor(2.0),
+    "mean(mean(y, over=class)) + mean(z - z + p)": lambda p: 1 / 3 + p.mean(),
+    "sum(p - p) + mean(p)": lambda p: p.mean(),
+}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("text", NUMBERS_OF_CLASSES)
+def test_maps_that_turn_out_to_be_numbers(text: str, masked: bool) -> None:
+    z = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    target = torch.tensor([[0, 1, 2, 2], [1, 1, 0, 2]])
+    loss = lossdsl.compile(text, task="multiclass")
+    value = loss(z, target, mask=torch.ones(2, 4) if masked else None)
+    assert value.item() == pytest.approx(NUMBERS_OF_CLASSES[text](z.softmax(1)).item())
+    if value.requires_grad:
+        value.backward()  # type: ignore[no-untyped-call]
+        assert z.grad is not None
+        assert z.grad.isfinite().all()

@@ -216,3 +216,13 @@ def test_compiled_whole(name: str) -> None:
     value = loss(z, Y)
     value.backward()
     assert value.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("each", ["{} + {}", "{}*2", "{}*{}", "{} - 3*{}", "2**{}"])
+def test_values_that_leave_all_numbers_are_checked(each: str) -> None:
+    """More than the largest float, of which Python's whole numbers know nothing."""
+    text = named("1 + mse", each, 1026 if "2**" not in each else 60, "{}")
+    lossdsl.check(text)
+    lossdsl.explain(text)
+    loss = lossdsl.compile(text, task="regression")
+    assert loss(Z, Y).ndim == 0
