@@ -14,10 +14,10 @@ BEYOND = ["1e39", "3.4028236e38", "1e308", "-1e39"]
 # Places for a number.
 PLACES = [
     "{}*bce", "bce/({})", "bce + {}", "bce**({})", "({})**bce", "bce(pos_weight={})", "focal(gamma={})",
-    "dice(smooth={})",    "focal(alpha=[1, {}])", "min(bce, {})", "clamp(bce, max={})", "where(bce < {}, 1, 2)", "where(bce < 1, {}, bce)",
-    "mean(p*({}))", "mean([1, {}]*p)", "topk(p, share={})", "sum(local_mean(p, size={}))", "w = {}\nw*bce",
-    "s = learn({})\nexp(-s)*bce + s", "multiscale(dice, weights=[1, {}])", "mean(p, weight=y + {})", "bce(z - {}, y)",
-    "sqrt(bce*({}))", "for_class(dice + {}, [0])", "exp({})*bce", "(1 - {})*bce",
+    "dice(smooth={})", "focal(alpha=[1, {}])", "min(bce, {})", "clamp(bce, max={})", "where(bce < {}, 1, 2)",
+    "where(bce < 1, {}, bce)", "mean(p*({}))", "mean([1, {}]*p)", "topk(p, share={})", "sum(local_mean(p, size={}))",
+    "w = {}\nw*bce", "s = learn({})\nexp(-s)*bce + s", "multiscale(dice, weights=[1, {}])", "mean(p, weight=y + {})",
+    "bce(z - {}, y)", "sqrt(bce*({}))", "for_class(dice + {}, [0])", "exp({})*bce", "(1 - {})*bce",
 ]  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_in_a_config(tmp_path: Path) -> None:
     path.write_text("loss:\n  define: {a: 1e39*dice}\n  terms:\n    x: {expr: a, weight: 1e40}\n    y: bce + 1e41\n")
     report = lossdsl.check(path)
     found = [(one.code, one.line, one.column) for one in report.diagnostics]
-    assert found == [("LD209", 2, 15), ("LD209", 4, 27), ("LD209", 5, 14)]
+    assert found == [("LD209", 2, 15), ("LD209", 4, 26), ("LD209", 5, 14)]
 
 
 @pytest.mark.parametrize("weights", [[1e300, 1, 1], [1e39, 1], {0: 1, 1: 1e38}, [1, 10**40]])
