@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 
 from lossdsl.checking.arguments import bind_parameters, constant_value
 from lossdsl.checking.bindings import cycle
@@ -306,7 +305,7 @@ class Scope:
     def _learned(self, name: str, call: tree.Call) -> Resolved:
         only = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None
         start = constant_value(self.expression(only)) if only else None
-        if start is None or not isfinite(start):
+        if start is None or not abs(start) < MAX_NUMBER:
             return self.wrong(call, "LD207", "learn takes the number to start from", f"{name} = learn(0)")
         return Learned(name, start, Origin(self.source, call.span))
 
