@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Self, SupportsIndex, TypeAlias, Union
+from typing import Self, TypeAlias, Union
 
 from lossdsl.errors import Diagnostic, Edit, Source, Span
 from lossdsl.registry.model import Loss
-from lossdsl.stack import in_own_stack, is_deep
 
 NumberList: TypeAlias = tuple[Union[float, "NumberList"], ...]
 
@@ -307,14 +306,6 @@ class Objective:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # frozen all the way down
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        """As ever; where little of the stack is left, written in a thread of its own. Reading needs none."""
-        if not is_deep():
-            return object.__reduce_ex__(self, protocol)
-        import pickle
-
-        return pickle.loads, (in_own_stack(pickle.dumps, self, int(protocol)),)
 
     def body(self, name: str) -> Body:
         return dict(self.bodies)[name]

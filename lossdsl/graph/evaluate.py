@@ -51,8 +51,7 @@ from lossdsl.syntax.limits import MAX_NUMBER
 from lossdsl.syntax.printing import number
 
 MOST_PARTS = 200_000
-"""What a formula may come to when its names are opened. Some seconds of work; a name that stands for two others may
-stand for a million parts."""
+"""What a formula may come to when its names are opened: some seconds of work."""
 _BETWEEN_LOOKS = 16
 
 
