@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+from functools import lru_cache
 from itertools import takewhile
 from typing import Literal
 
@@ -205,7 +206,38 @@ def _nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def _close(word: str, lowered: Mapping[str, str]) -> list[str]:
-    return [lowered[match] for match in get_close_matches(word, lowered, n=1, cutoff=0.6)]
+    match = closest(word, lowered)
+    return [] if match is None else [lowered[match]]
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that has most in common with a word, None where that is little.
+
+    It is `difflib.get_close_matches` with a quick look at the letters first, as a text may have thousands of names.
+    """
+    letters, matcher = _letters(word), SequenceMatcher(None, "", word)
+    best: tuple[float, str] = (_ALIKE, "")
+    for other in known:
+        both = len(word) + len(other)
+        if both == 0 or 2 * (letters & _letters(other)).bit_count() < best[0] * both:
+            continue
+        matcher.set_seq1(other)
+        best = max(best, (matcher.ratio(), other))
+    return best[1] or None
+
+
+_ALIKE = 0.6
+
+
+@lru_cache(maxsize=4096)
+def _letters(word: str) -> int:
+    """A bit for each letter and how often it was there before: two words share at most as many letters as bits."""
+    bits, seen = 0, [0] * 64
+    for character in word:
+        letter = ord(character) % 64
+        bits |= 1 << (64 * seen[letter] + letter)
+        seen[letter] += 1
+    return bits
 
 
 def _is_slip(word: str, name: str) -> bool:

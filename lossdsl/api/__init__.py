@@ -17,6 +17,7 @@ from lossdsl.checking.terms import terms_of
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, PluginError
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
+from lossdsl.graph.evaluate import TooLarge
 from lossdsl.graph.tasks import also_working, first_working, task_faults
 from lossdsl.proving.classes import class_findings
 from lossdsl.proving.findings import certain_errors, warnings
@@ -25,6 +26,7 @@ from lossdsl.registry.defining import read_definition
 from lossdsl.registry.discover import Registry, clash, default_registry
 from lossdsl.registry.local import trial
 from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
+from lossdsl.stack import with_room
 from lossdsl.syntax.parse import parse
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ __all__ = ["Report", "check", "compile", "define", "explain", "load", "parse"]
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 
 
+@with_room
 def compile(
     source: str | Mapping[str, Any],
     *,
@@ -74,6 +77,7 @@ def compile(
     return _module(reading, given)
 
 
+@with_room
 def load(path: str | os.PathLike[str], key: str = "loss", **overrides: Any) -> Loss:
     """A torch module from a config file: YAML or JSON, the loss under a dotted key such as "train.loss".
 
@@ -87,9 +91,10 @@ def load(path: str | os.PathLike[str], key: str = "loss", **overrides: Any) -> L
     """
     if not isinstance(path, (str, os.PathLike)):
         raise ConfigError([Diagnostic("LD405", f"load takes the path of a file, got {type(path).__name__}")])
-    return _module(read_file(path, key), overrides)
+    return _module(read_file(path, _checked(key)), overrides)
 
 
+@with_room
 def check(
     source_or_path: str | os.PathLike[str] | Mapping[str, Any],
     key: str = "loss",
@@ -114,6 +119,7 @@ def check(
         return Report(error.diagnostics)
 
 
+@with_room
 def explain(
     source: str | os.PathLike[str] | Mapping[str, Any],
     key: str = "loss",
@@ -140,9 +146,14 @@ def explain(
     from lossdsl.api.explaining import explain_spec, expressions_of, total_of
     from lossdsl.api.opening import openings
 
+    wanted = (open,) if isinstance(open, str) else open
+    if not isinstance(wanted, Sequence) or not all(isinstance(name, str) for name in wanted):
+        raise ConfigError([Diagnostic("LD405", "open takes names of losses", hint='open="all", or open=["dice"]')])
+    for word, value in (("latex", latex), ("cost", cost), ("files", files)):
+        if not isinstance(value, bool):
+            raise ConfigError([Diagnostic("LD405", f"{word} is True or False, got {type(value).__name__}")])
     study = _study(_read(source, key, files), options)
     spec, objective, facts = study.outcome()
-    wanted = (open,) if isinstance(open, str) else tuple(open)
     opened = openings(expressions_of(spec), default_registry(), wanted) if wanted else ()
     if latex:
         from lossdsl.api.equations import spec_latex
@@ -151,11 +162,13 @@ def explain(
     return explain_spec(spec, terms_of(spec), objective, facts, opened, cost)
 
 
+@with_room
 def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:
     """The report on what was read already. registry: the losses that it can name, by default those installed."""
     return Report(_study(reading, options, registry, proofs=True).diagnostics)
 
 
+@with_room
 def define(text: str) -> None:
     """Make a formula known under a name, in this process: define("half(w: [0, 1] = 0.5) -> [0, inf) = w*mse").
 
@@ -223,8 +236,11 @@ def _study(
     facts = None
     if resolution.objective:
         facts = facts_of(resolution.objective)
-        if not diagnostics:
-            diagnostics += _faults(spec, resolution.objective, facts, registry if proofs else None)
+        if not any(diagnostic.severity == "error" for diagnostic in diagnostics):
+            try:
+                diagnostics += _faults(spec, resolution.objective, facts, registry if proofs else None)
+            except TooLarge as error:
+                diagnostics += error.diagnostics
     return _Study(spec, resolution.objective, facts, in_reading_order(diagnostics))
 
 
@@ -255,7 +271,15 @@ def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:
     return Loss(objective, facts, spec.options, formula_text(spec))
 
 
+def _checked(key: object) -> str:
+    if not isinstance(key, str):
+        message = f"key is the place of the loss in the file, as text, got {type(key).__name__}"
+        raise ConfigError([Diagnostic("LD405", message, hint='key="train.loss"')])
+    return key
+
+
 def _read(source: str | os.PathLike[str] | Mapping[str, Any], key: str, files: bool = True) -> Reading:
+    key = _checked(key)
     if not files and isinstance(source, os.PathLike):
         raise ConfigError([Diagnostic("LD405", "with files=False a source is a formula or a mapping, not a path")])
     if not files and isinstance(source, str):

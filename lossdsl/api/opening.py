@@ -74,7 +74,9 @@ def _calls(
     root: tree.Expression, home: str, own: frozenset[str], registry: Registry
 ) -> Iterator[tuple[tree.Call, Formula]]:
     """The calls of formula losses in an expression, without what each adds: its tensors and `reduction`."""
-    for node, _ in tree.walk(root):
+    nodes = [node for node, _ in tree.walk(root)]
+    called = {id(node.function) for node in nodes if isinstance(node, tree.Call)}
+    for node in nodes:
         name = node.function if isinstance(node, tree.Call) else node
         if not isinstance(name, tree.Name) or name.text in own:
             continue
@@ -83,12 +85,8 @@ def _calls(
         if isinstance(loss, Formula):
             keywords = node.keywords if isinstance(node, tree.Call) else ()
             kept = tuple(keyword for keyword in keywords if keyword.name != "reduction")
-            if isinstance(node, tree.Call) or not _is_called(root, node):
+            if isinstance(node, tree.Call) or id(node) not in called:
                 yield tree.Call(name, (), kept), loss
-
-
-def _is_called(root: tree.Expression, name: tree.Node) -> bool:
-    return any(isinstance(node, tree.Call) and node.function is name for node, _ in tree.walk(root))
 
 
 def _used(bindings: Mapping[str, tree.Expression], roots: Sequence[tree.Expression]) -> set[str]:

@@ -36,9 +36,10 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
     bound: list[tuple[str, Resolved]] = []
     reduction: Resolved | None = None
     faults = _missing(loss, call, Origin(source, call.span))
+    around = frozenset(word for keyword in call.keywords for word in _words(keyword))
     for keyword in call.keywords:
         origin = Origin(source, keyword.span)
-        refused = _refused(loss, keyword, call, origin)
+        refused = _refused(loss, keyword, around, origin)
         if refused:
             faults.append(refused)
         elif keyword.name == "reduction":
@@ -96,10 +97,11 @@ def infinity(written: tree.Expression) -> float | None:
     return math.inf if isinstance(written, tree.Name) and written.text == "inf" else None
 
 
-def _refused(loss: Loss, keyword: tree.Keyword, call: tree.Call, origin: Origin) -> Diagnostic | None:
+def _refused(loss: Loss, keyword: tree.Keyword, around: frozenset[str], origin: Origin) -> Diagnostic | None:
     """What the definition refuses with a reason: a parameter, a value of it as in `reduction=sum`, any list as in
-    `alpha=list`, or such a word beside others of the same call, as in `sigmoid=true and softmax=true`."""
-    around = {word for other in call.keywords for word in _words(other)}
+    `alpha=list`, or such a word beside others of the same call, as in `sigmoid=true and softmax=true`.
+
+    around: the words of all keywords of the call."""
     for refused, instead in loss.documentation.refused:
         word, *others = refused.split(" and ")
         if word in _words(keyword) and around.issuperset(others):

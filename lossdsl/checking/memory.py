@@ -22,6 +22,13 @@ class Memory:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     bodies: dict[str, Body] = field(default_factory=dict)
     open: list[str] = field(default_factory=list)
+    _names: tuple[str, ...] | None = None
+
+    def names(self) -> tuple[str, ...]:
+        """Every name of a loss that can be written; asked for with each name that there is not."""
+        if self._names is None:
+            self._names = self.registry.names()
+        return self._names
 
 
 def kept(registry: Registry, loss: Formula) -> Body | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias, Union
+from typing import Self, TypeAlias, Union
 
 from lossdsl.errors import Diagnostic, Edit, Source, Span
 from lossdsl.registry.model import Loss
@@ -303,6 +303,9 @@ class Objective:
     terms: tuple[Term, ...]
     total: Resolved | None
     bodies: tuple[tuple[str, Body], ...]
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # frozen all the way down
 
     def body(self, name: str) -> Body:
         return dict(self.bodies)[name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 
 from lossdsl.checking.arguments import bind_parameters, constant_value
 from lossdsl.checking.bindings import cycle
@@ -52,11 +51,14 @@ from lossdsl.errors import Diagnostic, Edit, LossError, Source, respelt
 from lossdsl.registry.candidates import Candidate
 from lossdsl.registry.contract import BUILT_IN
 from lossdsl.registry.discover import Registry, clash
-from lossdsl.registry.model import Formula, Loss, full_name
+from lossdsl.registry.model import Formula, Loss, Parameter, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
+from lossdsl.stack import with_room
 from lossdsl.syntax import tree
+from lossdsl.syntax.limits import MAX_NUMBER, MIN_NUMBER
 
 _NO_SOURCE = Source("")
+_SMALLEST = "the smallest number there is 1.4e-45, the smallest with all digits 1.2e-38"
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 
 
@@ -101,6 +103,7 @@ class Scope:
         origin = Origin(self.source, node.span)
         match node:
             case tree.Number():
+                self._check_number(node)
                 return Constant(node.value, origin)
             case tree.Name():
                 return self._name(node, origin)
@@ -116,6 +119,14 @@ class Scope:
                 return self.wrong(node, "LD104", "a comparison stands only as the first argument of where")
             case tree.Listing():
                 return per_class(self, node, origin)
+
+    def _check_number(self, node: tree.Number) -> None:
+        """Losses are computed in float32, whatever their text and Python hold."""
+        if abs(node.value) >= MAX_NUMBER:
+            self.report(node, "LD209", f"{node} is infinite in float32", "the largest number there is 3.4e38")
+        elif 0 < abs(node.value) <= MIN_NUMBER:
+            found = Diagnostic("LD209", f"{node} is 0 in float32", self.source, node.span, _SMALLEST, "warning")
+            self.memory.diagnostics.append(found)
 
     def _chain(self, node: tree.Sum | tree.Product, origin: Origin) -> Resolved:
         first, *rest = node.parts
@@ -167,7 +178,7 @@ class Scope:
         if node.text in CALL_WORDS:
             message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
-        known = {*self.memory.registry.names(), *self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed}
+        known = {*self.memory.names(), *self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed}
         hint = similar(node.text, known)
         if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
             return TensorOf(node.text, origin)
@@ -199,7 +210,7 @@ class Scope:
             return self.wrong(node, "LD202", f"`{name}` is a value; it takes no brackets", f"write {name}")
         if self.is_loss(name):
             return self._use(node, origin)
-        known = {*self.memory.registry.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
+        known = {*self.memory.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
         hint = similar(name, known) or "lossdsl list shows all losses"
         return self._no_loss(node.function, "loss or function", hint, known)
 
@@ -238,6 +249,7 @@ class Scope:
         self.memory.diagnostics.extend(faults)
         return Use(loss, tensors, parameters, reduction, origin)
 
+    @with_room
     def _read_body(self, loss: Formula) -> None:
         """Look up the names in a definition's own text, once."""
         memory, key = self.memory, full_name(loss)
@@ -275,6 +287,7 @@ class Scope:
             if parameter.name in PROVIDED:
                 message = f"`{parameter.name}` has a meaning in every call"
                 scope.report(parameter, "LD206", message, "choose another name")
+            scope._check_default(parameter)
         for binding in declaration.bindings:
             if is_reserved(binding.name) or binding.name in scope.words | scope.parameters:
                 message = f"`{binding.name}` has a meaning already"
@@ -285,10 +298,15 @@ class Scope:
         memory.open.pop()
         return Body(tuple(bindings.items()), cases)
 
+    def _check_default(self, parameter: Parameter) -> None:
+        for node, _ in tree.walk(parameter.default) if parameter.default else ():
+            if isinstance(node, tree.Number):
+                self._check_number(node)
+
     def _learned(self, name: str, call: tree.Call) -> Resolved:
         only = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None
         start = constant_value(self.expression(only)) if only else None
-        if start is None or not isfinite(start):
+        if start is None or not abs(start) < MAX_NUMBER:
             return self.wrong(call, "LD207", "learn takes the number to start from", f"{name} = learn(0)")
         return Learned(name, start, Origin(self.source, call.span))
 

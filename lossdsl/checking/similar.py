@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher, get_close_matches
+from difflib import SequenceMatcher
 
-from lossdsl.errors import nearest
+from lossdsl.errors import closest, nearest
 
 _MOST = 5
 _ALIKE = 0.8
@@ -58,5 +58,5 @@ def _closest(word: str, known: Iterable[str]) -> str | None:
     lowered: dict[str, str] = {}
     for name in sorted(known):
         lowered.setdefault(name.lower(), name)
-    match = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
-    return lowered[match[0]] if match else None
+    match = closest(word.lower(), lowered)
+    return lowered[match] if match else None

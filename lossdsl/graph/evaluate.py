@@ -30,7 +30,7 @@ from lossdsl.checking.resolved import (
     Where,
     Word,
 )
-from lossdsl.errors import Diagnostic
+from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.choices import Chosen, Classes, marked, narrowed, parted
 from lossdsl.graph.context import Context
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of
@@ -46,6 +46,21 @@ from lossdsl.graph.spaces import Space, make_space, of_pair, of_scale
 from lossdsl.graph.trace import Applied, Trace
 from lossdsl.graph.uses import use_loss
 from lossdsl.graph.windows import neighbourhood
+from lossdsl.stack import in_own_stack, is_deep
+from lossdsl.syntax.limits import MAX_NUMBER
+from lossdsl.syntax.printing import number
+
+MOST_PARTS = 200_000
+"""What a formula may come to when its names are opened: some seconds of work."""
+_BETWEEN_LOOKS = 16
+
+
+class TooLarge(FormulaError):
+    """A formula that comes to too much when its names are opened, whatever the task is."""
+
+    def __init__(self, origin: Origin):
+        message = f"the formula has more than {MOST_PARTS:,} parts when all names and losses in it are opened"
+        super().__init__([origin.says("LD110", message, "use fewer names that stand for others more than once")])
 
 
 class Evaluator:
@@ -60,6 +75,7 @@ class Evaluator:
         self.own = {(prediction, target): fields for prediction, target, fields in context.heads}
         self.heads: list[Head] = []
         self.trace = Trace()
+        self._met = self._depth = 0
         self._main: dict[str, Head] = {}
         self.main = self.scale(0)
 
@@ -87,12 +103,7 @@ class Evaluator:
 
     def mapped(self, expression: Resolved, frame: Frame) -> tuple[Node, Classes | None]:
         """A number or map, and the classes of it that count."""
-        value = self.value(expression, frame)
-        if isinstance(value, str):
-            raise Fault(expression.origin.says("LD205", f"`{value}` is a word, not a number"))
-        if isinstance(value, tuple):
-            raise Fault(expression.origin.says("LD205", "a list stands where one number belongs"))
-        return parted(value)
+        return _map_of(expression, self.value(expression, frame))
 
     def number(self, expression: Resolved, frame: Frame) -> Node:
         """A value of which all classes count."""
@@ -115,7 +126,16 @@ class Evaluator:
         return node
 
     def value(self, expression: Resolved, frame: Frame) -> Value:
-        value = self._value(expression, frame)
+        """The value of an expression. Those inside each other may be many: definitions stand in definitions."""
+        self._met += 1
+        if self._met > MOST_PARTS:
+            raise TooLarge(frame.place or expression.origin)
+        self._depth += 1
+        try:
+            deep = self._depth % _BETWEEN_LOOKS == 0 and is_deep()
+            value = in_own_stack(self._value, expression, frame) if deep else self._value(expression, frame)
+        finally:
+            self._depth -= 1
         node = node_of(value)
         if frame.place is None and node is not None:
             self.trace.read.append((expression, node))
@@ -160,8 +180,14 @@ class Evaluator:
                 return use_loss(self, expression, frame)
 
     def local(self, name: str, frame: Frame) -> Value:
+        if name in frame.faults:
+            raise Fault(frame.faults[name])
         if name not in frame.locals:
-            frame.locals[name] = self.value(frame.bindings[name], frame)
+            try:
+                frame.locals[name] = self.value(frame.bindings[name], frame)
+            except Fault as fault:
+                frame.faults[name] = fault.diagnostic
+                raise
         return frame.locals[name]
 
     def per_class(self, expression: PerClass, frame: Frame, space: Space) -> Node:
@@ -231,6 +257,9 @@ class Evaluator:
             )
             hint = f"choose them of the result: {classes.around('softmax(...)')}"
             raise Fault(expression.origin.says("LD302", message, hint))
+        if expression.function == "softmax" and "class" not in operands[0].node.axes:
+            message = f"a softmax is over the classes, and `{operands[0].origin.text}` has none"
+            raise Fault(expression.origin.says("LD302", message, "softmax(z), of a value for each class"))
         origins = tuple(operand.origin for operand in operands)
         node = self._applied(expression.function, [one.node for one in operands], expression, origins, frame)
         return marked(node, classes)
@@ -255,15 +284,20 @@ class Evaluator:
         node = self.graph.make(function, *arguments)
         if node.arguments and all(argument.is_constant for argument in node.arguments):
             raise Fault(expression.origin.says("LD302", f"`{function}` of these numbers is not a number"))
+        if node.is_constant and abs(node.value) >= MAX_NUMBER:
+            message = f"`{function}` of these numbers is {number(node.value)}, infinite in float32"
+            raise Fault(expression.origin.says("LD209", message, "the largest number there is 3.4e38"))
         if frame.place is None:
             self.trace.applied.append(Applied(function, tuple(arguments), node, origins, self.trace.guards))
         return node
 
     def _where(self, expression: Where, frame: Frame) -> Value:
-        branch = self.branch(expression, frame)
+        values = self._compared(expression, frame)
+        branch = self._decided(expression, *values)
         if branch is not None:
             return self.value(branch, frame)
-        compared = [self.operand(side, frame) for side in (expression.left, expression.right)]
+        sides = zip((expression.left, expression.right), values, strict=True)
+        compared = [Operand(side.origin, *_map_of(side, value)) for side, value in sides]
         left, right = (side.node for side in compared)
         condition = self.graph.make("compare", left, right, attributes=(expression.comparison,))
         branches = []
@@ -279,21 +313,23 @@ class Evaluator:
 
     def branch(self, expression: Where, frame: Frame) -> Resolved | None:
         """What a comparison of words or constants chooses, None when it depends on the data."""
-        left, right = (self.value(side, frame) for side in (expression.left, expression.right))
-        left, right = (side.node if isinstance(side, Chosen) else side for side in (left, right))
-        decided = self._decided(expression, left, right)
-        if decided is None:
-            return None
-        return expression.chosen if decided else expression.otherwise
+        return self._decided(expression, *self._compared(expression, frame))
 
-    def _decided(self, expression: Where, left: Value, right: Value) -> bool | None:
-        """The outcome of a comparison of words or constants, None when it depends on the data."""
+    def _compared(self, expression: Where, frame: Frame) -> tuple[Value, Value]:
+        """Both sides of a comparison, each read once: a comparison may stand in a comparison, and so on."""
+        return self.value(expression.left, frame), self.value(expression.right, frame)
+
+    def _decided(self, expression: Where, left: Value, right: Value) -> Resolved | None:
+        """What the comparison of two words or constants chooses, None when it depends on the data."""
+        left, right = (side.node if isinstance(side, Chosen) else side for side in (left, right))
         compare = COMPARISONS[expression.comparison]
-        if not isinstance(left, Node) or not isinstance(right, Node):
-            if expression.comparison not in ("==", "!="):
-                raise Fault(expression.origin.says("LD205", "words are compared with == or !="))
-            return compare(left, right)
-        return compare(left.value, right.value) if left.is_constant and right.is_constant else None
+        if isinstance(left, Node) and isinstance(right, Node):
+            if not (left.is_constant and right.is_constant):
+                return None
+            return expression.chosen if compare(left.value, right.value) else expression.otherwise
+        if expression.comparison not in ("==", "!="):
+            raise Fault(expression.origin.says("LD205", "words are compared with == or !="))
+        return expression.chosen if compare(left, right) else expression.otherwise
 
     def _for_class(self, expression: ForClass, frame: Frame) -> Value:
         """Read the value anew with fewer classes: names bound outside are read anew too."""
@@ -325,7 +361,7 @@ class Evaluator:
         Those of a formula in their order, so that a long chain of them is not a deep recursion. A definition reads only
         what its parameters ask for.
         """
-        inner = replace(frame, locals={}, **changes)
+        inner = replace(frame, locals={}, faults={}, **changes)
         for name in () if frame.is_definition else needed(frame.bindings, [expression]):
             self.local(name, inner)
         return inner
@@ -353,3 +389,12 @@ class Evaluator:
 def _chosen_map(expression: Resolved, classes: Classes) -> Diagnostic:
     message = f"of `{expression.origin.text}` only the classes {classes} count, here all of them are read"
     return expression.origin.says("LD308", message, f"write {classes.around('...')} around the whole")
+
+
+def _map_of(expression: Resolved, value: Value) -> tuple[Node, Classes | None]:
+    """A value that is a number or map, and the classes of it that count."""
+    if isinstance(value, str):
+        raise Fault(expression.origin.says("LD205", f"`{value}` is a word, not a number"))
+    if isinstance(value, tuple):
+        raise Fault(expression.origin.says("LD205", "a list stands where one number belongs"))
+    return parted(value)

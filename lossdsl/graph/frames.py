@@ -30,6 +30,7 @@ class Fault(Exception):
 @dataclass(slots=True)
 class Frame:
     """One text being read: a user's formula, or a definition with its parameters. `used`: parameters that were read.
+    `locals`, `faults`: what its names stand for, or why they stand for nothing.
 
     A definition is written for every choice of its parameters: with per=batch a mean over the images has nothing left
     to average. In a user's own formula the mean of one number is a slip. `classes`: which classes count, None for all.
@@ -42,6 +43,7 @@ class Frame:
     parameters: dict[str, Value] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     locals: dict[str, Value] = field(default_factory=dict)
+    faults: dict[str, Diagnostic] = field(default_factory=dict)
     is_definition: bool = False
     classes: Classes | None = None
     place: Origin | None = None

@@ -33,6 +33,8 @@ def gradients(graph: Graph, outputs: Sequence[Node], names: Collection[str]) -> 
         if node not in received:
             continue
         adjoint = total(graph, received.pop(node))
+        if adjoint.is_constant and adjoint.value == 0:
+            continue  # nothing is passed on, and a number has no axes to be added up over
         if node.operation == "input":
             found[str(node.attributes[0])] = adjoint
             continue

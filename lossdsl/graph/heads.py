@@ -64,6 +64,8 @@ class Head:
                 return self._probability() if logits else self.of("pred")
 
     def _cast(self, node: Node) -> Node:
+        if node is self.space.truth:  # labels that stand as a prediction may be whole numbers
+            return self.graph.make("cast_like", node, self.space.prediction)
         return node if self.prepared else self.graph.make("cast", node)
 
     def _kept(self, node: Node) -> Node:

@@ -16,15 +16,26 @@ NO_AXES: frozenset[str] = frozenset()
 # Operations whose other arguments only say how: a dtype, or which elements stay.
 _LIKE_THE_FIRST = frozenset({"cast_like", "keep"})
 
+_NUMBERS = frozenset({"constant", "size"})
+NUMBER_ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "quotient", "negative"})
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One operation. `attributes` are what is not a node: a number, a name, the axes that a reduction removes."""
+    """One operation. `attributes` are what is not a node: a number, a name, the axes that a reduction removes.
+
+    is_number: the value is a Python number at run time rather than a tensor.
+    """
 
     operation: str
     arguments: tuple[Node, ...]
     attributes: tuple[Hashable, ...]
     axes: frozenset[str]
+    is_number: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        of_numbers = self.operation in NUMBER_ARITHMETIC and all(part.is_number for part in self.arguments)
+        object.__setattr__(self, "is_number", of_numbers or self.operation in _NUMBERS)
 
     @property
     def value(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lossdsl.graph.nodes import AXES, Graph, Node
+from lossdsl.graph.nodes import AXES, NUMBER_ARITHMETIC, Graph, Node
 from lossdsl.graph.rewrites import ELEMENTWISE
 
 # Operations whose result has, along each of its axes, the size that its arguments have there.
@@ -17,8 +17,6 @@ _SAME_SIZE = ELEMENTWISE | {
     "log_one_minus_softmax", "sum", "mean", "any", "reduce_max", "reduce_min", "quotient", "safe_denominator",
     "undefined", "bounded", "foreground", "class_is_one_of", "per_class", "ones",
 }  # fmt: skip
-_NUMBERS = frozenset({"constant", "size"})
-_NUMBER_ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "quotient", "negative"})
 
 
 class Unsupported(Exception):
@@ -31,9 +29,20 @@ def is_wide(node: Node) -> bool:
 
 def is_number(node: Node) -> bool:
     """Whether the value is a Python number at run time rather than a tensor."""
-    if node.operation in _NUMBERS:
-        return True
-    return node.operation in _NUMBER_ARITHMETIC and all(is_number(argument) for argument in node.arguments)
+    return node.is_number
+
+
+# Operations that take numbers as they take tensors; others need a tensor as their first argument.
+_OF_NUMBERS = NUMBER_ARITHMETIC | {
+    "constant", "size", "power", "minimum", "maximum", "where", "compare", "cast_like", "per_class", "input",
+    "scaled_difference", "squared_difference", "add_product", "subtract_product", "interpolate", "filled_image",
+    "raw_power", "add_at_class", "scatter", "placed",
+}  # fmt: skip
+
+
+def wants_a_tensor(node: Node) -> bool:
+    """Whether a node is given a number where only a tensor will do."""
+    return bool(node.arguments) and node.arguments[0].is_number and node.operation not in _OF_NUMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +55,34 @@ class Factors:
 
 
 def split(node: Node) -> Factors:
-    if node.operation == "negative":
-        inner = split(node.arguments[0])
-        return Factors(-inner.sign, inner.narrow, inner.wide)
-    if not is_wide(node):
-        return Factors(1, node, None)
-    if node.operation == "multiply":
-        left, right = split(node.arguments[0]), split(node.arguments[1])
-        if left.wide is None or right.wide is None:
-            narrow = left.narrow if left.wide is None else right.narrow
-            other = right if left.wide is None else left
-            if other.narrow is None:
-                return Factors(left.sign * right.sign, narrow, other.wide)
-    return Factors(1, None, node)
+    passed: list[tuple[Node, Node | None]] = []
+    while True:  # down to what is neither a sign nor a wide value with a narrow factor
+        if node.operation == "negative":
+            passed.append((node, None))
+            node = node.arguments[0]
+        elif node.operation == "multiply" and is_wide(node) and not all(map(is_wide, node.arguments)):
+            factor, rest = sorted(node.arguments, key=is_wide)
+            passed.append((node, factor))
+            node = rest
+        else:
+            break
+    found = Factors(1, None, node) if is_wide(node) else Factors(1, node, None)
+    for above, narrow in reversed(passed):
+        if narrow is None:
+            found = Factors(-found.sign, found.narrow, found.wide)
+        elif found.narrow is None:
+            sign, unsigned = _unsigned(narrow)
+            found = Factors(sign * found.sign, unsigned, found.wide)
+        else:
+            found = Factors(1, None, above)
+    return found
+
+
+def _unsigned(node: Node) -> tuple[int, Node]:
+    sign = 1
+    while node.operation == "negative":
+        sign, node = -sign, node.arguments[0]
+    return sign, node
 
 
 def join(graph: Graph, factors: Factors) -> Node:
@@ -176,5 +200,8 @@ def source(node: Node, axis: str) -> Node:
     while node.operation != "input":
         if node.operation not in _SAME_SIZE:
             raise Unsupported(node.operation)
-        node = next(argument for argument in node.arguments if axis in argument.axes)
+        having = [argument for argument in node.arguments if axis in argument.axes]
+        if not having:
+            raise Unsupported(node.operation)
+        node = having[0]
     return node

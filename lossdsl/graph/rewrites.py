@@ -12,9 +12,11 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias
 
 from lossdsl.graph.exponentials import exp_of_logarithm, log_of_exponentials, quotient_of_exponentials
-from lossdsl.graph.nodes import Graph, Node, Rule
+from lossdsl.graph.nodes import Graph, Node, Rule, in_order
 
 _Attributes = tuple[Hashable, ...]
+
+MOST_FACTORS = 64
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
@@ -169,15 +171,22 @@ def _log_near_one(graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> 
 
 def _beside_one(graph: Graph, node: Node) -> Node | None:
     """x where a sum is 1 + x with the 1 written out: what is 1 + a - b is 1 + (a - b)."""
-    if node.operation not in ("add", "subtract"):
-        return None
-    left, right = node.arguments
-    if _is(left, 1):
-        return right if node.operation == "add" else graph.make("negative", right)
-    if _is(right, 1) and node.operation == "add":
-        return left
-    rest = _beside_one(graph, left)
-    return None if rest is None else graph.make(node.operation, rest, right)
+    above: list[Node] = []
+    rest: Node | None = None
+    while rest is None:
+        if node.operation not in ("add", "subtract"):
+            return None
+        left, right = node.arguments
+        if _is(left, 1):
+            rest = right if node.operation == "add" else graph.make("negative", right)
+        elif _is(right, 1) and node.operation == "add":
+            rest = left
+        else:
+            above.append(node)
+            node = left
+    for outer in reversed(above):
+        rest = graph.make(outer.operation, rest, outer.arguments[1])
+    return rest
 
 
 def _mean_of_complement(graph: Graph, arguments: tuple[Node, ...], attributes: _Attributes) -> Node | None:
@@ -217,18 +226,27 @@ def _sum_of_one_hot(at_class: Callable[[Graph, Node, Node], Node]) -> Rule:
 
 
 def _factors(graph: Graph, value: Node) -> tuple[float, list[Node]]:
-    """A product as its sign and its factors; a quotient counts as numerator times the rest."""
-    if value.operation == "negative":
-        sign, factors = _factors(graph, value.arguments[0])
-        return -sign, factors
-    if value.operation == "divide" and not value.arguments[0].is_constant:
-        sign, factors = _factors(graph, value.arguments[0])
-        return sign, [*factors, graph.make("divide", graph.constant(1.0), value.arguments[1])]
-    if value.operation != "multiply":
-        return 1.0, [value]
-    left_sign, left = _factors(graph, value.arguments[0])
-    right_sign, right = _factors(graph, value.arguments[1])
-    return left_sign * right_sign, left + right
+    """A product as its sign and its factors; a quotient counts as numerator times the rest.
+
+    One with more than a few is a factor by itself: a product of products has a number of them that has no end.
+    """
+    sign, factors = 1.0, []
+    waiting = [value]
+    while waiting:
+        node = waiting.pop()
+        if node.operation == "negative":
+            sign = -sign
+            waiting.append(node.arguments[0])
+        elif node.operation == "divide" and not node.arguments[0].is_constant:
+            waiting.append(graph.make("divide", graph.constant(1.0), node.arguments[1]))
+            waiting.append(node.arguments[0])
+        elif node.operation == "multiply":
+            waiting += reversed(node.arguments)
+        else:
+            factors.append(node)
+        if len(factors) + len(waiting) > MOST_FACTORS:
+            return 1.0, [value]
+    return sign, factors
 
 
 def pick(graph: Graph, value: Node, index: Node) -> Node:
@@ -237,29 +255,53 @@ def pick(graph: Graph, value: Node, index: Node) -> Node:
     A rounded function is not: a probability that is picked must equal the same probability among all classes, and
     `exp` of one element may differ from `exp` of many in the last bit. See graph/stable.py for what is run.
     """
-    return _at_class(graph, value, index, _EXACT)
+    return _at_class(graph, value, index, _EXACT, _picked)
 
 
 def picked(graph: Graph, value: Node, index: Node) -> Node:
     """The same, of as few elements as can be, where no other number need equal it to the last bit."""
-    if value.operation == "softmax":
-        return graph.make(
-            "exp", picked(graph, graph.make("finite", graph.make("log_softmax", *value.arguments)), index)
-        )
-    return _at_class(graph, value, index, ELEMENTWISE)
+    return _at_class(graph, value, index, ELEMENTWISE, _picked_softmax)
 
 
-def _at_class(graph: Graph, value: Node, index: Node, computed_after: frozenset[str]) -> Node:
-    """computed_after: the operations that are done on what is picked."""
-    if "class" not in value.axes:
-        return value
-    if value.operation in computed_after:
-        inner = pick if computed_after is _EXACT else picked
-        arguments = [inner(graph, argument, index) for argument in value.arguments]
-        return graph.make(value.operation, *arguments, attributes=value.attributes)
+class _NotAfter:
+    """What is picked as it is: all but what is computed after picking."""
+
+    def __init__(self, computed_after: frozenset[str]):
+        self.computed_after = computed_after
+
+    def __contains__(self, node: object) -> bool:
+        return isinstance(node, Node) and not ("class" in node.axes and node.operation in self.computed_after)
+
+
+def _at_class(
+    graph: Graph, value: Node, index: Node, computed_after: frozenset[str], leaf: Callable[[Graph, Node, Node], Node]
+) -> Node:
+    """computed_after: the operations that are done on what is picked. leaf: how all else is."""
+    leaves = _NotAfter(computed_after)
+    made: dict[Node, Node] = {}
+    for node in in_order([value], leaves):
+        if "class" not in node.axes:
+            made[node] = node
+        elif node in leaves:
+            made[node] = leaf(graph, node, index)
+        else:
+            arguments = [made[argument] for argument in node.arguments]
+            made[node] = graph.make(node.operation, *arguments, attributes=node.attributes)
+    return made[value]
+
+
+def _picked(graph: Graph, value: Node, index: Node) -> Node:
     if value.operation == "one_hot" and value.arguments[0] is index:
         return graph.constant(1.0)
     return graph.make("pick", value, index, axes=value.axes - {"class"} | index.axes)
+
+
+def _picked_softmax(graph: Graph, value: Node, index: Node) -> Node:
+    """Of a probability the logarithm is picked: it stays finite."""
+    if value.operation != "softmax":
+        return _picked(graph, value, index)
+    logarithm = graph.make("log_softmax", *value.arguments)
+    return graph.make("exp", graph.make("finite", _picked(graph, logarithm, index)))
 
 
 def _sum_of_negative(graph: Graph, arguments: tuple[Node, ...], attributes: _Attributes) -> Node | None:
@@ -270,6 +312,15 @@ def _sum_of_negative(graph: Graph, arguments: tuple[Node, ...], attributes: _Att
     (over,) = attributes
     assert isinstance(over, tuple)
     return graph.make("negative", graph.make("sum", inner, attributes=attributes, axes=inner.axes - set(over)))
+
+
+def _mean_of_number(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+    """What is picked can turn out to be a number, the same for each element."""
+    return arguments[0] if arguments[0].is_constant else None
+
+
+def _of_zero(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
+    return arguments[0] if _is(arguments[0], 0) else None
 
 
 def _keep_twice(_graph: Graph, arguments: tuple[Node, ...], _: _Attributes) -> Node | None:
@@ -305,13 +356,17 @@ _ALWAYS: _Rules = {
         ("log of a probability from logits", _log_of_probability),
         ("log of one minus a probability from logits", _log_of_complement),
     ),
-    "keep": (("", _keep_twice),),
+    "log1p": (("", _folds(math.log1p)),),
+    "keep": (("", _of_zero), ("", _keep_twice)),
 }
 
 # Rules for what is computed may choose a cheaper form; those for what is written keep equal numbers equal, and may be
 # undone by what is computed: a log-sum-exp is run as the logarithm of a sum.
 _GATHER = "sum over classes of a one-hot target -> gather"
-_COMPUTED: _Rules = {"sum": (("", _sum_of_negative), (_GATHER, _sum_of_one_hot(picked)))}
+_COMPUTED: _Rules = {
+    "sum": (("", _of_zero), ("", _sum_of_negative), (_GATHER, _sum_of_one_hot(picked))),
+    "mean": (("", _mean_of_number),),
+}
 _WRITTEN: _Rules = {
     "sum": (("", _sum_of_negative), (_GATHER, _sum_of_one_hot(pick))),
     "mean": (("mean(1 - x) -> 1 - mean(x)", _mean_of_complement),),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from lossdsl.graph.nodes import Graph, Node, in_order
 from lossdsl.graph.products import is_number, is_wide
+from lossdsl.graph.rewrites import MOST_FACTORS
 
 
 def selected(graph: Graph, outputs: Sequence[Node], large: bool = True, together: bool = False) -> list[Node]:
@@ -209,9 +210,17 @@ def _common_summand(left: Node, right: Node) -> Node | None:
 
 
 def _product_factors(node: Node) -> list[Node]:
-    if node.operation != "multiply":
-        return [node]
-    return [factor for argument in node.arguments for factor in _product_factors(argument)]
+    """The factors of a product; one with many is taken as a whole, as a product of products may have any number."""
+    factors, waiting = [], [node]
+    while waiting:
+        factor = waiting.pop()
+        if factor.operation == "multiply":
+            waiting += reversed(factor.arguments)
+        else:
+            factors.append(factor)
+        if len(factors) + len(waiting) > MOST_FACTORS:
+            return [node]
+    return factors
 
 
 def _is_complement(node: Node, of: Node) -> bool:

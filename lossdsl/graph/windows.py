@@ -15,13 +15,17 @@ from lossdsl.graph.spaces import Space
 if TYPE_CHECKING:
     from lossdsl.graph.evaluate import Evaluator
 
+LARGEST_WINDOW = 1001
+"""The image gets a margin of half a window, so the memory of a call grows with the window."""
+
 
 def neighbourhood(evaluator: Evaluator, expression: Neighbourhood, frame: Frame) -> Node | Chosen:
     """The node of a window function. A number with `outside=` is an image of that number."""
     kind, (value, classes) = expression.kind, evaluator.mapped(expression.value, frame)
     size = _fixed(evaluator, expression.size, frame)
-    if size is None or size % 2 != 1 or size < 0:
-        raise Fault(expression.size.origin.says("LD204", f"`size` of `{kind}` is an odd number of pixels"))
+    if size is None or size % 2 != 1 or not 0 < size <= LARGEST_WINDOW:
+        message = f"`size` of `{kind}` is an odd number of pixels, at most {LARGEST_WINDOW:,}"
+        raise Fault(expression.size.origin.says("LD204", message))
     sigma = _fixed(evaluator, expression.sigma, frame)
     if expression.sigma and not (sigma and 0 < sigma < math.inf):
         raise Fault(expression.sigma.origin.says("LD204", f"`sigma` of `{kind}` is a number of pixels above 0"))

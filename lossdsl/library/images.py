@@ -44,7 +44,7 @@ def ms_ssim(
     target: Tensor,
     *,
     data_range: Annotated[float, "(0, inf)"] = 1,
-    size: Annotated[int, "[1, inf)"] = 11,
+    size: Annotated[int, "[1, 1001]"] = 11,
     sigma: Annotated[float, "(0, inf)"] = 1.5,
     k1: Annotated[float, "(0, inf)"] = 0.01,
     k2: Annotated[float, "(0, inf)"] = 0.03,

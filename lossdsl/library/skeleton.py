@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def soft_skeleton(
     map: Tensor,
     *,
-    iterations: Annotated[int, "[0, inf)"] = 3,
+    iterations: Annotated[int, "[0, 1000]"] = 3,
     mask: Tensor | None = None,
     spatial: tuple[int, ...] = (),
 ) -> Tensor:

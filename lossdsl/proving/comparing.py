@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lossdsl.checking.heads import is_raw, reads_of_loss, takes_head
 from lossdsl.checking.resolved import Apply, Chain, Local, Resolved, TensorOf, every
@@ -88,19 +88,27 @@ def _joined(value: Resolved, bindings: Mapping[str, Resolved]) -> _Joined | None
 
     Functions of it and factors without the target do not count. None for anything else, such as a choice by `where`.
     """
-    value = _opened(value, bindings)
-    if isinstance(value, Apply):
-        return _joined(value.arguments[0], bindings) if len(value.arguments) == 1 or value.function == "power" else None
-    if not isinstance(value, Chain):
-        return None
-    signed = [_signed(function, operand, bindings) for function, operand in (("add", value.first), *value.rest)]
-    kinds = [_kind(operand, bindings) for _, operand in signed]
-    if "prediction" in kinds and "target" in kinds:
-        (sign, prediction), (other, truth) = signed[kinds.index("prediction")], signed[kinds.index("target")]
-        is_sum = value.rest[0][0] in ("add", "subtract")
-        return _Joined(prediction, truth, is_sum and sign != other, len(signed) == 2)
-    inside = next((found for _, operand in signed if (found := _joined(operand, bindings))), None)
-    return replace(inside, alone=False) if inside else None
+    alone, opened = True, set()
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Local):
+            if value.name in opened or value.name not in bindings:
+                continue
+            opened.add(value.name)
+            waiting.append(bindings[value.name])
+        elif isinstance(value, Apply) and (len(value.arguments) == 1 or value.function == "power"):
+            waiting.append(value.arguments[0])
+        elif isinstance(value, Chain):
+            signed = [_signed(function, operand, bindings) for function, operand in (("add", value.first), *value.rest)]
+            kinds = [_kind(operand, bindings) for _, operand in signed]
+            if "prediction" in kinds and "target" in kinds:
+                (sign, prediction), (other, truth) = signed[kinds.index("prediction")], signed[kinds.index("target")]
+                is_sum = value.rest[0][0] in ("add", "subtract")
+                return _Joined(prediction, truth, is_sum and sign != other, alone and len(signed) == 2)
+            alone = False
+            waiting += [operand for _, operand in reversed(signed)]
+    return None
 
 
 def _signed(function: str, operand: Resolved, bindings: Mapping[str, Resolved]) -> tuple[bool, Resolved]:

@@ -7,6 +7,7 @@ at most p and at most y.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
@@ -76,6 +77,8 @@ class Forms:
         result = self._expanded(node)
         if result is None or len(result) > _MOST_MONOMIALS or any(len(m) > _HIGHEST_DEGREE for m in result):
             return {(self._node(node),): 1.0}
+        if not all(map(math.isfinite, result.values())):
+            return {(self._node(node),): 1.0}
         return result
 
     def _expanded(self, node: Node) -> Form | None:
@@ -132,7 +135,10 @@ class Forms:
     def _put(self, form: Form, atoms: Monomial, coefficient: float) -> None:
         monomial = self._ordered(atoms)
         total = form.get(monomial, 0.0) + coefficient
-        form[monomial] = total
+        if total:
+            form[monomial] = total
+        else:
+            form.pop(monomial, None)  # so that every coefficient can be divided by
 
     def _ordered(self, atoms: Monomial) -> Monomial:
         """Sorted, and 1*1 is 1 where an atom is 0 or 1."""

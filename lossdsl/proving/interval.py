@@ -75,7 +75,8 @@ def _short(value: float) -> str:
 
 
 def interval(low: float, high: float, low_open: bool = False, high_open: bool = False) -> Interval:
-    """The interval with these ends; infinite ones are open."""
+    """The interval with these ends, as floats: whole numbers of Python have no largest; infinite ones are open."""
+    low, high = low + 0.0, high + 0.0
     return Interval(low, high, low_open or low == -math.inf, high_open or high == math.inf)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 
 from lossdsl.graph.nodes import Node
@@ -25,7 +26,10 @@ def same_up_to_a_factor(forms: Forms, value: Node) -> tuple[Hashable, float]:
     if value.operation != "divide" or value.arguments[0].is_constant:
         return (*around, value), factor
     (above, times), (below, share) = (_normal(forms.of(argument)) for argument in value.arguments)
-    return (*around, above, below), factor * times / share
+    ratio = times / share
+    if not math.isfinite(ratio) or not ratio:  # coefficients may be as small and as large as numbers are
+        return (*around, value), factor
+    return (*around, above, below), factor * ratio
 
 
 def _split(value: Node) -> tuple[float, Node]:

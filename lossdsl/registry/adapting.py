@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from lossdsl.errors import Diagnostic, InputError, PluginError
 from lossdsl.registry.annotations import interval_of, parameter_of
-from lossdsl.registry.kernels import AXES, mark
+from lossdsl.registry.kernels import AXES, check_axes, check_name, listed, mark, signature_of
 from lossdsl.registry.library import check_taken, read_comment
 from lossdsl.registry.local import register
 from lossdsl.registry.model import Documentation, Kernel, Parameter, Provider
@@ -134,8 +134,14 @@ def adapt(
     Raises:
         PluginError: a signature cannot be used, with the reason.
     """
-    if not namespace.isidentifier():
-        raise PluginError(f"`{namespace}` cannot be the namespace of losses: it is not a name")
+    check_name(namespace, "the namespace of losses")
+    if not isinstance(losses, Mapping):
+        raise PluginError(f"adapt takes a mapping of names to losses, got {type(losses).__name__}: {{'l1': l1_loss}}")
+    if isinstance(inputs, str) or not all(isinstance(given, (str, Input)) for given in listed(inputs, "inputs")):
+        raise PluginError("`inputs` is a list of names and of Input(...), one for each tensor")
+    check_axes(keeps, namespace)
+    if not isinstance(about, str):
+        raise PluginError(f"`about` is text, got {type(about).__name__}")
     taken = tuple(Input(given) if isinstance(given, str) else given for given in inputs)
     made = {}
     for name, target in losses.items():
@@ -154,12 +160,13 @@ def _kernel(
     range: str,
     about: str,
 ) -> Kernel:
+    check_name(name, f"a loss of `{namespace}`")
     full = f"{namespace}.{name}"
     if hasattr(target, "forward") and not inspect.isclass(target):
         given = type(target).__name__
         raise PluginError(f"`{full}` is a module, which may remember its calls: give its class, {given}")
     home = _written(target)
-    signature = inspect.signature(target)
+    signature = signature_of(target, full)
     settable = _settable(target, signature, len(inputs), full)
     if keeps and "reduction" not in signature.parameters:
         raise PluginError(f"`{full}` has no `reduction`, so it can keep no axes")

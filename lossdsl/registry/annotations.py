@@ -40,6 +40,8 @@ def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.Par
 
 def interval_of(name: str, text: str) -> tree.Interval:
     """`[0, inf)` as a range. Raises PluginError, naming the kernel, where it is none."""
+    if not isinstance(text, str):
+        raise PluginError(f"the range of `{name}` is text, got {type(text).__name__}; write for example [0, inf)")
     try:
         (declaration,) = parse_library(f"loss range() -> {text}\n    = 0\n")
     except FormulaError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -44,10 +44,17 @@ def loss(
         PluginError: the signature cannot be used, with the reason.
     """
 
+    if name is not None:
+        check_name(name, "a loss")
+
     def register(function: Function) -> Function:
-        kernel = describe(function, name or function.__name__, range, keeps)
+        kernel = describe(function, name or str(getattr(function, "__name__", "")), range, keeps)
+        try:
+            mark(function, kernel)
+        except AttributeError:  # one that is written in C
+            raise PluginError(f"`{kernel.name}` cannot be decorated; write a function around it") from None
         register_loss(kernel, kernel.provider.distribution)
-        return mark(function, kernel)
+        return function
 
     return register
 
@@ -65,11 +72,9 @@ def kernel_of(function: object) -> Kernel | None:
 
 def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[str, ...]) -> Kernel:
     """Read the signature of a kernel function."""
-    unknown = [axis for axis in keeps if axis not in AXES]
-    if unknown:
-        raise PluginError(f"`{name}` keeps `{unknown[0]}`, which is not an axis; axes are {', '.join(AXES)}")
+    check_axes(keeps, name)
     inputs, parameters, provided = [], [], set()
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in signature_of(function, name).parameters.values():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             raise PluginError(
                 f"`{name}` takes `*{parameter.name}`: name each argument, so that a misspelt one is found"
@@ -100,6 +105,37 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
         provider=Provider(home, "", f"{home}:{function.__qualname__}"),
         function=function,
     )
+
+
+def check_name(name: object, what: str) -> None:
+    """Raises PluginError where something cannot be written as a name."""
+    if not isinstance(name, str):
+        raise PluginError(f"the name of {what} is text, got {type(name).__name__}")
+    if not name.isidentifier():
+        raise PluginError(f"`{name}` cannot be {what}: it is not a name")
+
+
+def check_axes(keeps: object, name: str) -> None:
+    """Raises PluginError where a list of axes is none."""
+    for axis in listed(keeps, "keeps"):
+        if axis not in AXES:
+            raise PluginError(f"`{name}` keeps `{axis!s:.40}`, which is not an axis; axes are {', '.join(AXES)}")
+
+
+def listed(given: object, what: str) -> Sequence[Any]:
+    if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
+        raise PluginError(f"`{what}` is a list, got {type(given).__name__}")
+    return given
+
+
+def signature_of(function: object, name: str) -> inspect.Signature:
+    """The parameters of a function. Raises PluginError for what is none, or is one that does not tell."""
+    if not callable(function):
+        raise PluginError(f"`{name}` must be a function, got {type(function).__name__}")
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        raise PluginError(f"the parameters of `{name}` cannot be read; write a function around it") from None
 
 
 def _hint(function: Callable[..., Any], parameter: str) -> Any:

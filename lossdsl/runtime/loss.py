@@ -47,6 +47,8 @@ from lossdsl.runtime.ready import Ready, as_given, remember, signature
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.runtime.sights import Sight, sights_of
 from lossdsl.spec.model import Options
+from lossdsl.stack import with_room
+from lossdsl.syntax.limits import MAX_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +298,10 @@ class Loss(nn.Module):
                 raise fault("LD502", f"`{short}` has shape {shape(value)}; it is one number, a 0-d tensor")
             return value.to(device=pred.device, dtype=dtype)
         # Not torch.full: under torch.compile that would compile again for each new number.
-        number = value if isinstance(value, (int, float)) else float(value)
+        if torch.compiler.is_compiling():
+            number = value if isinstance(value, (int, float)) else float(value)
+        else:
+            number = _finite(short, value)
         return torch.zeros((), dtype=dtype, device=pred.device) + number
 
     def _bare_number(self, name: str, pred: Tensor, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
@@ -313,13 +318,17 @@ class Loss(nn.Module):
         """Make the plan of a kind of call the first time. Under torch.compile this runs while tracing."""
         if key not in self._plans:
             context = Context(*key)
-            built = self._built(context)
-            looked_at = (self._objective, built, context, self._facts)
-            plan = lower(built, positive_denominators(*looked_at), rounded_roots(*looked_at))
+            plan = self._planned(context)
             self._runners[key] = compiled(plan, self.options.backend or "eager")
             self._sights[key] = sights_of(context, self._facts, plan.inputs)
             self._plans[key] = plan  # last: another thread takes a plan that it finds for a runner that is there
         return True
+
+    @with_room
+    def _planned(self, context: Context) -> Plan:
+        built = self._built(context)
+        looked_at = (self._objective, built, context, self._facts)
+        return lower(built, positive_denominators(*looked_at), rounded_roots(*looked_at))
 
     def _built(self, context: Context) -> BuiltLoss:
         """The graph for a kind of call, in which nothing is wrong for its task, which may be known only now."""
@@ -413,3 +422,14 @@ def _shown(name: str) -> str:
 def _weights(options: Options, device: torch.device | str | None = None) -> Tensor:
     """The class weights of the text, on torch's default device unless one is given."""
     return torch.tensor([float(w) for w in options.class_weight or ()], dtype=torch.float64, device=device)
+
+
+def _finite(name: str, value: Any) -> int | float:
+    """A number of the run; an integer stays one, as torch adds it up exactly."""
+    try:
+        number = value if isinstance(value, (int, float)) else float(value)
+        if abs(number) < MAX_NUMBER:
+            return number
+    except (OverflowError, ValueError):
+        pass
+    raise fault("LD506", f"`{name}` is not a number that float32 holds")

@@ -16,7 +16,7 @@ from torch.nn import functional
 from lossdsl.errors import Diagnostic, LossError, PluginError
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import AXES, Node, in_order
-from lossdsl.graph.products import is_number
+from lossdsl.graph.products import is_number, wants_a_tensor
 from lossdsl.graph.rewrites import COMPARISONS
 from lossdsl.graph.stable import stable
 from lossdsl.graph.stages import Part
@@ -101,9 +101,16 @@ def lower(loss: BuiltLoss, positive: frozenset[Node] = frozenset(), rounded: fro
     for node in nodes:
         if node.operation == "input":
             made[node] = graph.placeholder(f"{re.sub(r'[^0-9A-Za-z_]', '_', str(node.attributes[0]))}_{len(made)}")
+    prediction = next((made[node] for node in nodes if node.input_name == "pred"), None)
+    if prediction is None and any(map(wants_a_tensor, nodes)):
+        inputs, prediction = (*inputs, "pred"), graph.placeholder(f"pred_{len(made)}")
     for node in nodes:
-        if node.operation != "input":
-            made[node] = call(root, graph, node, [made[argument] for argument in node.arguments])
+        if node.operation == "input":
+            continue
+        arguments = [made[argument] for argument in node.arguments]
+        if wants_a_tensor(node):
+            arguments[0] = graph.call_function(ops.cast_like, (arguments[0], prediction))
+        made[node] = call(root, graph, node, arguments)
     graph.output(tuple(made[output] for output in outputs))
     lists = dict.fromkeys(
         (str(node.arguments[0].attributes[0]), len(node.arguments) - 1)

@@ -13,12 +13,13 @@ from torch import Tensor
 from lossdsl.graph.differentiated import Differentiated, differentiated
 from lossdsl.graph.gradient import SEED
 from lossdsl.graph.nodes import Node, in_order
-from lossdsl.graph.products import Unsupported, is_number, is_wide
+from lossdsl.graph.products import Unsupported, is_number, is_wide, wants_a_tensor
 from lossdsl.graph.stages import MERGING, frontier, in_passing, part, stages
 from lossdsl.runtime import sweeps
 from lossdsl.runtime.ops import saturated
 from lossdsl.runtime.owned import to_copy
 from lossdsl.runtime.sweeps import Step
+from lossdsl.stack import with_room
 
 # small: everything at once, and all that the gradient can use is stored. pieces: in sweeps. device: everything at once.
 Mode: TypeAlias = Literal["small", "pieces", "device"]
@@ -146,6 +147,7 @@ def _memory(value: Tensor, dtype: torch.dtype, shapes: Shapes, index: int) -> Te
     return torch.empty_like(value if shape is None else value.reshape(shape), dtype=dtype)
 
 
+@with_room
 def program_of(
     outputs: Sequence[Node],
     names: Sequence[str],
@@ -165,7 +167,8 @@ def program_of(
         both = differentiated(unique, wanted, positive, small=mode == "small", fused=through is not None)
     except Unsupported:
         return None
-    numbers = any(is_number(node) for node in (*both.outputs, *both.gradients.values()))
+    made = (*both.outputs, *both.gradients.values())
+    numbers = any(map(is_number, made)) or any(map(wants_a_tensor, in_order(made)))
     if numbers or set(both.gradients) != set(wanted):
         return None
     at_once = at_once and _in_passing(both, mode)

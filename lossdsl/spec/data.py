@@ -102,7 +102,7 @@ def _table(data: Mapping[object, object], path: str) -> Found[Value]:
     entries: list[Entry] = []
     findings: list[Diagnostic] = []
     for key, item in _pairs(data):
-        name = _text(key) if isinstance(key, str) else str(key)
+        name = _text(key) if isinstance(key, str) else _name_of(key)
         place = Place(Source(name, path=f"{path}.{name}"))
         refusal = None
         if not isinstance(key, str):
@@ -112,6 +112,14 @@ def _table(data: Mapping[object, object], path: str) -> Found[Value]:
         entries.append(Entry(name, place, value.value, refusal))
         findings.extend(value.findings)
     return Found(Table(tuple(entries), Place(Source("", path=path))), tuple(findings))
+
+
+def _name_of(key: object) -> str:
+    """A key that is no text, as text. Numbers may be too long to be written, other objects do as they like."""
+    try:
+        return str(key)
+    except Exception:
+        return _kind(key)
 
 
 def _kind(item: object) -> str:

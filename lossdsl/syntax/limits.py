@@ -9,6 +9,10 @@ MAX_LENGTH = 65_536
 MAX_DEPTH = 64
 MAX_NODES = 20_000
 MAX_NAME = 64
+MAX_NUMBER = 2.0**128 - 2.0**103
+"""From here on a number is infinite in float32, in which losses of half and single precision are computed."""
+MIN_NUMBER = 2.0**-150
+"""Down to here a number is 0 in float32."""
 
 
 def check_length(source: Source) -> None:

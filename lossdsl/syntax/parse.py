@@ -7,6 +7,7 @@ from functools import lru_cache
 from lark import Lark, UnexpectedInput
 
 from lossdsl.errors import Diagnostic, FormulaError, Source
+from lossdsl.stack import with_room
 from lossdsl.syntax import tree
 from lossdsl.syntax.build import Misplaced, Padded, TreeBuilder
 from lossdsl.syntax.layout import Layout
@@ -14,6 +15,7 @@ from lossdsl.syntax.limits import check_length, check_size
 from lossdsl.syntax.resources import grammar_text
 
 
+@with_room
 def parse(text: str | Source) -> tree.Program:
     """Read a formula: any number of bindings and one expression.
 

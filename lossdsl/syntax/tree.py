@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Self, TypeAlias
 
 from lossdsl.errors import Span
+from lossdsl.stack import with_room
 
 NOWHERE = Span(0, 0)
 Task = Literal["binary", "multilabel", "multiclass", "regression"]
@@ -18,6 +19,7 @@ class Printed:
 
     __slots__ = ()
 
+    @with_room
     def __str__(self) -> str:
         from lossdsl.syntax.printing import text
 

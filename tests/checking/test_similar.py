@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import string
+import time
+from difflib import get_close_matches
+
 import pytest
 
 import lossdsl
 from lossdsl.checking.similar import similar
+from lossdsl.errors import closest
+from lossdsl.registry.discover import default_registry
 
 KNOWN = [
     *("dice", "dice_coef", "focal", "bce", "ce", "hausdorff"),
@@ -52,3 +59,33 @@ def test_all_of_a_formula_at_once() -> None:
         "write kornia.DiceLoss or monai.DiceLoss or smp.DiceLoss or toolbelt.DiceLoss",
         "did you mean `bce`?",
     ]
+
+
+def test_the_closest_is_what_difflib_finds() -> None:
+    rng = random.Random(0)
+    names = default_registry().names()
+    for _ in range(500):
+        letters = list(rng.choice(names))
+        for _ in range(rng.randint(0, 6)):
+            at = rng.randint(0, len(letters))
+            letters[at : at + rng.randint(0, 2)] = rng.choice(string.printable)
+        word = "".join(letters)
+        assert [closest(word, names) or ""] == (get_close_matches(word, names, n=1) or [""]), word
+
+
+MANY = {
+    "names": " + ".join(f"name_{i}" for i in range(3000)),
+    "names in definitions": "\n".join(f"a{i} = name_{i}" for i in range(250)) + "\nbce",
+    "functions": " + ".join(f"function_{i}(p)" for i in range(2000)),
+    "keywords": f"dice({', '.join(f'word_{i}={i}' for i in range(2400))})",
+    "keywords of a loss that refuses some": f"ce({', '.join(f'word_{i}={i}' for i in range(2400))})",
+    "keywords with long values": "dice(" + ", ".join(f"word_{i}=1" + "+1" * 8 for i in range(900)) + ")",
+}
+
+
+@pytest.mark.parametrize("text", MANY.values(), ids=MANY)
+def test_thousands_of_unknown_words_take_seconds_at_most(text: str) -> None:
+    start = time.process_time()
+    report = lossdsl.check(text)
+    assert time.process_time() - start < 4
+    assert len(report.diagnostics) >= 240
