@@ -15,7 +15,8 @@ from lossdsl.registry.discover import rediscover
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:
-    from lossdsl.runtime.loss import Breakdown, Loss, TermValue
+    from lossdsl.runtime.breakdown import Breakdown, TermValue
+    from lossdsl.runtime.loss import Loss
 
 __all__ = [
     "EMBEDDINGS",
@@ -50,7 +51,8 @@ def __getattr__(name: str) -> Any:
 
         return kit
     if name in ("Breakdown", "Loss", "TermValue"):
+        from lossdsl.runtime import breakdown
         from lossdsl.runtime import loss as module
 
-        return getattr(module, name)
+        return getattr(module if name == "Loss" else breakdown, name)
     raise AttributeError(f"module 'lossdsl' has no attribute {name!r}")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from numbers import Real
 from types import MappingProxyType
 from typing import Any, Never
 
@@ -17,11 +15,11 @@ from lossdsl.checking.resolved import Objective
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
-from lossdsl.graph.printing import shown_input
 from lossdsl.proving.denominators import positive_denominators
 from lossdsl.proving.findings import certain_errors
 from lossdsl.proving.rounding import rounded_roots
 from lossdsl.runtime import ops
+from lossdsl.runtime.breakdown import Breakdown, TermValue
 from lossdsl.runtime.compiled import Runner, compiled
 from lossdsl.runtime.gathered import gathered
 from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
@@ -29,7 +27,6 @@ from lossdsl.runtime.inspect import Looks, check_labels, check_values
 from lossdsl.runtime.kinds import check_together, of_one_type, without_types
 from lossdsl.runtime.labels import are_classes, stop_at_no_class
 from lossdsl.runtime.layout import (
-    MADE_ANEW,
     Call,
     arrange,
     check_classes,
@@ -38,46 +35,16 @@ from lossdsl.runtime.layout import (
     check_tensors,
     decide_task,
     fault,
-    shape,
 )
 from lossdsl.runtime.learned import LearnedNumbers
 from lossdsl.runtime.lower import Plan, lower
+from lossdsl.runtime.numbers import learned, of_run, shown
 from lossdsl.runtime.owned import copied, filled
 from lossdsl.runtime.ready import Ready, as_given, remember, signature
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.runtime.sights import Sight, sights_of
 from lossdsl.spec.model import Options
 from lossdsl.stack import with_room
-from lossdsl.syntax.limits import MAX_NUMBER
-
-
-@dataclass(frozen=True, slots=True)
-class TermValue:
-    """One term of a breakdown: 0-d tensors with contribution = weight * value."""
-
-    value: Tensor
-    weight: Tensor
-    contribution: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Breakdown:
-    """A loss and its parts. `total` is differentiable; `terms` are in the order of the formula."""
-
-    total: Tensor
-    terms: Mapping[str, TermValue]
-
-    def __reduce__(self) -> tuple[Callable[..., Breakdown], tuple[Any, ...]]:
-        """Stored as numbers, without the graph of the gradient."""
-        terms = {name: tuple(getattr(value, part).detach() for part in _PARTS) for name, value in self.terms.items()}
-        return _stored, (self.total.detach(), terms)
-
-
-_PARTS = ("value", "weight", "contribution")
-
-
-def _stored(total: Tensor, terms: Mapping[str, tuple[Tensor, ...]]) -> Breakdown:
-    return Breakdown(total, MappingProxyType({name: TermValue(*parts) for name, parts in terms.items()}))
 
 
 class Loss(nn.Module):
@@ -168,13 +135,7 @@ class Loss(nn.Module):
         if repeated is not None:
             return repeated
         self._check_names(tensors)
-        if kind is None:  # which no DTensor has
-            whole = gathered({"pred": pred, "target": target, **({} if mask is None else {"mask": mask}), **tensors})
-            pred, target, mask = whole["pred"], whole["target"], whole.get("mask")
-            tensors = {name: whole[name] for name in tensors}
-        if not torch.compiler.is_compiling() and not of_one_type((pred, target, mask, *tensors.values())):
-            pred, target, mask = without_types(pred), without_types(target), without_types(mask)
-            kind, tensors = None, {name: without_types(tensor) for name, tensor in tensors.items()}
+        kind, pred, target, mask, tensors = _of_one_kind(kind, pred, target, mask, tensors)
         first, truth, further = outputs(pred, target, self._facts.scales)
         call = self._arranged(first, truth, further, mask, tensors)
         self._prepare(call.key)
@@ -279,30 +240,8 @@ class Loss(nn.Module):
 
     def _number(self, name: str, pred: Tensor, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
         """A learned number, of shape (1,), or one of the run, in the precision that the loss is computed in."""
-        dtype = torch.promote_types(pred.dtype, torch.float32)
         kind, _, short = name.partition(":")
-        if kind == "learned":
-            learned: Tensor = self.learned[short]
-            if learned.is_meta and not pred.is_meta:
-                raise fault("LD504", f"the learned `{short}` is on meta, where it has no value", MADE_ANEW)
-            return learned if learned.dtype == dtype else learned.to(dtype)
-        value = scalars[name]
-        if value is None:
-            raise fault("LD505", f"the formula uses `{short}`", f"loss(pred, target, {short}=...)")
-        if not torch.compiler.is_compiling() and (isinstance(value, bool) or not isinstance(value, (Tensor, Real))):
-            raise fault("LD501", f"`{short}` is {type(value).__name__}, not a number")
-        if isinstance(value, Tensor):
-            if value.dtype == torch.bool or value.dtype.is_complex:
-                raise fault("LD503", f"`{short}` has dtype {value.dtype}; it is a real number")
-            if value.ndim:
-                raise fault("LD502", f"`{short}` has shape {shape(value)}; it is one number, a 0-d tensor")
-            return value.to(device=pred.device, dtype=dtype)
-        # Not torch.full: under torch.compile that would compile again for each new number.
-        if torch.compiler.is_compiling():
-            number = value if isinstance(value, (int, float)) else float(value)
-        else:
-            number = _finite(short, value)
-        return torch.zeros((), dtype=dtype, device=pred.device) + number
+        return learned(short, self.learned[short], pred) if kind == "learned" else of_run(short, scalars[name], pred)
 
     def _bare_number(self, name: str, pred: Tensor, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
         """A number without axes."""
@@ -310,7 +249,7 @@ class Loss(nn.Module):
         try:
             return number.reshape(())
         except RuntimeError:  # it is the part of a machine
-            check_together({_shown(name): number, "pred": pred})
+            check_together({shown(name): number, "pred": pred})
             raise
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -371,7 +310,7 @@ class Loss(nn.Module):
         except torch.OutOfMemoryError:
             raise
         except (IndexError, RuntimeError) as error:
-            check_together(dict(zip(map(_shown, self._plans[call.key].inputs), inputs, strict=True)))
+            check_together(dict(zip(map(shown, self._plans[call.key].inputs), inputs, strict=True)))
             check_values(call, sights, mask, self.options.ignore_index)
             if "out of bounds" in str(error):
                 message = "a class index is out of range"
@@ -414,22 +353,18 @@ class Loss(nn.Module):
         return f"{self.text!r}, task={task}, input={self.options.input or 'logits'}"
 
 
-def _shown(name: str) -> str:
-    """An input of a plan as a message names it."""
-    return name.replace(":", " ") if name.startswith("learned:") else shown_input(name)
-
-
 def _weights(options: Options, device: torch.device | str | None = None) -> Tensor:
     """The class weights of the text, on torch's default device unless one is given."""
     return torch.tensor([float(w) for w in options.class_weight or ()], dtype=torch.float64, device=device)
 
 
-def _finite(name: str, value: Any) -> int | float:
-    """A number of the run; an integer stays one, as torch adds it up exactly."""
-    try:
-        number = value if isinstance(value, (int, float)) else float(value)
-        if abs(number) < MAX_NUMBER:
-            return number
-    except (OverflowError, ValueError):
-        pass
-    raise fault("LD506", f"`{name}` is not a number that float32 holds")
+def _of_one_kind(kind: Any, pred: Any, target: Any, mask: Any, tensors: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The signature and the arguments of a call, as tensors that torch computes with together."""
+    if kind is None:  # which no DTensor has
+        whole = gathered({"pred": pred, "target": target, **({} if mask is None else {"mask": mask}), **tensors})
+        pred, target, mask = whole["pred"], whole["target"], whole.get("mask")
+        tensors = {name: whole[name] for name in tensors}
+    if torch.compiler.is_compiling() or of_one_type((pred, target, mask, *tensors.values())):
+        return kind, pred, target, mask, tensors
+    plain = {name: without_types(tensor) for name, tensor in tensors.items()}
+    return None, without_types(pred), without_types(target), without_types(mask), plain
