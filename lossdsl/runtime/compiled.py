@@ -20,6 +20,7 @@ from lossdsl.runtime.staged import Staged
 Runner: TypeAlias = Callable[..., tuple[Any, ...]]
 
 # What reads a value at many other pixels. To compute it anew for each of them, and for theirs, would never end.
+_LAID_OUT = 3  # axes: batch, class, pixel; the axes of an image are apart only where something reads windows
 _OF_WINDOWS = frozenset({"kernel", "local_mean", "local_min", "local_max"})
 
 
@@ -56,10 +57,11 @@ class _Compiler:
         mark: Callable[[Tensor, int], None] = torch._dynamo.maybe_mark_dynamic
 
         def run(*inputs: Tensor) -> tuple[Any, ...]:
+            images = self._windows and any(value.ndim > _LAID_OUT for value in inputs)
             for value in inputs:
-                if value.ndim >= 3 and value.shape[0] > 1:
+                if value.ndim >= _LAID_OUT and value.shape[0] > 1:
                     mark(value, 0)
-                    if self._windows:
+                    if images:  # inductor's code for windows of any size takes a minute to compile, or does not
                         torch._dynamo.mark_static(value, list(range(1, value.ndim)))
             try:
                 return fused(*inputs)

@@ -14,6 +14,7 @@ from lossdsl.errors import Diagnostic, InputError
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _DTYPES = frozenset((*FLOATS, *INTEGERS, torch.bool))
+_LONGEST = 40
 _ORDINARY = {Tensor, nn.Parameter, type(None)}
 
 
@@ -78,7 +79,7 @@ def _tensor_of(name: str, value: Any) -> str | None:
     if isinstance(value, Number):
         if name in ("pred", "target", "mask"):
             return None
-        return f"a number that stays is written in the formula, one that changes is torch.tensor({value})"
+        return f"a number that stays is written in the formula, one that changes is torch.tensor({_short(value)})"
     inside = [place for place, item in _items(value) if isinstance(item, Tensor)]
     if inside:
         return f"pass one of its tensors: {', '.join(f'{name}{place}' for place in inside[:4])}"
@@ -90,11 +91,20 @@ def _tensor_of(name: str, value: Any) -> str | None:
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
     """What a mapping, a sequence or an object holds, each with how it is written after its name."""
     if isinstance(value, Mapping):
-        yield from ((f"[{key!r}]".replace("'", '"'), item) for key, item in value.items())
+        yield from ((f"[{_short(key)}]".replace("'", '"'), item) for key, item in value.items())
     elif isinstance(value, (list, tuple)):
         yield from ((f"[{index}]", item) for index, item in enumerate(value))
     elif hasattr(value, "__dict__"):
         yield from ((f".{key}", item) for key, item in vars(value).items() if not key.startswith("_"))
+
+
+def _short(value: object) -> str:
+    """A value as it is written, where that is short: Python refuses to write whole numbers of many digits."""
+    try:
+        written = repr(value)
+    except Exception:
+        return "..."
+    return written if len(written) <= _LONGEST else "..."
 
 
 def _computable(name: str, value: Tensor) -> str | None:

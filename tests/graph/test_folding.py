@@ -16,6 +16,7 @@ ONE: dict[str, Any] = {
     "negative": lambda x: -x,
     "exp": mp.exp,
     "log": mp.log,
+    "log1p": lambda x: mp.log(1 + x),
     "sqrt": mp.sqrt,
     "abs": abs,
     "tanh": mp.tanh,

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 import lossdsl
+import lossdsl.testing
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
@@ -23,12 +24,15 @@ KEPT = torch.tensor(2.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def keeper() -> None:
+def keeper() -> Iterator[None]:
     """A kernel that returns what it keeps for the next call."""
+    with lossdsl.testing.registry():
 
-    @lossdsl.loss(range="[0, inf)", name="kept_by_kernel")
-    def kept_by_kernel(pred: Tensor, target: Tensor) -> Tensor:
-        return KEPT
+        @lossdsl.loss(range="[0, inf)", name="kept_by_kernel")
+        def kept_by_kernel(pred: Tensor, target: Tensor) -> Tensor:
+            return KEPT
+
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -104,7 +104,7 @@ NOT_FOR_THESE_IMAGES = {
 @pytest.mark.parametrize("text", [*BUILT_INS, *COMPOSITIONS])
 def test_as_autograd(text: str, special: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, in pieces, and in the form that a compiler gets, here without a compiler; for every task that it has."""
-    monkeypatch.setattr(compiled, "_fused", lambda module: module.forward)
+    monkeypatch.setattr(compiled._Compiler, "__call__", lambda _, module: module.forward)
     forms = [("eager", sweeps.PIECE), *(("eager", piece) for piece in PIECES), ("inductor", sweeps.PIECE)]
     tried = [task for task in TASKS if servable(text, **options_of(task, special))]
     for task in tried:
@@ -162,7 +162,7 @@ def test_formulas_at_random(text: str, special: bool) -> None:
     assume(all(tensor.isfinite().all() for tensor in wanted))
     scale = max(1.0, *(tensor.abs().max().item() for tensor in wanted))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(compiled, "_fused", lambda module: module.forward)
+        patched.setattr(compiled._Compiler, "__call__", lambda _, module: module.forward)
         for backend, piece in (("eager", 1 << 18), ("eager", 6), ("inductor", 6)):
             patched.setattr(sweeps, "PIECE", piece)
             found = outcome(lossdsl.compile(text, backend=backend, **options), z, target, **call)
@@ -175,7 +175,7 @@ def test_saturated_logits_as_a_compiler_gets_them(monkeypatch: pytest.MonkeyPatc
     z = z.sign() * torch.logspace(-3, 1.9, z.numel()).view_as(z)
     with plain():
         wanted = outcome(lossdsl.compile("bce", task="binary"), z.double(), target.double())
-    monkeypatch.setattr(compiled, "_fused", lambda module: module.forward)
+    monkeypatch.setattr(compiled._Compiler, "__call__", lambda _, module: module.forward)
     found = outcome(lossdsl.compile("bce", task="binary", backend="inductor"), z, target)
     for got, true in zip(found, wanted, strict=True):
         assert_close(got.double(), true, rtol=2e-6, atol=1e-40)
