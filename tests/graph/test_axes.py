@@ -64,7 +64,7 @@ def marked(text: str) -> tuple[str, str]:
     return text[:start] + text[start + 1 : end] + text[end + 1 :], text[start + 1 : end]
 
 
-@pytest.mark.parametrize(("text", "task"), WRONG, ids=map(" ".join, WRONG))
+@pytest.mark.parametrize(("text", "task"), WRONG, ids=[" ".join(row) for row in WRONG])
 def test_wrong(text: str, task: str, built: Any) -> None:
     formula, place = marked(text)
     with pytest.raises(FormulaError) as caught:

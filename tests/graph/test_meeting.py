@@ -130,7 +130,7 @@ def the_fault(built: Any, text: str, task: str) -> tuple[Any, str]:
     return finding, finding.hint or ""
 
 
-@pytest.mark.parametrize(("text", "task"), APART, ids=map(" ".join, APART))
+@pytest.mark.parametrize(("text", "task"), APART, ids=[" ".join(row) for row in APART])
 def test_values_that_do_not_fit(text: str, task: str, built: Any) -> None:
     parts, way_out = APART[text, task]
     finding, hint = the_fault(built, text, task)
@@ -140,7 +140,7 @@ def test_values_that_do_not_fit(text: str, task: str, built: Any) -> None:
     assert way_out in hint
 
 
-@pytest.mark.parametrize(("text", "task"), LOST, ids=map(" ".join, LOST))
+@pytest.mark.parametrize(("text", "task"), LOST, ids=[" ".join(row) for row in LOST])
 def test_a_choice_that_cannot_be_kept(text: str, task: str, built: Any) -> None:
     code, message, way_out = LOST[text, task]
     finding, hint = the_fault(built, text, task)
@@ -154,7 +154,7 @@ def test_a_chain_is_judged_as_a_whole(text: str, built: Any) -> None:
     assert not built(text, FIT[text], tensors=TENSORS).total.axes
 
 
-@pytest.mark.parametrize(("text", "task"), LIBRARY, ids=map(" ".join, LIBRARY))
+@pytest.mark.parametrize(("text", "task"), LIBRARY, ids=[" ".join(row) for row in LIBRARY])
 def test_definitions_fit(text: str, task: str, built: Any) -> None:
     assert not built(text, task, tensors=TENSORS).total.axes
 
