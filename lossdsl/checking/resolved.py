@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Self, TypeAlias, Union
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, Self, TypeAlias, Union
 
 from lossdsl.errors import Diagnostic, Edit, Source, Span
+from lossdsl.flat import Row, flattened, rebuilt
 from lossdsl.registry.model import Loss
 
 NumberList: TypeAlias = tuple[Union[float, "NumberList"], ...]
@@ -307,5 +308,13 @@ class Objective:
     def __deepcopy__(self, memo: object) -> Self:
         return self  # frozen all the way down
 
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        parts = tuple(getattr(self, field.name) for field in fields(self))
+        return _from_rows, (flattened(parts),)
+
     def body(self, name: str) -> Body:
         return dict(self.bodies)[name]
+
+
+def _from_rows(rows: tuple[Row, ...]) -> Objective:
+    return Objective(*rebuilt(rows))
