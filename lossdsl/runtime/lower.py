@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, cast
@@ -217,6 +217,12 @@ def size(x: Tensor, dim: int) -> int:
     return x.shape[dim]
 
 
+def _for_sizes(mask: Tensor, full: Sequence[int]) -> Tensor:
+    """A mask of these sizes; along an axis that a value no longer has, what counts is made of anything that does."""
+    gone = [dim for dim, size in enumerate(full) if size == 1 and mask.shape[dim] > 1]
+    return (mask.any(gone, keepdim=True) if gone else mask).expand(full)
+
+
 class KernelCall(nn.Module):
     """Calls a kernel with full-size tensors and checks the shape that it returns.
 
@@ -244,7 +250,7 @@ class KernelCall(nn.Module):
         full = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]
         keywords: dict[str, Any] = dict(self.settings) | dict(zip(self.names, arguments[self.count :], strict=True))
         if "mask" in keywords:
-            keywords["mask"] = keywords["mask"].expand(full)
+            keywords["mask"] = _for_sizes(keywords["mask"], full)
         if "spatial" in keywords:
             keywords["spatial"] = tuple(keywords["spatial"].shape[2:])
         if torch.compiler.is_compiling():

@@ -341,3 +341,15 @@ def test_the_first_batch_computes_what_every_later_one_does() -> None:
         fresh = made(error)
         values = torch.vmap(lambda z: fresh(z, target))(torch.stack([pred, -pred]).detach())
     assert_close(values[0], loss(pred, target).detach())
+
+
+@pytest.mark.parametrize("per", ["image", "batch"])
+@pytest.mark.parametrize("task", ["binary", "multilabel"])
+def test_a_mask_beside_values_without_pixels(task: str, per: str) -> None:
+    """A largest value counts where one of the pixels does that it is the largest of."""
+    z = torch.randn(2, 1 if task == "binary" else 3, 4, 5, dtype=torch.float64)
+    y, mask = (torch.rand(z.shape) < 0.4).double(), torch.rand(2, 4, 5) < 0.5
+    hidden = z.masked_fill(~mask.unsqueeze(1), -1e9)
+    formula = f"tempered_sigmoid(max(z, per={per}))"
+    loss = lossdsl.compile(formula, task=task)  # type: ignore[arg-type]
+    assert loss(z, y, mask=mask).item() == pytest.approx(loss(hidden, y).item())
