@@ -16,7 +16,7 @@ from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node
 from lossdsl.graph.heads import Head
 from lossdsl.graph.meeting import Operand, met
 from lossdsl.graph.mending import with_its_mean
-from lossdsl.graph.nodes import Node
+from lossdsl.graph.nodes import NO_AXES, Node
 from lossdsl.graph.reducing import without_its_mean
 from lossdsl.graph.scales import check_entry, check_exit
 from lossdsl.graph.trace import Used
@@ -277,7 +277,9 @@ def _kernel(
         provided["spatial"] = frame.space.layout()
     arguments = (*tensors, *provided.values())
     attributes = (kernel, len(tensors), tuple(provided), settings)
-    keeps = kernel.keeps - ({"batch"} if parameters.get("per") == "batch" else set())
+    # A kernel brings no axis that none of its tensors has.
+    keeps = kernel.keeps.intersection(NO_AXES.union(*(tensor.axes for tensor in tensors)))
+    keeps -= {"batch"} if parameters.get("per") == "batch" else set()
     value = evaluator.graph.make("kernel", *arguments, attributes=attributes, axes=keeps)
     if reduction == "none" or not value.axes:
         return value
