@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lossdsl.checking.resolved import Objective, Resolved
+from lossdsl.checking.resolved import Objective, Origin, Resolved, Term
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.context import Context
 from lossdsl.graph.evaluate import Evaluator
-from lossdsl.graph.frames import Fault, Frame
+from lossdsl.graph.frames import Fault, Frame, too_large
 from lossdsl.graph.heads import Head, zero_without_elements
 from lossdsl.graph.nodes import Node, Rewrite
 from lossdsl.graph.trace import Trace
+from lossdsl.syntax.limits import MAX_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,10 @@ class _Builder:
         frame = Frame(self.evaluator.main, dict(self.evaluator.objective.bindings))
         self._bind(frame)
         parts = [
-            (term.name, self._scalar(term.weight, frame), self._scalar(term.value, frame))
+            (term, self._scalar(term.weight, frame), self._scalar(term.value, frame))
             for term in self.evaluator.objective.terms
         ]
-        terms = [self._term(name, weight, value) for name, weight, value in parts]
+        terms = [self._term(term, weight, value) for term, weight, value in parts]
         total = self._total(terms, frame)
         if self.faults:
             raise FormulaError(dict.fromkeys(self.faults))
@@ -70,9 +71,11 @@ class _Builder:
             except Fault as fault:
                 self.faults.append(fault.diagnostic)
 
-    def _term(self, name: str, weight: Node, value: Node) -> BuiltTerm:
+    def _term(self, term: Term, weight: Node, value: Node) -> BuiltTerm:
         value = self._zero_without_elements(value)
-        return BuiltTerm(name, weight, value, self.evaluator.graph.make("multiply", weight, value))
+        contribution = self.evaluator.graph.make("multiply", weight, value)
+        self._check_size(f"the weighted `{term.name}`", contribution, term.value.origin)
+        return BuiltTerm(term.name, weight, value, contribution)
 
     def _total(self, terms: list[BuiltTerm], frame: Frame) -> Node:
         if self.evaluator.objective.total is not None:
@@ -81,7 +84,13 @@ class _Builder:
         total = terms[0].contribution
         for term in terms[1:]:
             total = self.evaluator.graph.make("add", total, term.contribution)
+        self._check_size("the total", total, self.evaluator.objective.terms[-1].value.origin)
         return total
+
+    def _check_size(self, what: str, node: Node, origin: Origin) -> None:
+        """What the text itself computes of numbers is checked where it is applied; terms are put together here."""
+        if node.is_constant and abs(node.value) >= MAX_NUMBER and not self.faults:
+            self.faults.append(too_large(what, node, origin))
 
     def _zero_without_elements(self, value: Node) -> Node:
         return zero_without_elements(value, self.evaluator.heads)

@@ -33,7 +33,7 @@ from lossdsl.checking.resolved import (
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.choices import Chosen, Classes, marked, narrowed, parted
 from lossdsl.graph.context import Context
-from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of
+from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of, too_large
 from lossdsl.graph.heads import Head, raw_head
 from lossdsl.graph.meeting import Operand, met
 from lossdsl.graph.mending import with_its_mean
@@ -48,7 +48,6 @@ from lossdsl.graph.uses import use_loss
 from lossdsl.graph.windows import neighbourhood
 from lossdsl.stack import in_own_stack, is_deep
 from lossdsl.syntax.limits import MAX_NUMBER
-from lossdsl.syntax.printing import number
 
 MOST_PARTS = 200_000
 """What a formula may come to when its names are opened: some seconds of work."""
@@ -285,8 +284,7 @@ class Evaluator:
         if node.arguments and all(argument.is_constant for argument in node.arguments):
             raise Fault(expression.origin.says("LD302", f"`{function}` of these numbers is not a number"))
         if node.is_constant and abs(node.value) >= MAX_NUMBER:
-            message = f"`{function}` of these numbers is {number(node.value)}, infinite in float32"
-            raise Fault(expression.origin.says("LD209", message, "the largest number there is 3.4e38"))
+            raise Fault(too_large(f"`{function}` of these numbers", node, expression.origin))
         if frame.place is None:
             self.trace.applied.append(Applied(function, tuple(arguments), node, origins, self.trace.guards))
         return node

@@ -12,6 +12,7 @@ from lossdsl.graph.choices import Chosen, Classes
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import AXES, Node
 from lossdsl.graph.spaces import Space
+from lossdsl.syntax.printing import number
 
 Value: TypeAlias = Node | Chosen | str | NumberList
 """A number or tensor, a map of some classes, a word such as `image`, or a list that a parameter takes."""
@@ -65,3 +66,9 @@ def node_of(value: Value) -> Node | None:
 def listed(axes: Iterable[str], word: str = " and ") -> str:
     """Axes in their order: `batch and pixel`."""
     return word.join(axis for axis in AXES if axis in set(axes))
+
+
+def too_large(what: str, value: Node, origin: Origin) -> Diagnostic:
+    """The finding for a constant that float32 does not hold."""
+    message = f"{what} is {number(value.value)}, infinite in float32"
+    return origin.says("LD209", message, "the largest number there is 3.4e38")

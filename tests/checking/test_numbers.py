@@ -41,6 +41,9 @@ COMPUTED = [
     "exp(90)*bce",
     "cosh(100)*bce",
     "w = 2**64\nw*w*bce",
+    "3e38 + 3e38",
+    "2e38 + 2e38 + bce",
+    "w = 3e38\nw + bce + w",
 ]
 
 
