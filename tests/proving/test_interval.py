@@ -166,3 +166,48 @@ def test_meet_and_overlap(a: Interval, b: Interval, data: st.DataObject) -> None
 )
 def test_ends(found: Any, shown: str) -> None:
     assert str(found) == shown
+
+
+@pytest.mark.parametrize("low_open", [False, True])
+@pytest.mark.parametrize("high_open", [False, True])
+def test_members(low_open: bool, high_open: bool) -> None:
+    known = interval(-1, 2, low_open, high_open)
+    members = {-1.5: False, -1.0: not low_open, 0.0: True, 1.9: True, 2.0: not high_open, 2.5: False}
+    assert {value: value in known for value in members} == members
+    assert "1" not in known
+    assert math.inf not in of.ALL
+    assert (math.inf in Interval(0, math.inf), -math.inf in Interval(-math.inf, 0)) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("known", "signs"),
+    [
+        (interval(0, 1), (False, False, True, False)),
+        (interval(0, 1, low_open=True), (True, False, True, False)),
+        (interval(0.5, 1), (True, False, True, False)),
+        (interval(-1, 0), (False, False, False, True)),
+        (interval(-1, 0, high_open=True), (False, True, False, True)),
+        (interval(-1, -0.5), (False, True, False, True)),
+        (interval(-1, 1), (False, False, False, False)),
+        (of.ZERO, (False, False, True, True)),
+    ],
+)
+def test_signs(known: Interval, signs: tuple[bool, ...]) -> None:
+    assert (known.positive, known.negative, known.at_least_0, known.at_most_0) == signs
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "lies_in"),
+    [
+        (interval(0, 1), interval(0, 1), True),
+        (interval(0, 1), interval(0, 1, low_open=True), False),
+        (interval(0, 1), interval(0, 1, high_open=True), False),
+        (interval(0, 1, True, True), interval(0, 1), True),
+        (interval(0, 1, True, True), interval(0, 1, True, True), True),
+        (interval(0.2, 0.8), interval(0, 1, True, True), True),
+        (interval(-0.2, 0.8), interval(0, 1), False),
+        (interval(0.2, 1.2), interval(0, 1), False),
+    ],
+)
+def test_within(inner: Interval, outer: Interval, lies_in: bool) -> None:
+    assert inner.within(outer) == lies_in
