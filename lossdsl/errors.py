@@ -111,9 +111,9 @@ class Diagnostic:
 
     def render(self) -> str:
         """The finding as text: place, message, the line with a caret, the hint."""
-        lines = [f"{self._where()}{self.severity} {self.code}: {self.message}", *self._excerpt()]
+        lines = [f"{self._where()}{self.severity} {self.code}: {_cut(self.message)}", *self._excerpt()]
         if self.hint:
-            lines.append(f"    {self.hint}")
+            lines.append(f"    {_cut(self.hint)}")
         return "\n".join(lines)
 
     def _where(self) -> str:
@@ -135,6 +135,13 @@ class Diagnostic:
         width = max(1, min(stop - column, start + len(shown) - column + 1))
         pad = "".join("\t" if character == "\t" else " " for character in shown[: column - 1 - start])
         return (f"    {shown}", f"    {pad}^{'~' * (width - 1)}")
+
+
+def _cut(text: str, longest: int = 1000) -> str:
+    """A message that repeats a long text of the user, without its middle."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
 
 
 def _window(text: str, column: int, width: int = 120) -> tuple[str, int]:

@@ -155,7 +155,20 @@ class Registry:
             if own and (own[0].usable or preferred != BUILT_IN):
                 # A plugin's loss of the same name has its full name; one of this process would be meant, so it clashes.
                 return (*own, *(self._local(short) if preferred == BUILT_IN else ()))
-        return _able(c for c in named if not c.qualified)
+        return self._readable(_able(c for c in named if not c.qualified))
+
+    def _readable(self, rivals: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        """Without those whose text is wrong, where several have a name; all where none is right."""
+        if len(rivals) < 2:
+            return rivals
+        return tuple(c for c in rivals if not isinstance(c.content, Entry) or self._can_load(c)) or rivals
+
+    def _can_load(self, candidate: Candidate) -> bool:
+        try:
+            self.load(candidate)
+        except LossError:
+            return False
+        return True
 
     def namesakes(self, name: str) -> tuple[Candidate, ...]:
         """The losses that would be meant by `name` if it were written in full."""

@@ -91,6 +91,7 @@ def _line(x: Tensor, inside: Tensor, value: Tensor, slope: float | Tensor) -> Te
 
     Of plain operations, so every transform of torch knows it: vmap, jvp, and what is made of them.
     """
+    slope = slope if isinstance(slope, Tensor) else x.new_full((), slope)  # a number makes tangents double precision
     outside = x.masked_fill(inside, 0.0).clamp_min(torch.finfo(x.dtype).min)  # infinity - infinity is not a number
     return value.detach() + slope * (outside - outside.detach())
 

@@ -15,7 +15,8 @@ from lossdsl.spec.scalars import finite_number, has_zeros_in_front, whole_number
 from lossdsl.spec.values import Entry, Found, Row, Scalar, Table, Unread, Value, described, is_null, shown
 
 _WEIGHTS = "write for example [1, 2.5, 1], or {0: 1, 1: 2.5, 2: 1} with all labels"
-_LARGEST_WEIGHT = 1e30  # times a hundred million pixels it is still a number of float32
+# Weights are added up in float32: the sum over a hundred million pixels is not infinite, that of one pixel not 0.
+_LARGEST_WEIGHT, _SMALLEST_WEIGHT = 1e30, 1e-15
 _CHOICES: Mapping[str, tuple[str, ...]] = {"task": TASKS, "input": INPUTS, "backend": BACKENDS}
 
 
@@ -107,11 +108,12 @@ def _weight(item: Value) -> Found[float | None]:
         return Found(None)
     digits = _digits(item)
     number = finite_number(digits) if digits else None
-    if number is not None and 0 <= number <= _LARGEST_WEIGHT:
+    if number is not None and (number == 0 or _SMALLEST_WEIGHT <= number <= _LARGEST_WEIGHT):
         return Found(number)
     message = f"a class weight must be a finite number of at least 0, got {described(item)}"
     if number is not None and number > 0:
-        message = f"a class weight is at most {_LARGEST_WEIGHT:g}, got {described(item)}: it is added up in float32"
+        ends = f"at least {_SMALLEST_WEIGHT:g} and at most {_LARGEST_WEIGHT:g}"
+        message = f"a class weight is 0, or {ends}, got {described(item)}: it is added up in float32"
     return Found(None, (item.place.says("LD405", message, _plain(item)),))
 
 

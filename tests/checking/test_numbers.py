@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import lossdsl
 from lossdsl.registry.local import unregistered
@@ -77,11 +78,21 @@ def test_in_a_config(tmp_path: Path) -> None:
     assert found == [("LD209", 2, 15), ("LD209", 4, 26), ("LD209", 5, 14)]
 
 
-@pytest.mark.parametrize("weights", [[1e300, 1, 1], [1e39, 1], {0: 1, 1: 1e38}, [1, 10**40]])
+@pytest.mark.parametrize("weights", [[1e300, 1, 1], [1e39, 1], {0: 1, 1: 1e38}, [1, 10**40], [1, 1e-16]])
 def test_class_weights(weights: Any) -> None:
     for report in (lossdsl.check("ce", class_weight=weights), lossdsl.check({"expr": "ce", "class_weight": weights})):
         (found,) = report.diagnostics
         assert found.code == "LD405"
+
+
+@pytest.mark.parametrize("scale", [2e-15, 1.0, 1e30])
+@pytest.mark.parametrize("text", ["ce", "dice", "focal"])
+def test_class_weights_of_any_size_that_is_taken(text: str, scale: float) -> None:
+    """A weighted mean is the same for weights that are all so many times as large."""
+    z, y = torch.randn(2, 3, 5), torch.randint(0, 3, (2, 5))
+    wanted = lossdsl.compile(text, task="multiclass", class_weight=[1, 0.5, 0])(z.double(), y)
+    found = lossdsl.compile(text, task="multiclass", class_weight=[scale, scale / 2, 0])
+    assert found(z, y).item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("text", ["mine() = 1e39*mse", "mine(a: [0, inf) = 1e39) = a*mse"])

@@ -195,3 +195,14 @@ print([d.hint for d in lossdsl.check("bolt.half").diagnostics])
 
 
 LEFT_OUT = "bolt 1.0 brings it, and LOSSDSL_PLUGINS leaves it out"
+
+
+@pytest.mark.parametrize(
+    "wrong", ["loss half(a: [0, inf = 1) -> [0, inf) = a*mse\n", "loss half( -> [0, inf)\n    = mse\n"]
+)
+def test_a_library_whose_text_is_wrong_makes_no_name_ambiguous(install, wrong: str) -> None:
+    install("acme", "1.0", {"acme_lib/a.loss": HALF}, own("acme"))
+    install("bolt", "1.0", {"bolt_lib/b.loss": f"# Half.\n# Source: none\n{wrong}"}, own("bolt"))
+    assert lossdsl.check("dice + half").ok
+    assert lossdsl.check("acme.half").ok
+    assert not lossdsl.check("bolt.half").ok

@@ -277,3 +277,15 @@ def test_a_compiled_loss_under_transforms(case: Case) -> None:
     pred, target, given = case.batch()
     found = func.grad(lambda x: loss(x, target, **given))(pred)
     _close(found, _gradient(case, pred, target, given))
+
+
+@pytest.mark.parametrize(
+    "text", ["bce", "bce - log(1 - dice)", "log(1 + dice)", "sqrt(dice)", "dice**0.3", "focal_tversky"]
+)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+def test_the_precision_of_tangents(text: str, dtype: torch.dtype) -> None:
+    """That of the value. (Torch itself makes that of `0.5*x` double precision where x has no axes.)"""
+    pred, target = torch.randn(2, 1, 4, 4).to(dtype), (torch.rand(2, 1, 4, 4) < 0.4).float()
+    loss = lossdsl.compile(text, task="binary")
+    value, slope = func.jvp(lambda x: loss(x, target), (pred,), (pred,))
+    assert (value.dtype, slope.dtype) == (torch.float32, torch.float32)
