@@ -8,6 +8,8 @@ import sys
 import hypothesis
 import pytest
 
+from lossdsl.registry.discover import default_registry
+
 # Two workers on two cores: one torch thread each. Read by torch when it is imported, and by subprocesses.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The same for torch's compiler, which else keeps processes of its own.
@@ -25,3 +27,9 @@ def torch_seed() -> None:
     """The same random tensors whatever ran before. pytest-randomly does this for random and numpy, not for torch."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def plugins_of_the_machine() -> None:
+    """Read what is installed before a test adds folders of its own to the path: it is read once and kept."""
+    default_registry()
