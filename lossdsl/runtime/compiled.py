@@ -19,8 +19,8 @@ from lossdsl.runtime.staged import Staged
 
 Runner: TypeAlias = Callable[..., tuple[Any, ...]]
 
-# What reads a value at many other pixels. To compute it anew for each of them, and for theirs, would never end.
 _LAID_OUT = 3  # axes: batch, class, pixel; the axes of an image are apart only where something reads windows
+# What reads a value at many other pixels. To compute it anew for each of them, and for theirs, would never end.
 _OF_WINDOWS = frozenset({"kernel", "local_mean", "local_min", "local_max"})
 
 
