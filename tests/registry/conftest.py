@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -70,3 +72,23 @@ def install(write: Install, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 def kernel() -> Callable[[str], str]:
     """The text of a module with one working kernel."""
     return lambda name: KERNEL.format(name=name)
+
+
+@pytest.fixture
+def process() -> Callable[..., str]:
+    """process(folder, program, **environment): what a fresh interpreter prints that has `folder` on its path."""
+
+    def run(folder: Path, program: str, **environment: str) -> str:
+        path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program],
+            env={**os.environ, "PYTHONPATH": path, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

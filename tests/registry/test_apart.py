@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,21 +14,6 @@ from lossdsl.registry.inventory import plugins
 ROOT = Path(__file__).parents[2]
 HALF = "# Half.\n# Source: none\nloss half() -> [0, inf)\n    = 0.5*mse\n"
 ABSENT = "# Absent: {name} -- {why} -- write half\n"
-
-
-def lines(folder: Path, program: str, **environment: str) -> list[str]:
-    """What a fresh interpreter prints that has `folder` on its path."""
-    path = os.pathsep.join([str(folder), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        env={**os.environ, "PYTHONPATH": path, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
 
 
 # --- a refused library is no rival ---
@@ -129,26 +111,26 @@ print(*(p.state for p in plugins(default_registry()) if p.distribution in ("loss
 
 
 @pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED)
-def test_damaged_entry_points_of_a_package(write, text: bytes) -> None:
+def test_damaged_entry_points_of_a_package(process, write, text: bytes) -> None:
     folder = write("bolt", "1.0", {"bolt_lib/b.loss": HALF}, own("bolt"))
     write("wrench", "3.0", {}, {})
     (folder / "wrench-3.0.dist-info" / "entry_points.txt").write_bytes(text)
-    ok, told, others = lines(folder, PROGRAM)
+    ok, told, others = process(folder, PROGRAM).splitlines()
     assert (ok, others) == ("True", "ready ready")
     assert told.startswith("broken its entry_points.txt cannot be read: ")
 
 
-def test_damaged_entry_points_beside_damaged_metadata(write) -> None:
+def test_damaged_entry_points_beside_damaged_metadata(process, write) -> None:
     folder = write("bolt", "1.0", {"bolt_lib/b.loss": HALF}, own("bolt"))
     write("wrench", "3.0", {}, {})
     (folder / "wrench-3.0.dist-info" / "entry_points.txt").write_bytes(DAMAGED["not text"])
     (folder / "wrench-3.0.dist-info" / "METADATA").write_bytes(b"\xff\xff")
     program = "import lossdsl\nloss = lossdsl.compile('dice + half', task='binary')\nprint(loss.text)"
     # torch looks for plugins of its own in the same way, unless it is told not to.
-    assert lines(folder, program, TORCH_DEVICE_BACKEND_AUTOLOAD="0") == ["dice + half"]
+    assert process(folder, program, TORCH_DEVICE_BACKEND_AUTOLOAD="0").splitlines() == ["dice + half"]
 
 
-def test_the_first_of_two_of_a_name_counts_as_ever(write, tmp_path_factory) -> None:
+def test_the_first_of_two_of_a_name_counts_as_ever(process, write, tmp_path_factory) -> None:
     """Also where each distribution is asked by itself."""
     first = write("bolt", "1.0", {"bolt_lib/b.loss": HALF}, own("bolt"))
     write("wrench", "3.0", {}, {})
@@ -163,7 +145,7 @@ sys.path.append({str(second)!r})
 from lossdsl.registry.discover import default_registry
 print(*(str(c.provider) for c in default_registry().candidates("half")))
 """
-    assert lines(first, program) == ["bolt 1.0"]
+    assert process(first, program).splitlines() == ["bolt 1.0"]
 
 
 # --- LOSSDSL_PLUGINS ---
@@ -179,7 +161,7 @@ SLIPS = {
 
 
 @pytest.mark.parametrize("written", SLIPS)
-def test_a_misspelt_name_in_the_list_is_told(write, written: str) -> None:
+def test_a_misspelt_name_in_the_list_is_told(process, write, written: str) -> None:
     write("acme-losses", "1.0", {"acme_lib/a.loss": HALF}, own("acme"))
     folder = write("bolt", "1.0", {"bolt_lib/b.loss": HALF}, own("bolt"))
     program = """
@@ -188,7 +170,7 @@ from lossdsl.registry.discover import default_registry
 print([str(unknown) for unknown in default_registry().unknown])
 print([d.hint for d in lossdsl.check("bolt.half").diagnostics])
 """
-    unknown, hints = lines(folder, program, LOSSDSL_PLUGINS=written)
+    unknown, hints = process(folder, program, LOSSDSL_PLUGINS=written).splitlines()
     assert unknown == str(SLIPS[written])
     near = [told for told in SLIPS[written] if "did you mean" in told]
     assert hints == str([] if "bolt" in written.lower() else ["; ".join([LEFT_OUT, *near])])

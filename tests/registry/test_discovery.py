@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
 import sys
 import tomllib
 from importlib.metadata import EntryPoint, distributions
@@ -26,24 +24,10 @@ def messages(formula: str) -> list[tuple[str, str, str | None]]:
     return [(d.code, d.message, d.hint) for d in lossdsl.check(formula).diagnostics]
 
 
-def process(folder: Path, program: str, **environment: str) -> str:
-    """What a fresh interpreter prints that has `folder` on its path."""
-    path = os.pathsep.join([str(folder), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        env={**os.environ, "PYTHONPATH": path, **environment},
-        capture_output=True,
-        text=True,
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 # --- lazy ---
 
 
-def test_a_plugin_is_imported_when_a_formula_uses_it(write, kernel) -> None:
+def test_a_plugin_is_imported_when_a_formula_uses_it(process, write, kernel) -> None:
     """Not by its neighbour, not by a misspelt name, not by a look at all names."""
     files = {f"acme{n}/__init__.py": f"print('imported acme{n}')\n" + kernel("loss") for n in range(3)}
     files |= {"acme2/inner/__init__.py": "print('imported inner')", "acme2/inner/a.loss": HALF}
@@ -94,7 +78,7 @@ def test_order_never_matters(write, kernel) -> None:
         sys.path.remove(str(folder))
 
 
-def test_the_seed_of_hashes_never_matters(write) -> None:
+def test_the_seed_of_hashes_never_matters(process, write) -> None:
     write("acme", "1.0", {"lib/a.loss": HALF}, {"lossdsl.libraries": {"lib": "lib"}})
     folder = write("bolt", "1.0", {"lib2/a.loss": HALF}, {"lossdsl.libraries": {"lib2": "lib2"}})
     told = {process(folder, "import lossdsl; print(lossdsl.check('half'))", PYTHONHASHSEED=seed) for seed in "123"}
@@ -194,7 +178,7 @@ def test_the_table_of_public_plugins_is_that_of_this_repository() -> None:
         ("nothing", []),
     ],
 )
-def test_limits(write, allowed: str | None, brought: list[str]) -> None:
+def test_limits(process, write, allowed: str | None, brought: list[str]) -> None:
     write("acme-losses", "1.0", {"lib/a.loss": HALF}, {"lossdsl.libraries": {"acme": "lib"}})
     folder = write("bolt", "1.0", {"lib2/a.loss": HALF}, {"lossdsl.libraries": {"bolt": "lib2"}})
     program = """
@@ -240,7 +224,7 @@ def test_a_library_that_cannot_be_read_says_so_when_used(install) -> None:
     assert not [name for name in default_registry().names() if "*" in name]
 
 
-def test_metadata_that_is_missing_or_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metadata_that_is_missing_or_damaged(process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "acme-1.0.dist-info").mkdir()
     (tmp_path / "acme-1.0.dist-info" / "entry_points.txt").write_text("[lossdsl.libraries]\nacme = lib\n")
     (tmp_path / "lib").mkdir()
