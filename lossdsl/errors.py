@@ -83,7 +83,10 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding: a stable code, one sentence, the exact place, and a way out; the edit where one mends it."""
+    """One finding: a stable code, one sentence, the exact place, and a way out; the edit where one mends it.
+
+    allowed: the reason in the comment that answers it.
+    """
 
     code: str
     message: str
@@ -92,6 +95,7 @@ class Diagnostic:
     hint: str | None = None
     severity: Severity = "error"
     edit: Edit | None = None
+    allowed: str | None = None
 
     @property
     def file(self) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lossdsl.api.options import merged
-from lossdsl.api.reports import Report, in_reading_order
+from lossdsl.api.reports import Report, in_reading_order, report_of
 from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
@@ -114,7 +114,8 @@ def check(
         options: keywords of `compile`, which go before those of the file.
     """
     try:
-        return Report(_study(_read(source_or_path, key, files), options, proofs=True).diagnostics)
+        reading = _read(source_or_path, key, files)
+        return report_of(_study(reading, options, proofs=True).diagnostics, reading.answers)
     except LossError as error:
         return Report(error.diagnostics)
 
@@ -165,7 +166,7 @@ def explain(
 @with_room
 def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:
     """The report on what was read already. registry: the losses that it can name, by default those installed."""
-    return Report(_study(reading, options, registry, proofs=True).diagnostics)
+    return report_of(_study(reading, options, registry, proofs=True).diagnostics, reading.answers)
 
 
 @with_room

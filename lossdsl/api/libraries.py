@@ -7,20 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from lossdsl.api import check_reading
-from lossdsl.api.reports import in_reading_order
+from lossdsl.api.reports import Report, report_of
 from lossdsl.api.samples import required_words
 from lossdsl.errors import Diagnostic, LossError, Source
 from lossdsl.registry.discover import Registry, default_registry
 from lossdsl.registry.library import Entry, entries_of, parse_entry
 from lossdsl.registry.model import Formula, Provider
 from lossdsl.spec import read_formula
+from lossdsl.spec.answers import answers_in
 from lossdsl.syntax.parse import parse_library
 
 # What a total must be and a definition need not: it may be a score, or a part that only others use.
 _OF_TOTALS = "LD71"
 
 
-def check_library(text: str, path: Path) -> tuple[tuple[Diagnostic, ...], ...]:
+def check_library(text: str, path: Path) -> tuple[Report, ...]:
     """What is wrong with each definition of a .loss file; one entry for the file when it cannot be read as such."""
     source = Source(text, str(path))
     entries = entries_of(source)
@@ -31,8 +32,11 @@ def check_library(text: str, path: Path) -> tuple[tuple[Diagnostic, ...], ...]:
         try:
             parse_library(source)
         except LossError as error:
-            return (error.diagnostics,)
-    return tuple(in_reading_order(findings) for findings in found)
+            return (Report(error.diagnostics),)
+    starts = [entry.source.offset(0) - len(entry.comment) for entry in entries]
+    ends = [*starts[1:], len(text)]
+    inside = [range(start, end) for start, end in zip([0, *starts[1:]], ends, strict=bool(starts))]
+    return tuple(report_of(findings, answers_in(source, lines)) for findings, lines in zip(found, inside, strict=False))
 
 
 def _findings(entry: Entry, before: tuple[Entry, ...], namespace: str, registry: Registry) -> Iterator[Diagnostic]:

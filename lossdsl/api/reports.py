@@ -6,13 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lossdsl.errors import Diagnostic
+from lossdsl.spec.answers import Answer, answered
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything found. `ok`: nothing that stops a loss from being compiled."""
+    """Everything found. `ok`: nothing that stops a loss from being compiled.
+
+    allowed: the warnings that a comment `# lossdsl: allow CODE -- reason` answers, each with its reason.
+    """
 
     diagnostics: tuple[Diagnostic, ...]
+    allowed: tuple[Diagnostic, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -20,6 +25,13 @@ class Report:
 
     def __str__(self) -> str:
         return "\n".join(diagnostic.render() for diagnostic in self.diagnostics) or "ok"
+
+
+def report_of(diagnostics: Iterable[Diagnostic], answers: Iterable[Answer]) -> Report:
+    """The report on findings some of which may be answered."""
+    found = in_reading_order(answered(diagnostics, answers))
+    open_ones = tuple(finding for finding in found if finding.allowed is None)
+    return Report(open_ones, tuple(finding for finding in found if finding.allowed is not None))
 
 
 def in_reading_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -10,13 +10,17 @@ def as_annotation(diagnostic: Diagnostic) -> str:
     """`::error file=a.yaml,line=2,endLine=2,col=7,endColumn=10,title=LD201::unknown loss`.
 
     Columns count characters from 1, and `endColumn` is the first behind; only a finding within one line has columns.
+    A finding that is allowed is a notice with the reason.
     """
     properties = {**_place(diagnostic), "title": diagnostic.code}
     listed = ",".join(f"{name}={_escaped(str(value), ':,')}" for name, value in properties.items())
     message = f"{diagnostic.message}\n{diagnostic.hint}" if diagnostic.hint else diagnostic.message
     if not diagnostic.file and diagnostic.source:
         message = f"{diagnostic.source.label}: {message}"
-    return f"::{diagnostic.severity} {listed}::{_escaped(message)}"
+    kind: str = diagnostic.severity
+    if diagnostic.allowed is not None:
+        kind, message = "notice", f"allowed: {diagnostic.allowed}\n{message}"
+    return f"::{kind} {listed}::{_escaped(message)}"
 
 
 def _place(diagnostic: Diagnostic) -> dict[str, str | int]:

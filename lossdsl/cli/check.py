@@ -23,6 +23,7 @@ _KEY = click.option(
 @click.option("--marked-only", is_flag=True, help="Only losses marked # lossdsl; a FILE without one is no finding.")
 @click.option("--fix", is_flag=True, help="Mend what one safe edit mends, in the FILEs themselves.")
 @click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.pass_context
 def check(
@@ -33,6 +34,7 @@ def check(
     marked_only: bool,
     fix: bool,
     diff: bool,
+    strict: bool,
     form: str,
     task: str | None,
     input: str | None,
@@ -50,12 +52,18 @@ def check(
     lossdsl check . --key "*.loss" --key loss --fix
     echo "bce + dice" | lossdsl check - --format json
 
-    With --format json: {"ok": true or false, "diagnostics": [...]}, each diagnostic with code, severity, message,
-    file, line, column, end_line, end_column, hint and edit, null where there is none. Lines and columns count from 1.
-    sarif is SARIF 2.1.0, github the annotations of GitHub Actions. lossdsl explain CODE tells more of a finding.
+    A comment answers the warnings of its line, or of the next line if it stands alone; the reason is required:
 
-    Exit status: 0 nothing found, or nothing left after --fix, 1 something found, 2 wrong use or a FILE that cannot be
-    opened.
+    
+    loss: mean(error/depth)  # lossdsl: allow LD703 -- depth is at least 1 in this data set
+
+    With --format json: {"ok": true or false, "diagnostics": [...], "allowed": [...]}, each diagnostic with code,
+    severity, message, file, line, column, end_line, end_column, hint and edit, null where there is none; those that a
+    comment answers stand under allowed, with the reason. Lines and columns count from 1. sarif is SARIF 2.1.0, github
+    the annotations of GitHub Actions. lossdsl explain CODE tells more of a finding.
+
+    Exit status: 0 no error, or none left after --fix; 1 an error, with --strict a warning too; 2 wrong use or a FILE
+    that cannot be opened.
     """
     wanted = Wanted(keys, marked_only, {"task": task, "input": input})
     looked = _look(files, formulas, wanted, mending=fix or diff)
@@ -65,7 +73,7 @@ def check(
     if extra:
         looked.append(Looked(Outcome((extra,))))
     click.echo(printed(form, looked, fixing=fix, diff=diff), nl=False)
-    ctx.exit(_status(looked, diff=diff))
+    ctx.exit(_status(looked, diff=diff, strict=strict))
 
 
 def _look(files: Sequence[str], formulas: Sequence[str], wanted: Wanted, *, mending: bool) -> list[Looked]:
@@ -74,9 +82,10 @@ def _look(files: Sequence[str], formulas: Sequence[str], wanted: Wanted, *, mend
     return looked + [look_at_formula(text, label, wanted, mending=mending) for text, label in typed]
 
 
-def _status(looked: Sequence[Looked], *, diff: bool) -> int:
+def _status(looked: Sequence[Looked], *, diff: bool, strict: bool) -> int:
     findings = [finding for one in looked for finding in one.outcome.findings]
     if unopened(findings):
         return WRONG_USE
     pending = diff and any(one.fixed for one in looked)
-    return FINDINGS if findings or pending else CLEAN
+    counted = any(strict or finding.severity == "error" for finding in findings)
+    return FINDINGS if counted or pending else CLEAN

@@ -41,7 +41,13 @@ def fixed_line(diagnostic: Diagnostic) -> str:
 
 
 def summary(
-    findings: Sequence[Sequence[Diagnostic]], *, fixed: int = 0, fixable: int = 0, skipped: int = 0, would: bool = False
+    findings: Sequence[Sequence[Diagnostic]],
+    *,
+    fixed: int = 0,
+    fixable: int = 0,
+    skipped: int = 0,
+    allowed: int = 0,
+    would: bool = False,
 ) -> str:
     """`2 errors in 1 of 3 losses`: one entry of `findings` for each loss. fixed, or `would` be fixed: by --fix."""
     parts = [_found(findings, fixed)]
@@ -49,6 +55,8 @@ def summary(
         parts.append(f"{_plural(fixed, 'finding', 'findings')} {'to be ' * would}fixed")
     if fixable:
         parts.append(f"--fix mends {fixable:,}")
+    if allowed:
+        parts.append(f"{_plural(allowed, 'warning', 'warnings')} allowed")
     if skipped:
         parts.append(f"{_plural(skipped, 'file', 'files')} without a loss")
     return click.style("; ".join(parts), **({"bold": True} if any(findings) else {"fg": "green"}))
@@ -68,13 +76,16 @@ def _plural(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
-def as_json(findings: Sequence[Diagnostic], fixed: Sequence[Diagnostic] | None = None) -> str:
-    """`{"ok": ..., "diagnostics": [...]}`. `ok` is that of `lossdsl.check`: no error, whatever else was found.
+def as_json(
+    findings: Sequence[Diagnostic], allowed: Sequence[Diagnostic] = (), fixed: Sequence[Diagnostic] | None = None
+) -> str:
+    """`{"ok": ..., "diagnostics": [...], "allowed": [...]}`. `ok` is that of `lossdsl.check`: no error.
 
     After --fix the findings that are gone stand under `fixed`, as they were.
     """
     document: dict[str, Any] = {"ok": all(diagnostic.severity != "error" for diagnostic in findings)}
     document["diagnostics"] = [_record(diagnostic) for diagnostic in findings]
+    document["allowed"] = [{**_record(diagnostic), "reason": diagnostic.allowed} for diagnostic in allowed]
     if fixed is not None:
         document["fixed"] = [_record(diagnostic) for diagnostic in fixed]
     return json.dumps(document, indent=2)

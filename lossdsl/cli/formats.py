@@ -14,17 +14,18 @@ FORMATS = ("text", "json", "sarif", "github")
 def printed(form: str, looked: Sequence[Looked], *, fixing: bool, diff: bool) -> str:
     """All that is printed, with its line ends."""
     findings = [finding for one in looked for finding in one.outcome.findings]
+    allowed = [finding for one in looked for finding in one.outcome.allowed]
     if form == "json":
         fixed = [finding for one in looked for finding in one.fixed] if fixing else None
-        return as_json(findings, fixed) + "\n"
+        return as_json(findings, allowed, fixed) + "\n"
     if form == "sarif":
         from lossdsl.cli.sarif import as_sarif
 
-        return as_sarif(findings) + "\n"
+        return as_sarif((*findings, *allowed)) + "\n"
     if form == "github":
         from lossdsl.cli.annotations import as_annotation
 
-        return "".join(f"{as_annotation(finding)}\n" for finding in findings)
+        return "".join(f"{as_annotation(finding)}\n" for finding in (*findings, *allowed))
     return "".join(f"{line}\n" for line in _text(looked, diff=diff))
 
 
@@ -42,7 +43,8 @@ def _text(looked: Sequence[Looked], *, diff: bool) -> Iterator[str]:
     fixed = sum(len(one.fixed) for one in looked)
     fixable = sum(_is_fixable(finding) for loss in losses for finding in loss)
     skipped = sum(one.outcome.skipped for one in looked)
-    yield summary(losses, fixed=fixed, fixable=0 if fixed else fixable, skipped=skipped, would=diff)
+    allowed = sum(len(one.outcome.allowed) for one in looked)
+    yield summary(losses, fixed=fixed, fixable=0 if fixed else fixable, skipped=skipped, allowed=allowed, would=diff)
 
 
 def _is_fixable(finding: Diagnostic) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lossdsl.api import check_reading
-from lossdsl.api.reports import in_reading_order
+from lossdsl.api.reports import Report, in_reading_order
 from lossdsl.cli.places import Place
 from lossdsl.errors import Diagnostic, Source
 from lossdsl.spec import read_formula
@@ -41,12 +41,13 @@ class Wanted:
 class Outcome:
     """What was found: findings for each loss. skipped: a file without a loss, which is no finding.
 
-    missing: for each key that leads nowhere, the finding that says so.
+    missing: for each key that leads nowhere, the finding that says so. allowed: the warnings that a comment answers.
     """
 
     losses: tuple[tuple[Diagnostic, ...], ...] = ()
     skipped: bool = False
     missing: Mapping[str, Diagnostic] = field(default_factory=dict)
+    allowed: tuple[Diagnostic, ...] = ()
 
     @property
     def findings(self) -> tuple[Diagnostic, ...]:
@@ -56,7 +57,14 @@ class Outcome:
 def formula_outcome(text: str, label: str, wanted: Wanted) -> Outcome:
     """A formula that was typed. label: what its findings are named after; empty: the usual."""
     report = check_reading(read_formula(text), **wanted.options)
-    return Outcome((tuple(_labelled(diagnostic, label) for diagnostic in report.diagnostics),))
+    return _outcome([report], lambda diagnostic: _labelled(diagnostic, label))
+
+
+def _outcome(reports: Iterable[Report], placed: Callable[[Diagnostic], Diagnostic], **more: Any) -> Outcome:
+    told = tuple(reports)
+    losses = tuple(tuple(map(placed, report.diagnostics)) for report in told)
+    allowed = in_reading_order(placed(finding) for report in told for finding in report.allowed)
+    return Outcome(losses, allowed=allowed, **more)
 
 
 def _labelled(diagnostic: Diagnostic, label: str) -> Diagnostic:
@@ -71,21 +79,21 @@ def page_outcome(page: Page, place: Place, wanted: Wanted) -> Outcome:
     if place.path.endswith(_LIBRARY):
         from lossdsl.api.libraries import check_library
 
-        return Outcome(check_library(page.text, Path(place.path)))
+        return _outcome(check_library(page.text, Path(place.path)), lambda diagnostic: diagnostic)
     found = losses_of(page, wanted.keys)
     named = place.named and not wanted.marked_only
     if not found.is_yaml and not named and not _speaks_of_a_loss(page.text, wanted.keys):
         return Outcome(skipped=True)
     reports = [check_reading(reading, **wanted.options) for reading in found.readings]
-    losses = [tuple(d.at(Source("", page.file)) for d in report.diagnostics) for report in reports]
-    findings = found.findings
+    outcome = _outcome(reports, lambda diagnostic: diagnostic.at(Source("", page.file)), missing=found.missing)
+    losses, findings = outcome.losses, found.findings
     if not losses and not findings:
         if not named:
             return Outcome(skipped=True, missing=found.missing)
         findings = tuple(found.missing.values())
     if findings:
-        losses = [(*findings, *losses[0]), *losses[1:]] if losses else [findings]
-    return Outcome(tuple(losses), missing=found.missing)
+        losses = ((*findings, *losses[0]), *losses[1:]) if losses else (findings,)
+    return replace(outcome, losses=losses)
 
 
 def _speaks_of_a_loss(text: str, keys: tuple[str, ...]) -> bool:

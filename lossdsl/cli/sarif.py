@@ -20,7 +20,10 @@ _ROOT = "%SRCROOT%"
 
 
 def as_sarif(findings: Sequence[Diagnostic]) -> str:
-    """One run with a result for each finding and a rule for each code. Columns count UTF-16 code units from 1."""
+    """One run with a result for each finding, suppressed where it is allowed, and a rule for each code.
+
+    Columns count UTF-16 code units from 1.
+    """
     rules = sorted({finding.code for finding in findings})
     run = {
         "tool": {"driver": {"name": "lossdsl", **_version(), "rules": [_rule(code) for code in rules]}},
@@ -58,6 +61,8 @@ def _result(finding: Diagnostic, index: int) -> dict[str, Any]:
         "level": finding.severity,
         "message": {"text": message},
     }
+    if finding.allowed is not None:
+        result["suppressions"] = [{"kind": "inSource", "justification": finding.allowed}]
     location = _location(finding)
     if location:
         result["locations"] = [location]

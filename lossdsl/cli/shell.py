@@ -79,7 +79,7 @@ def main(ctx: click.Context) -> None:
     lossdsl plugins
     lossdsl new-plugin acme
 
-    Exit status: 0 nothing found, 1 something found, 2 wrong use of the command.
+    Exit status: 0 no error found, 1 something found, 2 wrong use of the command.
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False

@@ -8,6 +8,7 @@ from typing import Literal
 
 from lossdsl.errors import Diagnostic, Source
 from lossdsl.registry.model import INPUTS as INPUTS
+from lossdsl.spec.answers import Answer
 from lossdsl.spec.values import Place
 from lossdsl.syntax.tree import TASKS as TASKS
 from lossdsl.syntax.tree import Expression
@@ -79,7 +80,11 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The outcome of reading: a spec (of the parts that could be read) and everything found wrong on the way."""
+    """The outcome of reading: a spec (of the parts that could be read) and everything found wrong on the way.
+
+    answers: the comments that answer warnings.
+    """
 
     spec: Spec | None
     diagnostics: tuple[Diagnostic, ...]
+    answers: tuple[Answer, ...] = ()

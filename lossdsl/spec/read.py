@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from lossdsl.errors import Diagnostic, Source
 from lossdsl.spec import data
+from lossdsl.spec.answers import answers_in
 from lossdsl.spec.form import formula_reading, reading_of
 from lossdsl.spec.loader import compose
 from lossdsl.spec.locate import locate
 from lossdsl.spec.model import Reading
 from lossdsl.spec.page import open_page
 from lossdsl.spec.search import reading_at
-from lossdsl.spec.values import Place
+from lossdsl.spec.values import Place, Row, Scalar, Table, Value
 
 
 def read_formula(text: str) -> Reading:
     """Read a formula that was typed in place."""
-    return formula_reading(Source(text))
+    source = Source(text)
+    return replace(formula_reading(source), answers=answers_in(source))
 
 
 def read_mapping(mapping: Mapping[str, Any], path: str = "loss") -> Reading:
@@ -30,7 +32,8 @@ def read_mapping(mapping: Mapping[str, Any], path: str = "loss") -> Reading:
     """
     value = data.value_of(mapping, path)
     reading = reading_of(value.value, Place(Source("", path=path)))
-    return replace(reading, diagnostics=(*value.findings, *reading.diagnostics))
+    answers = tuple(answer for text in _texts(value.value) for answer in answers_in(text.source))
+    return replace(reading, diagnostics=(*value.findings, *reading.diagnostics), answers=answers)
 
 
 def read_file(path: str | os.PathLike[str], key: str = "loss") -> Reading:
@@ -48,7 +51,17 @@ def read_file(path: str | os.PathLike[str], key: str = "loss") -> Reading:
     if located.value is None:
         return Reading(None, located.findings)
     reading = reading_at(page.value, located.value)
-    return Reading(reading.spec, _in_order((*located.findings, *reading.diagnostics)))
+    return replace(reading, diagnostics=_in_order((*located.findings, *reading.diagnostics)))
+
+
+def _texts(value: Value) -> Iterator[Scalar]:
+    match value:
+        case Scalar():
+            yield value
+        case Table(entries=entries):
+            yield from (text for entry in entries for text in _texts(entry.value))
+        case Row(items=items):
+            yield from (text for item in items for text in _texts(item))
 
 
 def _in_order(findings: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:

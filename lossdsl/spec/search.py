@@ -9,6 +9,7 @@ import yaml
 
 from lossdsl.errors import Diagnostic
 from lossdsl.spec import nodes
+from lossdsl.spec.answers import answers_in, extent
 from lossdsl.spec.form import reading_of
 from lossdsl.spec.loader import compose
 from lossdsl.spec.locate import Located, locate
@@ -55,7 +56,25 @@ def reading_at(page: Page, located: Located) -> Reading:
     """The loss at one place of a file."""
     value = nodes.value_of(page, located.node, located.place)
     reading = reading_of(value.value, located.place)
-    return replace(reading, diagnostics=(*value.findings, *reading.diagnostics))
+    lines = extent(page.text, _start(located), _end(located.node))
+    answers = answers_in(page.whole.source, lines)
+    return replace(reading, diagnostics=(*value.findings, *reading.diagnostics), answers=answers)
+
+
+def _end(node: yaml.Node) -> int:
+    """Where the last text in a node ends; what PyYAML calls the end of a block is where the next key begins."""
+    last, waiting, seen = node.start_mark.index, [node], set[int]()
+    while waiting:
+        here = waiting.pop()
+        if id(here) in seen:
+            continue
+        seen.add(id(here))
+        if isinstance(here, yaml.MappingNode):
+            waiting += [part for pair in here.value for part in pair]
+        elif isinstance(here, yaml.SequenceNode):
+            waiting += here.value
+        last = max(last, here.end_mark.index if isinstance(here, yaml.ScalarNode) or here.flow_style else 0)
+    return last
 
 
 def _start(located: Located) -> int:

@@ -18,8 +18,8 @@ from lossdsl.registry.local import unregistered
 
 PACKAGE = Path(lossdsl.__file__).parent
 EXAMPLES = [(code, which) for code in codes() for which in ("wrong", "right")]
-# It explains the finding that it stands beside.
-BESIDE = {"LD508": {"LD301"}}
+# Findings that the wrong example has beside the one that it shows.
+BESIDE = {"LD508": {"LD301"}, "LD802": {"LD703"}}
 # torch looks for the compiler once in a process.
 IN_A_PROCESS = {"LD507"}
 # What the wrong example of each code gives, in full.
@@ -86,7 +86,7 @@ def run_config(text: str) -> Iterable[Diagnostic]:
 def run_library(text: str) -> Iterable[Diagnostic]:
     from lossdsl.api.libraries import check_library
 
-    return [finding for findings in check_library(text, Path("some.loss")) for finding in findings]
+    return [finding for report in check_library(text, Path("some.loss")) for finding in report.diagnostics]
 
 
 def run_python(text: str) -> Iterable[Diagnostic]:

@@ -135,7 +135,11 @@ def test_findings_as_json(invoke, files):
 
 
 def test_nothing_found_as_json(invoke):
-    assert json.loads(invoke("check", "-e", "bce", "--format", "json").stdout) == {"ok": True, "diagnostics": []}
+    assert json.loads(invoke("check", "-e", "bce", "--format", "json").stdout) == {
+        "ok": True,
+        "diagnostics": [],
+        "allowed": [],
+    }
 
 
 TYPES = {
