@@ -206,6 +206,18 @@ def respelt(source: Source, span: Span, word: str, known: Iterable[str]) -> Edit
     return Edit(Span(start, start + len(word)), match)
 
 
+def near_miss(word: str, known: Iterable[str]) -> str | None:
+    """The known word that a word differs from by one slip, or by capitals alone. None where none or several do.
+
+    Of short words only letters that changed places count: everything short is near to a letter or two.
+    """
+    lower = word.lower()
+    near = {name for name in known if name.lower() == lower or _is_slip(lower, name.lower())}
+    if len(word) < 4:
+        near = {name for name in near if sorted(name.lower()) == sorted(lower)}
+    return near.pop() if len(near) == 1 and len(word) > 2 else None
+
+
 def _nearest(word: str, known: Iterable[str]) -> str | None:
     names = sorted(known)
     lowered = {name.lower(): name for name in reversed(names)}

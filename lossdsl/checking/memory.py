@@ -16,19 +16,28 @@ _KEPT: WeakKeyDictionary[Registry, dict[str, tuple[Formula, Body]]] = WeakKeyDic
 
 @dataclass(slots=True)
 class Memory:
-    """What one resolution gathers: findings, and the bodies of the formulas that are used."""
+    """What one resolution gathers: findings, the bodies of the formulas that are used, and the definitions whose names
+    stand where a number is wanted."""
 
     registry: Registry
     diagnostics: list[Diagnostic] = field(default_factory=list)
     bodies: dict[str, Body] = field(default_factory=dict)
     open: list[str] = field(default_factory=list)
+    as_numbers: set[str] = field(default_factory=set)
     _names: tuple[str, ...] | None = None
+    _own_names: frozenset[str] | None = None
 
     def names(self) -> tuple[str, ...]:
         """Every name of a loss that can be written; asked for with each name that there is not."""
         if self._names is None:
             self._names = self.registry.names()
         return self._names
+
+    def own_names(self) -> frozenset[str]:
+        """Names of losses that are known whatever is installed."""
+        if self._own_names is None:
+            self._own_names = self.registry.own_names()
+        return self._own_names
 
 
 def kept(registry: Registry, loss: Formula) -> Body | None:

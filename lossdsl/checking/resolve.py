@@ -33,13 +33,13 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
         names=frozenset(definition.name for definition in definitions),
         passed=frozenset(one.name for one in spec.tensors or ()),
     )
-    bindings = {d.name: scope.binding(d) for d in definitions}
-    report_cycle(memory, bindings)
-    _report_repeated(memory, spec)
     resolved = tuple(Term(term.name, scope.of(term.weight), scope.of(term.value)) for term in terms)
     total = None
     if spec.terms and spec.total:
         total = replace(scope, names=scope.names | {term.name for term in terms}).of(spec.total)
+    bindings = scope.definitions(definitions)
+    report_cycle(memory, bindings)
+    _report_repeated(memory, spec)
     roots = [part for term in resolved for part in (term.weight, term.value)] + ([total] if total else [])
     if spec.tensors is not None:
         read = [*bindings.values(), *roots]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lossdsl.checking.arguments import bind_parameters, constant_value
@@ -47,7 +47,7 @@ from lossdsl.checking.vocabulary import (
     as_word,
     is_reserved,
 )
-from lossdsl.errors import Diagnostic, Edit, LossError, Source, respelt
+from lossdsl.errors import Diagnostic, Edit, LossError, Source, near_miss, respelt
 from lossdsl.registry.candidates import Candidate
 from lossdsl.registry.contract import BUILT_IN
 from lossdsl.registry.discover import Registry, clash
@@ -67,8 +67,8 @@ class Scope:
     """What the names in one text mean.
 
     words: choices that may stand here. choosing: nothing but a choice may. tensors: an unknown name is a tensor that
-    the caller passes; in_binding: it is one unless it looks like a misspelt loss. passed: names that are one
-    anywhere. home: the namespace looked in first.
+    the caller passes; in_definition: it is one unless it is nearly a known one. passed: names that are one anywhere.
+    home: the namespace looked in first. library: the text is that of a library, so its author answers for the names.
     """
 
     memory: Memory
@@ -79,15 +79,27 @@ class Scope:
     source: Source = _NO_SOURCE
     tensors: bool = False
     choosing: bool = False
-    in_binding: bool = False
+    in_definition: bool = False
     passed: frozenset[str] = frozenset()
+    library: bool = False
 
     def of(self, written: Sourced) -> Resolved:
         return replace(self, source=written.source).expression(written.expression)
 
-    def binding(self, definition: NamedExpression) -> Resolved:
-        """The value of `name = value`. A plugin's loss has its full name, so a short one may be given to a value:
-        what is installed beside lossdsl does not change what a text means."""
+    def definitions(self, written: Sequence[NamedExpression]) -> dict[str, Resolved]:
+        """The values of all `name = value`, after the roots: a value stands where its name stands. Only where a number
+        is wanted, a name that is nearly a known one is misspelt; in the brackets of mean(...) it is a tensor."""
+        values: dict[str, Resolved] = {}
+        waiting = list(written)
+        while ready := [one for one in waiting if one.name in self.memory.as_numbers]:
+            waiting = [one for one in waiting if one not in ready]
+            values |= {one.name: self._definition(one, as_number=True) for one in ready}
+        values |= {one.name: self._definition(one, as_number=False) for one in waiting}
+        return {one.name: values[one.name] for one in written}
+
+    def _definition(self, definition: NamedExpression, *, as_number: bool) -> Resolved:
+        """A plugin's loss has its full name, so a short one may be given to a value: what is installed beside lossdsl
+        does not change what a text means."""
         scope = replace(self, source=definition.value.source)
         value = definition.value.expression
         own = any(candidate.own for candidate in self.memory.registry.candidates(definition.name))
@@ -97,7 +109,7 @@ class Scope:
             self.memory.diagnostics.append(found)
         if isinstance(value, tree.Call) and value.function.text == "learn":
             return scope._learned(definition.name, value)
-        return replace(scope, in_binding=True).expression(value)
+        return replace(scope, in_definition=as_number, tensors=not as_number).expression(value)
 
     def expression(self, node: tree.Expression) -> Resolved:
         origin = Origin(self.source, node.span)
@@ -138,6 +150,8 @@ class Scope:
         if name in self.parameters:
             return ParameterOf(name, origin)
         if name in self.names:
+            if not self.tensors:
+                self.memory.as_numbers.add(name)
             return Local(name, origin)
         if name in TENSORS or (name in self.passed and not self.choosing):
             return TensorOf(name, origin)
@@ -149,7 +163,9 @@ class Scope:
             return self._no_value(node)
         if name in (*FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS):
             return self.wrong(node, "LD202", f"`{name}` is a function", f"write {name}(...)")
-        if self.is_loss(name):
+        found = self.memory.registry.candidates(name, self.home)
+        # Where a tensor may stand, a bare name is one whatever plugins bring: they do not change what a text means.
+        if found and (not self.tensors or "." in name or any(c.own or c.namespace == self.home for c in found)):
             return self._use(tree.Call(node, (), (), node.span), origin)
         return self._unknown(node, origin)
 
@@ -178,15 +194,24 @@ class Scope:
         if node.text in CALL_WORDS:
             message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
-        known = {*self.memory.names(), *self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed}
-        hint = similar(node.text, known)
-        if (self.tensors or (self.in_binding and not hint)) and "." not in node.text:
-            return TensorOf(node.text, origin)
+        written_here = {*self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed}
+        if "." not in node.text and (self.tensors or self.in_definition):
+            meant = near_miss(node.text, {*self.memory.own_names(), *written_here})
+            if self.tensors or not meant:
+                if meant and not self.library:
+                    self._doubt(node, meant)
+                return TensorOf(node.text, origin)
+        known = {*self.memory.names(), *written_here}
         hint = (
-            hint
+            similar(node.text, known)
             or "lossdsl list shows all; a number is given before, w = 0.5; a tensor stands inside mean(...) or sum(...)"
         )
         return self._no_loss(node, "loss", hint, known)
+
+    def _doubt(self, node: tree.Name, meant: str) -> None:
+        message = f"the tensor `{node.text}` has nearly the name of `{meant}`"
+        hint = f"write {meant}, or list it under `tensors:` if the call passes {node.text}"
+        self.memory.diagnostics.append(Diagnostic("LD212", message, self.source, node.span, hint, "warning"))
 
     def _call(self, node: tree.Call, origin: Origin) -> Resolved:
         name = node.function.text
@@ -281,6 +306,7 @@ class Scope:
             words=frozenset(word for parameter in declaration.parameters for word in parameter.words),
             home=loss.namespace,
             source=loss.source,
+            library=True,
         )
         inside = replace(scope, tensors=True)
         for parameter in declaration.parameters:

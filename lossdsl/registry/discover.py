@@ -200,6 +200,10 @@ class Registry:
         full = [c.full_name for c in self._all() if c.namespace != BUILT_IN and c.usable]
         return tuple(sorted({*short, *full}))
 
+    def own_names(self) -> frozenset[str]:
+        """The names of built-ins and of losses of this process: those that do not depend on what is installed."""
+        return frozenset(c.name for c in self._all() if c.own and c.usable)
+
     def built_ins(self) -> tuple[Loss, ...]:
         return tuple(self.load(c) for c in self._installed if c.namespace == BUILT_IN and c.usable)
 

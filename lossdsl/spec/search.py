@@ -73,7 +73,8 @@ def _end(node: yaml.Node) -> int:
             waiting += [part for pair in here.value for part in pair]
         elif isinstance(here, yaml.SequenceNode):
             waiting += here.value
-        last = max(last, here.end_mark.index if isinstance(here, yaml.ScalarNode) or here.flow_style else 0)
+        if isinstance(here, yaml.ScalarNode) or (isinstance(here, yaml.CollectionNode) and here.flow_style):
+            last = max(last, here.end_mark.index)
     return last
 
 

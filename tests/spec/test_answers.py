@@ -27,9 +27,13 @@ ANSWERED_IN_FILES = {
     "above a block": "# lossdsl: allow LD703 -- depth is 1 or more\nloss: |\n  a = bce\n  a + mean(p/depth)\n",
     "head of a block": "loss: |  # lossdsl: allow LD703 -- depth is 1 or more\n  a = bce\n  a + mean(p/depth)\n",
     "above folded text": "# lossdsl: allow LD703 -- depth is 1 or more\nloss: >-\n  bce +\n  mean(p/depth)\n",
-    "in the long form": "loss:\n  terms:\n    a: bce\n    # lossdsl: allow LD703 -- depth is 1 or more\n    b: mean(p/depth)\n",
+    "in the long form": (
+        "loss:\n  terms:\n    a: bce\n    # lossdsl: allow LD703 -- depth is 1 or more\n    b: mean(p/depth)\n"
+    ),
     "in a flow mapping": "loss:\n  terms: {a: bce, b: mean(p/depth)}  # lossdsl: allow LD703 -- depth is 1 or more\n",
-    "in a definition": "loss:\n  define:\n    a: mean(p/depth)  # lossdsl: allow LD703 -- depth is 1 or more\n  expr: bce + a\n",
+    "in a definition": (
+        "loss:\n  define:\n    a: mean(p/depth)  # lossdsl: allow LD703 -- depth is 1 or more\n  expr: bce + a\n"
+    ),
 }
 
 
