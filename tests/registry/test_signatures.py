@@ -138,7 +138,9 @@ def test_comments(comment: str, finding: Any) -> None:
 
 def test_all_faults_of_a_signature_at_once() -> None:
     text = "# Better: so\nloss a(m: [0, 1] = 2, n: x | y = 1) -> [0, 1]\n    = mean(abs(p - y))\n"
-    found = [(each.code, each.column) for report in check_library(text, Path("some.loss")) for each in report.diagnostics]
+    found = [
+        (each.code, each.column) for report in check_library(text, Path("some.loss")) for each in report.diagnostics
+    ]
     assert sorted(found) == [("LD109", 1), ("LD204", 20), ("LD205", 34)]
 
 
