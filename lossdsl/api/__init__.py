@@ -114,8 +114,7 @@ def check(
         options: keywords of `compile`, which go before those of the file.
     """
     try:
-        reading = _read(source_or_path, key, files)
-        return report_of(_study(reading, options, proofs=True).diagnostics, reading.answers)
+        return check_reading(_read(source_or_path, key, files), **options)
     except LossError as error:
         return Report(error.diagnostics)
 
@@ -166,7 +165,8 @@ def explain(
 @with_room
 def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:
     """The report on what was read already. registry: the losses that it can name, by default those installed."""
-    return report_of(_study(reading, options, registry, proofs=True).diagnostics, reading.answers)
+    study = _study(reading, options, registry, proofs=True)
+    return report_of(study.diagnostics, reading.answers, study.facts.tensors if study.facts else ())
 
 
 @with_room

@@ -32,6 +32,7 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
         memory,
         names=frozenset(definition.name for definition in definitions),
         passed=frozenset(one.name for one in spec.tensors or ()),
+        doubts=spec.tensors is None,
     )
     resolved = tuple(Term(term.name, scope.of(term.weight), scope.of(term.value)) for term in terms)
     total = None

@@ -68,7 +68,7 @@ class Scope:
 
     words: choices that may stand here. choosing: nothing but a choice may. tensors: an unknown name is a tensor that
     the caller passes; in_definition: it is one unless it is nearly a known one. passed: names that are one anywhere.
-    home: the namespace looked in first. library: the text is that of a library, so its author answers for the names.
+    home: the namespace looked in first. doubts: whether a tensor may be a misspelt name.
     """
 
     memory: Memory
@@ -81,7 +81,7 @@ class Scope:
     choosing: bool = False
     in_definition: bool = False
     passed: frozenset[str] = frozenset()
-    library: bool = False
+    doubts: bool = True
 
     def of(self, written: Sourced) -> Resolved:
         return replace(self, source=written.source).expression(written.expression)
@@ -198,7 +198,7 @@ class Scope:
         if "." not in node.text and (self.tensors or self.in_definition):
             meant = near_miss(node.text, {*self.memory.own_names(), *written_here})
             if self.tensors or not meant:
-                if meant and not self.library:
+                if meant and self.doubts:
                     self._doubt(node, meant)
                 return TensorOf(node.text, origin)
         known = {*self.memory.names(), *written_here}
@@ -306,7 +306,7 @@ class Scope:
             words=frozenset(word for parameter in declaration.parameters for word in parameter.words),
             home=loss.namespace,
             source=loss.source,
-            library=True,
+            doubts=False,
         )
         inside = replace(scope, tensors=True)
         for parameter in declaration.parameters:

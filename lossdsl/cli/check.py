@@ -57,10 +57,11 @@ def check(
     
     loss: mean(error/depth)  # lossdsl: allow LD703 -- depth is at least 1 in this data set
 
-    With --format json: {"ok": true or false, "diagnostics": [...], "allowed": [...]}, each diagnostic with code,
-    severity, message, file, line, column, end_line, end_column, hint and edit, null where there is none; those that a
-    comment answers stand under allowed, with the reason. Lines and columns count from 1. sarif is SARIF 2.1.0, github
-    the annotations of GitHub Actions. lossdsl explain CODE tells more of a finding.
+    With --format json: {"ok": true or false, "diagnostics": [...], "allowed": [...], "tensors": [...]}, each
+    diagnostic with code, severity, message, file, line, column, end_line, end_column, hint and edit, null where there
+    is none. Under allowed stand those that a comment answers, with the reason; under tensors the names that a call
+    passes. Lines and columns count from 1. sarif is SARIF 2.1.0, github the annotations of GitHub Actions.
+    lossdsl explain CODE tells more of a finding.
 
     Exit status: 0 no error, or none left after --fix; 1 an error, with --strict a warning too; 2 wrong use or a FILE
     that cannot be opened.

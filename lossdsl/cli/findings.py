@@ -47,6 +47,7 @@ def summary(
     fixable: int = 0,
     skipped: int = 0,
     allowed: int = 0,
+    tensors: Sequence[str] = (),
     would: bool = False,
 ) -> str:
     """`2 errors in 1 of 3 losses`: one entry of `findings` for each loss. fixed, or `would` be fixed: by --fix."""
@@ -57,6 +58,8 @@ def summary(
         parts.append(f"--fix mends {fixable:,}")
     if allowed:
         parts.append(f"{_plural(allowed, 'warning', 'warnings')} allowed")
+    if tensors:
+        parts.append(f"tensors to pass by name: {', '.join(tensors)}")
     if skipped:
         parts.append(f"{_plural(skipped, 'file', 'files')} without a loss")
     return click.style("; ".join(parts), **({"bold": True} if any(findings) else {"fg": "green"}))
@@ -77,15 +80,19 @@ def _plural(count: int, one: str, many: str) -> str:
 
 
 def as_json(
-    findings: Sequence[Diagnostic], allowed: Sequence[Diagnostic] = (), fixed: Sequence[Diagnostic] | None = None
+    findings: Sequence[Diagnostic],
+    allowed: Sequence[Diagnostic] = (),
+    tensors: Sequence[str] = (),
+    fixed: Sequence[Diagnostic] | None = None,
 ) -> str:
-    """`{"ok": ..., "diagnostics": [...], "allowed": [...]}`. `ok` is that of `lossdsl.check`: no error.
+    """`{"ok": ..., "diagnostics": [...], "allowed": [...], "tensors": [...]}`. `ok`: there is no error.
 
     After --fix the findings that are gone stand under `fixed`, as they were.
     """
     document: dict[str, Any] = {"ok": all(diagnostic.severity != "error" for diagnostic in findings)}
     document["diagnostics"] = [_record(diagnostic) for diagnostic in findings]
     document["allowed"] = [{**_record(diagnostic), "reason": diagnostic.allowed} for diagnostic in allowed]
+    document["tensors"] = list(tensors)
     if fixed is not None:
         document["fixed"] = [_record(diagnostic) for diagnostic in fixed]
     return json.dumps(document, indent=2)

@@ -17,7 +17,7 @@ def printed(form: str, looked: Sequence[Looked], *, fixing: bool, diff: bool) ->
     allowed = [finding for one in looked for finding in one.outcome.allowed]
     if form == "json":
         fixed = [finding for one in looked for finding in one.fixed] if fixing else None
-        return as_json(findings, allowed, fixed) + "\n"
+        return as_json(findings, allowed, _tensors(looked), fixed) + "\n"
     if form == "sarif":
         from lossdsl.cli.sarif import as_sarif
 
@@ -44,7 +44,19 @@ def _text(looked: Sequence[Looked], *, diff: bool) -> Iterator[str]:
     fixable = sum(_is_fixable(finding) for loss in losses for finding in loss)
     skipped = sum(one.outcome.skipped for one in looked)
     allowed = sum(len(one.outcome.allowed) for one in looked)
-    yield summary(losses, fixed=fixed, fixable=0 if fixed else fixable, skipped=skipped, allowed=allowed, would=diff)
+    yield summary(
+        losses,
+        fixed=fixed,
+        fixable=0 if fixed else fixable,
+        skipped=skipped,
+        allowed=allowed,
+        tensors=_tensors(looked),
+        would=diff,
+    )
+
+
+def _tensors(looked: Sequence[Looked]) -> list[str]:
+    return sorted({name for one in looked for name in one.outcome.tensors})
 
 
 def _is_fixable(finding: Diagnostic) -> bool:

@@ -42,12 +42,14 @@ class Outcome:
     """What was found: findings for each loss. skipped: a file without a loss, which is no finding.
 
     missing: for each key that leads nowhere, the finding that says so. allowed: the warnings that a comment answers.
+    tensors: what the calls of these losses pass by name.
     """
 
     losses: tuple[tuple[Diagnostic, ...], ...] = ()
     skipped: bool = False
     missing: Mapping[str, Diagnostic] = field(default_factory=dict)
     allowed: tuple[Diagnostic, ...] = ()
+    tensors: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[Diagnostic, ...]:
@@ -64,7 +66,8 @@ def _outcome(reports: Iterable[Report], placed: Callable[[Diagnostic], Diagnosti
     told = tuple(reports)
     losses = tuple(tuple(map(placed, report.diagnostics)) for report in told)
     allowed = in_reading_order(placed(finding) for report in told for finding in report.allowed)
-    return Outcome(losses, allowed=allowed, **more)
+    tensors = tuple(sorted({name for report in told for name in report.tensors}))
+    return Outcome(losses, allowed=allowed, tensors=tensors, **more)
 
 
 def _labelled(diagnostic: Diagnostic, label: str) -> Diagnostic:

@@ -23,16 +23,137 @@ from lossdsl.syntax.tree import Name, walk
 TESTS = Path(__file__).parents[1]
 
 # Names that people give to tensors.
-TENSORS = """
-    logvar sigma weight depth scale temp beta image seg real area index dists dist_map boundary_map labels logits aux
-    teacher student mu var alpha gamma delta eps reward advantage ratio old_logp values returns entropy w wmap
-    weight_map edge edges border dist distance sdf probs scores feats features emb embedding anchor positive negative
-    queue keys query centers prototypes bins hist flow disparity normals trimap uncertainty confidence box boxes bbox
-    objectness reg offset offsets heatmap visible valid ignore keep noise snr t levels bands channels lat lon time
-    speed area_weight cell volume spacing length width height size counts num total energy force charge positions
-    velocity pressure density class_map instance panoptic aux_logits deep1 deep2 head side out1 y_pred y_true y_hat
-    label soft hard recon generalized tversky_map boundary surface dice_map focal_weight hausdorff contour fake
-""".split()
+TENSORS = [
+    "logvar",
+    "sigma",
+    "weight",
+    "depth",
+    "scale",
+    "temp",
+    "beta",
+    "image",
+    "seg",
+    "real",
+    "area",
+    "index",
+    "dists",
+    "dist_map",
+    "boundary_map",
+    "labels",
+    "logits",
+    "aux",
+    "teacher",
+    "student",
+    "mu",
+    "var",
+    "alpha",
+    "gamma",
+    "delta",
+    "eps",
+    "reward",
+    "advantage",
+    "ratio",
+    "old_logp",
+    "values",
+    "returns",
+    "entropy",
+    "w",
+    "wmap",
+    "weight_map",
+    "edge",
+    "edges",
+    "border",
+    "dist",
+    "distance",
+    "sdf",
+    "probs",
+    "scores",
+    "feats",
+    "features",
+    "emb",
+    "embedding",
+    "anchor",
+    "positive",
+    "negative",
+    "queue",
+    "keys",
+    "query",
+    "centers",
+    "prototypes",
+    "bins",
+    "hist",
+    "flow",
+    "disparity",
+    "normals",
+    "trimap",
+    "uncertainty",
+    "confidence",
+    "box",
+    "boxes",
+    "bbox",
+    "objectness",
+    "reg",
+    "offset",
+    "offsets",
+    "heatmap",
+    "visible",
+    "valid",
+    "ignore",
+    "keep",
+    "noise",
+    "snr",
+    "t",
+    "levels",
+    "bands",
+    "channels",
+    "lat",
+    "lon",
+    "time",
+    "speed",
+    "area_weight",
+    "cell",
+    "volume",
+    "spacing",
+    "length",
+    "width",
+    "height",
+    "size",
+    "counts",
+    "num",
+    "total",
+    "energy",
+    "force",
+    "charge",
+    "positions",
+    "velocity",
+    "pressure",
+    "density",
+    "class_map",
+    "instance",
+    "panoptic",
+    "aux_logits",
+    "deep1",
+    "deep2",
+    "head",
+    "side",
+    "out1",
+    "y_pred",
+    "y_true",
+    "y_hat",
+    "label",
+    "soft",
+    "hard",
+    "recon",
+    "generalized",
+    "tversky_map",
+    "boundary",
+    "surface",
+    "dice_map",
+    "focal_weight",
+    "hausdorff",
+    "contour",
+    "fake",
+]
 
 Verdict: TypeAlias = tuple[tuple[tuple[object, ...], ...], frozenset[str]]
 
@@ -53,12 +174,13 @@ def verdict(text: str, registry: Registry) -> Verdict:
 
 
 def asks_for_a_plugin(text: str) -> bool:
-    """Whether a loss that only a plugin brings is called, or named where a number is wanted."""
+    """Whether the name of a loss stands in it that only a plugin brings."""
     registry = default_registry()
     program = lossdsl.parse(text)
     roots = [program.expression, *(binding.value for binding in program.bindings)]
     names = {node.text for root in roots for node, _ in walk(root) if isinstance(node, Name)}
-    return any(registry.candidates(name) and not bare().candidates(name) for name in names)
+    known = (name for name in names if registry.candidates(name) or registry.namesakes(name))
+    return any(not bare().candidates(name) for name in known)
 
 
 def formulas() -> Iterator[str]:

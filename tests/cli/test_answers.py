@@ -39,9 +39,12 @@ def test_exit_status(invoke, files, name, strict, status):
 
 
 def test_text(invoke, files):
-    assert invoke("check", "answered.yaml").stdout == "1 loss, nothing found; 1 warning allowed\n"
+    assert (
+        invoke("check", "answered.yaml").stdout
+        == "1 loss, nothing found; 1 warning allowed; tensors to pass by name: depth\n"
+    )
     assert invoke("check", ".").stdout.endswith(
-        "1 error, 2 warnings in 3 of 4 losses; --fix mends 1; 1 warning allowed\n"
+        "1 error, 2 warnings in 3 of 4 losses; --fix mends 1; 1 warning allowed; tensors to pass by name: depth\n"
     )
 
 
@@ -51,6 +54,24 @@ def test_json(invoke, files):
     (allowed,) = document["allowed"]
     assert (allowed["code"], allowed["line"], allowed["column"]) == ("LD703", 1, 14)
     assert allowed["reason"] == "depth is 1 or more"
+
+
+@pytest.mark.parametrize(
+    ("formula", "tensors"),
+    [
+        ("bce", []),
+        ("bce(y_pred, y_true)", ["y_pred", "y_true"]),
+        ("bce + 0.4*bce(aux, target) + mean(w*p)", ["aux", "w"]),
+        ("k = clamp(logvar, max=10)\nmean(exp(k)*(pred - target)**2)", ["logvar"]),
+    ],
+)
+def test_the_tensors_that_a_loss_needs(invoke, folder, formula, tensors):
+    import lossdsl
+
+    assert lossdsl.check(formula).tensors == tuple(tensors)
+    assert json.loads(invoke("check", "-e", formula, "--format", "json").stdout)["tensors"] == tensors
+    said = f"; tensors to pass by name: {', '.join(tensors)}\n" if tensors else "nothing found\n"
+    assert invoke("check", "-e", formula).stdout.endswith(said)
 
 
 def test_sarif(invoke, files):
@@ -72,4 +93,4 @@ def test_the_examples_have_no_open_finding(invoke):
     examples = Path(__file__).parents[2] / "examples"
     result = invoke("check", str(examples), "--strict")
     assert result.exit_code == 0
-    assert "nothing found; 2 warnings allowed" in result.stdout
+    assert "nothing found; 2 warnings allowed; tensors to pass by name: " in result.stdout

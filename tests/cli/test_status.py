@@ -139,6 +139,7 @@ def test_nothing_found_as_json(invoke):
         "ok": True,
         "diagnostics": [],
         "allowed": [],
+        "tensors": [],
     }
 
 
