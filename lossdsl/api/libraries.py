@@ -46,7 +46,8 @@ def _findings(entry: Entry, before: tuple[Entry, ...], namespace: str, registry:
         yield from error.diagnostics
         return
     if any(entry.name == other.name for other in before):
-        yield Diagnostic("LD105", f"`{entry.name}` is defined twice", entry.source, loss.declaration.span)
+        hint = "remove one of the two, or give it another name"
+        yield Diagnostic("LD105", f"`{entry.name}` is defined twice", entry.source, loss.declaration.span, hint)
         return
     for words in required_words(loss):
         name = f"{namespace}.{entry.name}"

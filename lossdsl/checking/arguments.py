@@ -23,6 +23,7 @@ from lossdsl.errors import Diagnostic, Source, Span, nearest, respelt
 from lossdsl.registry.model import Loss, Parameter
 from lossdsl.registry.signatures import allowed_values
 from lossdsl.syntax import tree
+from lossdsl.syntax.printing import shown
 
 _REDUCTION = Parameter("reduction", None, REDUCTION_WORDS, tree.Name("mean"))
 
@@ -153,9 +154,9 @@ def _constants(value: Resolved, written: tree.Expression) -> list[tuple[float | 
 
 
 def out_of_range(loss: Loss, parameter: Parameter, number: float, origin: Origin) -> Diagnostic:
-    message = f"`{parameter.name}` of `{loss.name}` is {tree.Number(number)}, outside {allowed_values(parameter)}"
+    message = f"`{parameter.name}` of `{loss.name}` is {shown(number)}, outside {allowed_values(parameter)}"
     if parameter.interval and parameter.interval.whole and not number.is_integer():
-        message = f"`{parameter.name}` of `{loss.name}` is a whole number, not {tree.Number(number)}"
+        message = f"`{parameter.name}` of `{loss.name}` is a whole number, not {shown(number)}"
     return origin.says("LD204", message, default_hint(parameter))
 
 

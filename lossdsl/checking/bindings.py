@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from lossdsl.checking.resolved import Local, Resolved, every
+from lossdsl.errors import Diagnostic
 
 
 def needed(bindings: Mapping[str, Resolved], roots: Iterable[Resolved]) -> tuple[str, ...]:
@@ -28,6 +29,16 @@ def cycle(bindings: Mapping[str, Resolved]) -> tuple[str, ...]:
         found: list[str] = error.args[1]
         return tuple(reversed(found))
     return ()
+
+
+def cycle_faults(bindings: Mapping[str, Resolved]) -> Iterator[Diagnostic]:
+    """The finding for names that are defined by each other."""
+    names = cycle(bindings)
+    if names:
+        hint = "define one of them without the others"
+        if len(set(names)) == 1:
+            hint = f"a definition cannot read itself; give the value of `{names[0]}` another name"
+        yield bindings[names[0]].origin.says("LD210", f"circular definition: {' -> '.join(names)}", hint)
 
 
 def _locals(value: Resolved, bindings: Mapping[str, Resolved]) -> set[str]:

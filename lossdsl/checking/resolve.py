@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lossdsl.checking.bindings import needed
+from lossdsl.checking.bindings import cycle_faults, needed
 from lossdsl.checking.memory import Memory
 from lossdsl.checking.passed import passed_faults
 from lossdsl.checking.resolved import Objective, Term
-from lossdsl.checking.scope import Scope, report_cycle
+from lossdsl.checking.scope import Scope
 from lossdsl.checking.terms import terms_of
 from lossdsl.errors import Diagnostic
 from lossdsl.registry.discover import Registry
@@ -39,7 +39,7 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
     if spec.terms and spec.total:
         total = replace(scope, names=scope.names | {term.name for term in terms}).of(spec.total)
     bindings = scope.definitions(definitions)
-    report_cycle(memory, bindings)
+    memory.diagnostics += cycle_faults(bindings)
     _report_repeated(memory, spec)
     roots = [part for term in resolved for part in (term.weight, term.value)] + ([total] if total else [])
     if spec.tensors is not None:

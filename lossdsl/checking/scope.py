@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lossdsl.checking.arguments import bind_parameters, constant_value
-from lossdsl.checking.bindings import cycle
+from lossdsl.checking.bindings import cycle_faults
 from lossdsl.checking.calls import (
     for_class_call,
     function_call,
@@ -68,7 +68,7 @@ class Scope:
 
     words: choices that may stand here. choosing: nothing but a choice may. tensors: an unknown name is a tensor that
     the caller passes; in_definition: it is one unless it is nearly a known one. passed: names that are one anywhere.
-    home: the namespace looked in first. doubts: whether a tensor may be a misspelt name.
+    home: the namespace looked in first. doubts: whether a tensor may be a misspelt name. defining: whose value it is.
     """
 
     memory: Memory
@@ -82,6 +82,7 @@ class Scope:
     in_definition: bool = False
     passed: frozenset[str] = frozenset()
     doubts: bool = True
+    defining: str = ""
 
     def of(self, written: Sourced) -> Resolved:
         return replace(self, source=written.source).expression(written.expression)
@@ -109,7 +110,9 @@ class Scope:
             self.memory.diagnostics.append(found)
         if isinstance(value, tree.Call) and value.function.text == "learn":
             return scope._learned(definition.name, value)
-        return replace(scope, in_definition=as_number, tensors=not as_number).expression(value)
+        return replace(scope, in_definition=as_number, tensors=not as_number, defining=definition.name).expression(
+            value
+        )
 
     def expression(self, node: tree.Expression) -> Resolved:
         origin = Origin(self.source, node.span)
@@ -194,7 +197,7 @@ class Scope:
         if node.text in CALL_WORDS:
             message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
-        written_here = {*self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed}
+        written_here = {*self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed} - {self.defining}
         if "." not in node.text and (self.tensors or self.in_definition):
             meant = near_miss(node.text, {*self.memory.own_names(), *written_here})
             if self.tensors or not meant:
@@ -281,7 +284,13 @@ class Scope:
         if key in memory.bodies or key in memory.open:
             if key in memory.open:
                 memory.diagnostics.append(
-                    Diagnostic("LD210", f"`{loss.name}` is defined by itself", loss.source, loss.declaration.span)
+                    Diagnostic(
+                        "LD210",
+                        f"circular definition: {' -> '.join([*memory.open[memory.open.index(key) :], key])}",
+                        loss.source,
+                        loss.declaration.span,
+                        "a definition cannot read itself",
+                    )
                 )
             return
         known = kept(memory.registry, loss)
@@ -319,7 +328,7 @@ class Scope:
                 message = f"`{binding.name}` has a meaning already"
                 scope.report(binding, "LD206", message, "choose another name")
         bindings = {binding.name: inside.expression(binding.value) for binding in declaration.bindings}
-        report_cycle(memory, bindings)
+        memory.diagnostics += cycle_faults(bindings)
         cases = tuple(CaseBody(case.tasks, scope.expression(case.expression)) for case in declaration.cases)
         memory.open.pop()
         return Body(tuple(bindings.items()), cases)
@@ -384,12 +393,3 @@ def definition_faults(loss: Formula, registry: Registry) -> tuple[Diagnostic, ..
     memory = Memory(registry)
     Scope(memory)._read_body(loss)
     return tuple(dict.fromkeys(memory.diagnostics))
-
-
-def report_cycle(memory: Memory, bindings: Mapping[str, Resolved]) -> None:
-    names = cycle(bindings)
-    if names:
-        shown = " -> ".join(names)
-        memory.diagnostics.append(
-            bindings[names[0]].origin.says("LD210", f"the names are defined by each other: {shown}")
-        )

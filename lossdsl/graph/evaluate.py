@@ -33,7 +33,7 @@ from lossdsl.checking.resolved import (
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.choices import Chosen, Classes, marked, narrowed, parted
 from lossdsl.graph.context import Context
-from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of, too_large
+from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of, too_large, without_result
 from lossdsl.graph.heads import Head, raw_head
 from lossdsl.graph.meeting import Operand, met
 from lossdsl.graph.mending import with_its_mean
@@ -282,7 +282,7 @@ class Evaluator:
     ) -> Node:
         node = self.graph.make(function, *arguments)
         if node.arguments and all(argument.is_constant for argument in node.arguments):
-            raise Fault(expression.origin.says("LD302", f"`{function}` of these numbers is not a number"))
+            raise Fault(without_result(function, arguments, expression.origin))
         if node.is_constant and abs(node.value) >= MAX_NUMBER:
             raise Fault(too_large(f"`{function}` of these numbers", node, expression.origin))
         if frame.place is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -12,7 +12,7 @@ from lossdsl.graph.choices import Chosen, Classes
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import AXES, Node
 from lossdsl.graph.spaces import Space
-from lossdsl.syntax.printing import number
+from lossdsl.syntax.printing import shown
 
 Value: TypeAlias = Node | Chosen | str | NumberList
 """A number or tensor, a map of some classes, a word such as `image`, or a list that a parameter takes."""
@@ -70,5 +70,30 @@ def listed(axes: Iterable[str], word: str = " and ") -> str:
 
 def too_large(what: str, value: Node, origin: Origin) -> Diagnostic:
     """The finding for a constant that float32 does not hold."""
-    message = f"{what} is {number(value.value)}, infinite in float32"
+    message = f"{what} is {shown(value.value)}, infinite in float32"
     return origin.says("LD209", message, "the largest number there is 3.4e38")
+
+
+def without_result(function: str, arguments: Sequence[Node], origin: Origin) -> Diagnostic:
+    """The finding for arithmetic on constants that gives no finite number."""
+    values = [argument.value for argument in arguments]
+    if function == "divide" and values[1] == 0:
+        return origin.says("LD213", "division by zero", "divide by a number that is not 0")
+    written = " and ".join(map(shown, values))
+    undefined = _UNDEFINED.get(function)
+    if undefined and undefined(*values):
+        return origin.says("LD213", f"`{function}` of {written} is undefined", _DEFINED_FOR[function])
+    message = f"`{function}` of {written} is infinite in float32"
+    return origin.says("LD209", message, "the largest number there is 3.4e38")
+
+
+_UNDEFINED: dict[str, Callable[..., bool]] = {
+    "log": lambda x: x <= 0,
+    "sqrt": lambda x: x < 0,
+    "power": lambda base, exponent: base == 0 if exponent < 0 else base < 0,
+}
+_DEFINED_FOR = {
+    "log": "log takes numbers above 0",
+    "sqrt": "sqrt takes numbers from 0 on",
+    "power": "0 has no power below 0, and a number below 0 only whole powers",
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lossdsl.checking.resolved import Reduction
@@ -103,7 +104,8 @@ def _over(evaluator: Evaluator, expression: Reduction, value: Node, frame: Frame
     if missing:
         there = listed(value.axes - absent)
         message = f"`{expression.kind}` over {listed(over)} of a value that has only {there}"
-        layout = _LAYOUTS[tuple(axis for axis in AXES if axis in absent)] if missing & absent else None
+        hint = f"reduce over {there}, or leave over= out" if there else "leave the reduction out"
+        layout = _LAYOUTS[tuple(axis for axis in AXES if axis in absent)] if missing & absent else hint
         raise Fault(expression.origin.says("LD302", message, layout))
     return over
 
@@ -124,7 +126,14 @@ def _divisor(evaluator: Evaluator, expression: Reduction, value: Node, frame: Fr
     if node.axes <= value.axes:
         return Operand(written.origin, node, classes)
     word, extra = "count" if expression.count else "weight", listed(node.axes - value.axes)
-    raise Fault(written.origin.says("LD302", f"`{word}` has one number for each {extra}, the value has not"))
+    message = f"`{word}` has one number for each {extra}, the value has not"
+    hint = f"reduce it first: mean({written.origin.text}, over={_as_argument(node.axes - value.axes)})"
+    raise Fault(written.origin.says("LD302", message, hint))
+
+
+def _as_argument(axes: Iterable[str]) -> str:
+    names = listed(axes, ", ")
+    return f"[{names}]" if ", " in names else names
 
 
 def _share(evaluator: Evaluator, expression: Reduction, frame: Frame) -> float:

@@ -28,6 +28,7 @@ from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
 from lossdsl.graph.evaluate import TooLarge
 from lossdsl.graph.nodes import AXES
+from lossdsl.graph.uses import instead
 from lossdsl.spec.model import TASKS, Options, Task
 
 _MOST_CALLS = 32
@@ -190,7 +191,19 @@ def candidate_tasks(facts: Facts, options: Options) -> tuple[Task, ...]:
 
 def task_faults(objective: Objective, facts: Facts, options: Options) -> tuple[Diagnostic, ...]:
     """What is wrong with a formula for every task that it may have; nothing when one task works."""
-    return _best(objective, _calls(objective, facts, options), options)[0]
+    found = _best(objective, _calls(objective, facts, options), options)[0]
+    tasks = candidate_tasks(facts, options)
+    return found if len(tasks) == 1 else tuple(dict.fromkeys(_for_no_task(fault, facts, tasks) for fault in found))
+
+
+def _for_no_task(fault: Diagnostic, facts: Facts, tasks: Sequence[Task]) -> Diagnostic:
+    """That losses want different tasks, where nobody has said which task it is."""
+    limited = [loss for loss in facts.losses if loss.tasks and not set(tasks) <= set(loss.tasks)]
+    if fault.code != "LD301" or any(all(task in loss.tasks for loss in limited) for task in tasks):
+        return fault
+    wanted = "; ".join(f"`{loss.name}` is for {', '.join(loss.tasks)}" for loss in limited)
+    ways = [f"for {task} {instead(loss, task)}" for task in tasks for loss in limited if task not in loss.tasks]
+    return replace(fault, message=f"no task has all of these losses: {wanted}", hint="; ".join(dict.fromkeys(ways)))
 
 
 def _calls(objective: Objective, facts: Facts, options: Options) -> Iterator[Context]:

@@ -107,6 +107,12 @@ def _check_task(use: Use, parameters: dict[str, Value], task: str) -> None:
             raise Fault(use.origin.says("LD301", message))
 
 
+def instead(loss: Loss, task: str) -> str:
+    """What to write for a loss that is not for a task."""
+    general = "use a loss of a regression, such as mse, l1 or huber" if task == "regression" else None
+    return dict(loss.documentation.otherwise).get(task) or general or f'give the task: task="{loss.tasks[0]}"'
+
+
 def _told_to_the_user(fault: Fault, use: Use, loss: Formula) -> Fault:
     """A fault in the text of a definition, told where the user wrote its name."""
     found = fault.diagnostic
@@ -134,7 +140,7 @@ def _formula(
     case = body.case(task)
     if case is None:
         message = f"`{loss.name}` is for {', '.join(loss.tasks)}; the task is {task}"
-        raise Fault(use.origin.says("LD301", message, dict(loss.documentation.otherwise).get(task)))
+        raise Fault(use.origin.says("LD301", message, instead(loss, task)))
     inner = Frame(
         frame.head,
         dict(body.bindings),
@@ -300,7 +306,7 @@ def _refuse_what_it_cannot(evaluator: Evaluator, use: Use, kernel: Kernel, reduc
     task = evaluator.context.task
     if kernel.tasks and task not in kernel.tasks:
         message = f"`{kernel.name}` is for {', '.join(kernel.tasks)}; the task is {task}"
-        raise Fault(use.origin.says("LD301", message, dict(kernel.documentation.otherwise)[task]))
+        raise Fault(use.origin.says("LD301", message, instead(kernel, task)))
     if frame.head.valid is not None and not (kernel.takes_mask or kernel.elementwise):
         message = f"`{kernel.name}` cannot leave elements out: it takes no mask"
         raise Fault(use.origin.says("LD306", message, "use it without mask and ignore_index"))

@@ -35,7 +35,8 @@ def neighbourhood(evaluator: Evaluator, expression: Neighbourhood, frame: Frame)
     if value.is_constant and outside is not None:
         value = _filled(frame.space, value.value, int(size))
     if "pixel" not in value.axes - absent_axes(frame):
-        raise Fault(expression.origin.says("LD302", f"`{kind}` of a value without pixels"))
+        hint = f"a window needs pixels: {kind}(p, size=3)"
+        raise Fault(expression.origin.says("LD302", f"`{kind}` of a value without pixels", hint))
     valid = [] if frame.head.valid is None else [frame.head.valid]
     axes = value.axes.union(*(node.axes for node in valid))
     attributes = (int(size), sigma, outside)

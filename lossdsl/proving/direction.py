@@ -27,7 +27,7 @@ def direction_findings(proof: Proof) -> Iterator[Diagnostic]:
     found = slopes(proof.built.total, proof.order, proof.intervals, leaves)
     wrong = [used for node, used in leaves.items() if node in found and _is_wrong(used, found[node])]
     for used in wrong:
-        yield _rewards(used, proof.intervals[used.node])
+        yield _rewards(used, proof.intervals[used.node], proof.intervals[proof.built.total])
     turning = list(_turning_weights(proof))
     yield from turning
     yield from _loose(proof, found, leaves) if not turning else ()
@@ -58,14 +58,18 @@ def _is_score(used: Used) -> bool:
     return used.use.loss.documentation.better == "higher"
 
 
-def _rewards(used: Used, value: Interval) -> Diagnostic:
+def _rewards(used: Used, value: Interval, total: Interval) -> Diagnostic:
     name = used.use.loss.name
     if _is_score(used):
         message = f"a lower total means a lower `{name}`, which is a score: higher is better"
         return says(used.use.origin, "LD710", message, f"subtract it: 1 - {name}")
     fall = "falls without bound" if value.high == math.inf else "falls"
     message = f"the total {fall} as `{name}` grows, which is a loss: lower is better"
-    return says(used.use.origin, "LD710", message, f"add it: `{name}` is best at {number(used.use.loss.range.low)}")
+    best = f"`{name}` is best at {number(used.use.loss.range.low)}"
+    if total.at_most_0:
+        return says(used.use.origin, "LD710", message, f"is a minus missing? {best}, and the total is never above 0")
+    score = f"; the score is 1 - {name}" if value.low >= 0 and value.high <= 1 else ""
+    return says(used.use.origin, "LD710", message, f"add it: {best}{score}")
 
 
 def _turning_weights(proof: Proof) -> Iterator[Diagnostic]:

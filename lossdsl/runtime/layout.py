@@ -193,7 +193,10 @@ def check_target(task: str, pred: Tensor, target: Tensor, indexed: bool, names: 
             stacked = f"; {_unstacked(name, 1)}" if pred.ndim == 5 else ""
             raise fault("LD503", message, f"{other}.long(){stacked}")
     if not indexed and pred.shape != target.shape:
-        message = f"{_pair(pred, target, names)}; {task} needs equal shapes"
+        indices = (
+            f", or {_expected(pred)} for class indices" if task == "binary" and pred.ndim > 1 < pred.shape[1] else ""
+        )
+        message = f"{_pair(pred, target, names)}; the shapes must be equal{indices}"
         raise fault("LD502", message, _shape_hint(task, pred, target, names))
 
 

@@ -199,7 +199,7 @@ def _refuse_repeats(found: Sequence[tuple[str, Span]]) -> None:
     seen: set[str] = set()
     for word, span in found:
         if word in seen:
-            raise Misplaced(f"`{word}` is given twice", span, code="LD105")
+            raise Misplaced(f"`{word}` is given twice", span, "remove one of the two", code="LD105")
         seen.add(word)
 
 
@@ -223,7 +223,9 @@ def _check_arguments(function: str, arguments: list[Any]) -> None:
     for index, argument in enumerate(arguments):
         if isinstance(argument, tree.Keyword):
             if argument.name in seen:
-                raise Misplaced(f"`{argument.name}` is given twice", argument.span, code="LD105")
+                raise Misplaced(
+                    f"`{argument.name}` is given twice", argument.span, "remove one of the two", code="LD105"
+                )
             seen.add(argument.name)
         elif function == "where" and isinstance(arguments[0], tree.Keyword):
             raise _no_comparison(arguments[0])

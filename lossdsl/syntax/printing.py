@@ -45,6 +45,11 @@ def number(value: float) -> str:
     return repr(value)
 
 
+def shown(value: float) -> str:
+    """A number as people write it, for messages: -0.3, and not -0.30000000000000004 as arithmetic leaves it."""
+    return number(float(f"{value:.12g}"))
+
+
 def _declaration(node: tree.Declaration) -> str:
     parameters = ", ".join(text(parameter) for parameter in node.parameters)
     lines = [f"loss {node.name}({parameters}) -> {text(node.range)}"]

@@ -108,7 +108,7 @@ FINDINGS: dict[str, tuple[str, str, str]] = {
     "«pred» = 3\nbce": ("LD206", "`pred` is a word of the language already", ""),
     "«mean» = 3\nbce": ("LD206", "`mean` is a word of the language already", ""),
     "«step» = learn(1)\nbce": ("LD206", "`step` is a word of the language already", ""),
-    "a = «b»\nb = a\na*bce": ("LD210", "defined by each other: a -> b -> a", ""),
+    "a = «b»\nb = a\na*bce": ("LD210", "circular definition: a -> b -> a", ""),
     "a = «1 + a»\na*bce": ("LD210", "a -> a", ""),
     "bce + «learn(0)»": ("LD207", "learn needs a name of its own", "s = learn(0) on a line before"),
     "s = 2*«learn(0)»\ns*bce": ("LD207", "learn needs a name of its own", ""),

@@ -83,9 +83,10 @@ MESSAGES: list[tuple[str, str]] = [
     (
         "a = b\nb = c\nc = a\na*bce",
         """
-        <formula>:1:5: error LD210: the names are defined by each other: a -> b -> c -> a
+        <formula>:1:5: error LD210: circular definition: a -> b -> c -> a
             a = b
                 ^
+            define one of them without the others
         """,
     ),
     (
@@ -131,9 +132,10 @@ MESSAGES: list[tuple[str, str]] = [
     (
         "bce + 1/0",
         """
-        <formula>:1:7: error LD302: `divide` of these numbers is not a number
+        <formula>:1:7: error LD213: division by zero
             bce + 1/0
                   ^~~
+            divide by a number that is not 0
         """,
     ),
     (

@@ -81,7 +81,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:9: warning LD710: the total falls as `dice` grows, which is a loss: lower is better
             bce - 2*dice
                     ^~~~
-            add it: `dice` is best at 0
+            add it: `dice` is best at 0; the score is 1 - dice
         """,
     ),
     (

@@ -77,7 +77,7 @@ UNRESOLVED = {
     "a plugin that is not there": ("= other.thing", "`acme.broken` cannot be used: unknown loss `other.thing`"),
     "a misspelt function": ("= exq(mse)", "`acme.broken` cannot be used: unknown loss or function `exq`"),
     "a word of no parameter": ("= dice(smoth=1)", "`acme.broken` cannot be used: `dice` has no parameter `smoth`"),
-    "itself": ("= broken", "`acme.broken` cannot be used: `broken` is defined by itself"),
+    "itself": ("= broken", "`acme.broken` cannot be used: circular definition: acme.broken -> acme.broken"),
     "a neighbour": ("= half(w=3)", "`acme.broken` cannot be used: `half` has no parameter `w`"),
 }
 
