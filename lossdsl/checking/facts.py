@@ -29,7 +29,7 @@ from lossdsl.checking.resolved import (
 )
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Kernel, Loss, full_name
-from lossdsl.syntax.tree import Task
+from lossdsl.syntax.tree import Interval, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Facts:
     pairs: predictions with targets that are both passed by name. beside: the tensors that stand outside of pairs.
     stands: predictions with targets of which at least one is passed by name.
     scales: each `multiscale` of the formula.
+    ranges: the declared ranges of tensors that the caller passes.
     task: what a parameter such as `mode: task` says about pred, None where none does.
     """
 
@@ -55,6 +56,7 @@ class Facts:
     stands: tuple[Stand, ...]
     scales: tuple[MultiScale, ...]
     task: Task | None
+    ranges: tuple[tuple[str, Interval], ...]
 
 
 def facts_of(objective: Objective) -> Facts:
@@ -79,6 +81,7 @@ def facts_of(objective: Objective) -> Facts:
         stands=stands_of(objective, nodes),
         scales=tuple(node for node in nodes if isinstance(node, MultiScale)),
         task=next((task for node in nodes if isinstance(node, Use) and not node.tensors for task in said(node)), None),
+        ranges=tuple((name, interval) for name, interval in objective.ranges if name in names),
     )
 
 

@@ -48,8 +48,9 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
     if any(diagnostic.severity == "error" for diagnostic in memory.diagnostics):
         return Resolution(None, _distinct(memory.diagnostics))
     order = needed(bindings, roots)
+    ranges = tuple((one.name, one.range) for one in spec.tensors or () if one.range)
     objective = Objective(
-        tuple((name, bindings[name]) for name in order), resolved, total, tuple(memory.bodies.items())
+        tuple((name, bindings[name]) for name in order), resolved, total, tuple(memory.bodies.items()), ranges
     )
     return Resolution(objective, _distinct(memory.diagnostics))
 

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeAlias, Union
 from lossdsl.errors import Diagnostic, Edit, Source, Span
 from lossdsl.flat import Row, flattened, rebuilt
 from lossdsl.registry.model import Loss
+from lossdsl.syntax.tree import Interval
 
 NumberList: TypeAlias = tuple[Union[float, "NumberList"], ...]
 
@@ -298,12 +299,16 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A whole loss, looked up. `total` is None when it is the weighted sum of the terms."""
+    """A whole loss, looked up. `total` is None when it is the weighted sum of the terms.
+
+    ranges: of the tensors that the caller passes, where they are declared.
+    """
 
     bindings: tuple[tuple[str, Resolved], ...]
     terms: tuple[Term, ...]
     total: Resolved | None
     bodies: tuple[tuple[str, Body], ...]
+    ranges: tuple[tuple[str, Interval], ...] = ()
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # frozen all the way down

@@ -108,12 +108,16 @@ def _inputs(built: BuiltLoss, order: Sequence[Node], facts: Facts) -> list[tuple
     """Predictions and targets as the caller passes them, and how many classes they have."""
     known = []
     tasks = {head.space.prediction: head.space.task for head in built.heads}
+    declared = dict(facts.ranges)
     for head in built.heads:
         if not head.prepared:
             known += [(head.prediction, _predictions(head)), (head.truth, _labels(head))]
     for node in order:
         name = node.input_name.removeprefix("tensor:")
-        if name in facts.targets:
+        if name in declared and name != node.input_name:
+            ends = declared[name]
+            known.append((node, interval(ends.low, ends.high, ends.low_open, ends.high_open)))
+        elif name in facts.targets:
             known.append((node, _labels(built.heads[0])))
         elif name in facts.predictions:
             known.append((node, _predictions(built.heads[0])))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from lossdsl.errors import FormulaError, PluginError
+from lossdsl.errors import PluginError
 from lossdsl.syntax import tree
-from lossdsl.syntax.parse import parse_library
+from lossdsl.syntax.parse import parse_range
 
 
 def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.ParameterSyntax:
@@ -42,11 +42,10 @@ def interval_of(name: str, text: str) -> tree.Interval:
     """`[0, inf)` as a range. Raises PluginError, naming the kernel, where it is none."""
     if not isinstance(text, str):
         raise PluginError(f"the range of `{name}` is text, got {type(text).__name__}; write for example [0, inf)")
-    try:
-        (declaration,) = parse_library(f"loss range() -> {text}\n    = 0\n")
-    except FormulaError:
-        raise PluginError(f"`{text}` of `{name}` is not a range; write for example [0, inf)") from None
-    return declaration.range
+    found = parse_range(text)
+    if found is None:
+        raise PluginError(f"`{text}` of `{name}` is not a range; write for example [0, inf)")
+    return found
 
 
 def _numbers(hint: Any) -> tuple[Any, int]:

@@ -40,6 +40,7 @@ from lossdsl.runtime.learned import LearnedNumbers
 from lossdsl.runtime.lower import Plan, lower
 from lossdsl.runtime.numbers import learned, of_run, shown
 from lossdsl.runtime.owned import copied, filled
+from lossdsl.runtime.ranges import check_ranges, declared
 from lossdsl.runtime.ready import Ready, as_given, remember, signature
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.runtime.sights import Sight, sights_of
@@ -63,6 +64,7 @@ class Loss(nn.Module):
         self.options = options
         self._objective = objective
         self._facts = facts
+        self._ranges = declared(facts.ranges)
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._runners: dict[tuple[Any, ...], Runner] = {}
         self._ready: dict[Any, Ready] = {}
@@ -130,6 +132,8 @@ class Loss(nn.Module):
         tensors: Mapping[str, Tensor],
         terms: bool,
     ) -> tuple[Plan, tuple[Any, ...]]:
+        if self._ranges:
+            check_ranges(self._ranges, tensors)
         kind = None if torch.compiler.is_compiling() else signature(pred, target, mask, tensors)
         repeated = None if kind is None else self._repeated(kind, pred, target, epoch, step, tensors, terms)
         if repeated is not None:

@@ -11,7 +11,7 @@ from lossdsl.registry.model import INPUTS as INPUTS
 from lossdsl.spec.answers import Answer
 from lossdsl.spec.values import Place
 from lossdsl.syntax.tree import TASKS as TASKS
-from lossdsl.syntax.tree import Expression
+from lossdsl.syntax.tree import Expression, Interval
 from lossdsl.syntax.tree import Task as Task
 
 BACKENDS = ("eager", "inductor")
@@ -46,10 +46,11 @@ class TermSpec:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """One entry of `tensors:`: a tensor that the call passes by name."""
+    """One entry of `tensors:`: a tensor that the call passes by name. range: where its values lie, if that is said."""
 
     name: str
     place: Place
+    range: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

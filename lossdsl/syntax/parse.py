@@ -37,6 +37,15 @@ def parse_library(text: str | Source) -> tuple[tree.Declaration, ...]:
     return declarations
 
 
+def parse_range(text: str) -> tree.Interval | None:
+    """`(0, 1]` as a range of numbers, None for a text that is none."""
+    try:
+        (declaration,) = parse_library(f"loss range() -> {text}\n    = 0\n")
+    except (FormulaError, ValueError):
+        return None
+    return declaration.range if "\n" not in text else None
+
+
 def _parse(source: Source, start: str) -> tree.Program | tuple[tree.Declaration, ...]:
     check_length(source)
     parser = _parser()
