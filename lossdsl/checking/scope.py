@@ -15,6 +15,7 @@ from lossdsl.checking.calls import (
     reduction_call,
     where_call,
 )
+from lossdsl.checking.foreign import answer
 from lossdsl.checking.memory import Memory, keep, kept
 from lossdsl.checking.multiscale import multiscale_call
 from lossdsl.checking.resolved import (
@@ -212,9 +213,11 @@ class Scope:
             return self._use(node, origin)
         known = {*self.memory.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
         hint = similar(name, known) or "lossdsl list shows all losses"
-        return self._no_loss(node.function, "loss or function", hint, known)
+        return self._no_loss(node.function, "loss or function", hint, known, node)
 
-    def _no_loss(self, node: tree.Name, kind: str, hint: str, known: set[str]) -> Resolved:
+    def _no_loss(
+        self, node: tree.Name, kind: str, hint: str, known: set[str], call: tree.Call | None = None
+    ) -> Resolved:
         """A name that no library brings; one of them may say why, or another plugin may bring it."""
         registry = self.memory.registry
         absence = registry.absence(node.text)
@@ -223,8 +226,11 @@ class Scope:
         advice = registry.advice(node.text)
         if advice:
             return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", advice)
-        edit = respelt(self.source, node.span, node.text, known)
         namesakes = registry.namesakes(node.text)
+        told = answer(self.source, node, call, namesakes, {*known, *self.names}) if len(namesakes) < 2 else None
+        if told:
+            return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", told.hint, told.edit)
+        edit = respelt(self.source, node.span, node.text, known, "name")
         if namesakes and edit is None:
             return self._clash(node, namesakes)
         return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint, edit)

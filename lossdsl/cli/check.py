@@ -21,7 +21,8 @@ _KEY = click.option(
 @click.command(short_help="Say everything that is wrong with losses in files or formulas.")
 @input_options(_KEY)
 @click.option("--marked-only", is_flag=True, help="Only losses marked # lossdsl; a FILE without one is no finding.")
-@click.option("--fix", is_flag=True, help="Mend what one safe edit mends, in the FILEs themselves.")
+@click.option("--fix", is_flag=True, help="Make the safe edits, in the FILEs themselves.")
+@click.option("--unsafe", is_flag=True, help="With --fix or --diff: make the suggested edits too.")
 @click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.pass_context
@@ -32,6 +33,7 @@ def check(
     keys: tuple[str, ...],
     marked_only: bool,
     fix: bool,
+    unsafe: bool,
     diff: bool,
     form: str,
     task: str | None,
@@ -50,15 +52,21 @@ def check(
     lossdsl check . --key "*.loss" --key loss --fix
     echo "bce + dice" | lossdsl check - --format json
 
+    An edit is safe where a right reading of the text computes the same after it: punctuation, ^, a slip of the fingers.
+    One that is suggested may be meant, and may change the loss.
+
     With --format json: {"ok": true or false, "diagnostics": [...]}, each diagnostic with code, severity, message,
     file, line, column, end_line, end_column, hint and edit, null where there is none. Lines and columns count from 1.
+    With --fix or --diff, "fixed" has the findings that an edit mends, and with --diff, "diff" has the edits.
     sarif is SARIF 2.1.0, github the annotations of GitHub Actions. lossdsl explain CODE tells more of a finding.
 
     Exit status: 0 nothing found, or nothing left after --fix, 1 something found, 2 wrong use or a FILE that cannot be
     opened.
     """
+    if unsafe and not (fix or diff):
+        raise click.UsageError("--unsafe goes with --fix or --diff")
     wanted = Wanted(keys, marked_only, {"task": task, "input": input})
-    looked = _look(files, formulas, wanted, mending=fix or diff)
+    looked = _look(files, formulas, wanted, mending=fix or diff, unsafe=unsafe)
     if fix and not diff:
         looked = [write(one) for one in looked]
     extra = (*nowhere(looked, wanted), *(nothing_checked(looked, wanted) if not formulas else ()))
@@ -68,10 +76,12 @@ def check(
     ctx.exit(_status(looked, diff=diff))
 
 
-def _look(files: Sequence[str], formulas: Sequence[str], wanted: Wanted, *, mending: bool) -> list[Looked]:
+def _look(
+    files: Sequence[str], formulas: Sequence[str], wanted: Wanted, *, mending: bool, unsafe: bool
+) -> list[Looked]:
     names, typed = files_and_formulas(files, formulas)
-    looked = [look_at_file(place, wanted, mending=mending) for place in places(names)]
-    return looked + [look_at_formula(text, label, wanted, mending=mending) for text, label in typed]
+    looked = [look_at_file(place, wanted, mending=mending, unsafe=unsafe) for place in places(names)]
+    return looked + [look_at_formula(text, label, wanted, mending=mending, unsafe=unsafe) for text, label in typed]
 
 
 def _status(looked: Sequence[Looked], *, diff: bool) -> int:

@@ -41,14 +41,24 @@ def fixed_line(diagnostic: Diagnostic) -> str:
 
 
 def summary(
-    findings: Sequence[Sequence[Diagnostic]], *, fixed: int = 0, fixable: int = 0, skipped: int = 0, would: bool = False
+    findings: Sequence[Sequence[Diagnostic]],
+    *,
+    fixed: int = 0,
+    fixable: int = 0,
+    suggested: int = 0,
+    skipped: int = 0,
+    would: bool = False,
 ) -> str:
-    """`2 errors in 1 of 3 losses`: one entry of `findings` for each loss. fixed, or `would` be fixed: by --fix."""
+    """`2 errors in 1 of 3 losses`: one entry of `findings` for each loss. fixed, or `would` be fixed: by --fix.
+
+    fixable, suggested: how many safe and suggested edits there are left to make."""
     parts = [_found(findings, fixed)]
     if fixed:
         parts.append(f"{_plural(fixed, 'finding', 'findings')} {'to be ' * would}fixed")
     if fixable:
         parts.append(f"--fix mends {fixable:,}")
+    if suggested:
+        parts.append(f"--fix --unsafe mends {f'{suggested:,} more' if fixable or fixed else f'{suggested:,}'}")
     if skipped:
         parts.append(f"{_plural(skipped, 'file', 'files')} without a loss")
     return click.style("; ".join(parts), **({"bold": True} if any(findings) else {"fg": "green"}))
@@ -68,15 +78,18 @@ def _plural(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
-def as_json(findings: Sequence[Diagnostic], fixed: Sequence[Diagnostic] | None = None) -> str:
+def as_json(findings: Sequence[Diagnostic], fixed: Sequence[Diagnostic] | None = None, diff: str | None = None) -> str:
     """`{"ok": ..., "diagnostics": [...]}`. `ok` is that of `lossdsl.check`: no error, whatever else was found.
 
-    After --fix the findings that are gone stand under `fixed`, as they were.
+    After --fix the findings that are gone stand under `fixed`, as they were. With a `diff` they would be gone: as
+    nothing was written, it is not ok where there is one.
     """
-    document: dict[str, Any] = {"ok": all(diagnostic.severity != "error" for diagnostic in findings)}
-    document["diagnostics"] = [_record(diagnostic) for diagnostic in findings]
+    ok = not diff and all(diagnostic.severity != "error" for diagnostic in findings)
+    document: dict[str, Any] = {"ok": ok, "diagnostics": [_record(diagnostic) for diagnostic in findings]}
     if fixed is not None:
         document["fixed"] = [_record(diagnostic) for diagnostic in fixed]
+    if diff is not None:
+        document["diff"] = diff
     return json.dumps(document, indent=2)
 
 
@@ -100,13 +113,20 @@ def _record(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def _edit_record(diagnostic: Diagnostic) -> dict[str, Any] | None:
-    """The characters to replace, places as those of the finding, and the text to write there."""
+    """The characters to replace, places as those of the finding, the text to write there, and whether it is safe."""
     from lossdsl.cli.edits import replacement
 
     source = diagnostic.source
     made = replacement(source.page, diagnostic) if source else None
-    if source is None or made is None:
+    if source is None or made is None or diagnostic.edit is None:
         return None
     line, column = source.place_in_page(made.start)
     end_line, end_column = source.place_in_page(made.end)
-    return {"line": line, "column": column, "end_line": end_line, "end_column": end_column, "text": made.text}
+    return {
+        "line": line,
+        "column": column,
+        "end_line": end_line,
+        "end_column": end_column,
+        "text": made.text,
+        "applicability": diagnostic.edit.applicability,
+    }
