@@ -262,7 +262,8 @@ def _comma(context: Failure) -> Diagnostic | None:
     listing = edits.listing(context)
     if listing:
         written, edit = listing
-        return context.says("LD101", "`,` stands only in a call or a list", f"a list is written {written}", edit=edit)
+        inside, hint = Span(edit.span.start + 1, edit.span.end - 1), f"a list is written {written}"
+        return context.says("LD101", "`,` stands only in a call or a list", hint, inside, edit)
     digits = re.match(r"[0-9]+(?:[.,][0-9]+)*", context.rest)
     if digits and context.adjacent and context.previous[0].isdigit():
         return _with_a_comma(context, digits.group())

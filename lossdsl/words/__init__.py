@@ -7,7 +7,7 @@ losses, so that none of them is taken for a misspelt one of ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -56,44 +56,12 @@ class Word:
 
 
 # Where other languages keep these names. The names of libraries of losses, such as `monai.`, are those of plugins.
-_SPACES = frozenset(
-    [
-        "torch",
-        "nn",
-        "F",
-        "functional",
-        "torch.nn",
-        "nn.functional",
-        "torch.nn.functional",
-        "torch.special",
-        "torch.linalg",
-        "np",
-        "numpy",
-        "jnp",
-        "jax.numpy",
-        "jax.nn",
-        "optax",
-        "math",
-        "sp",
-        "sympy",
-        "scipy.special",
-        "tf",
-        "tf.math",
-        "tf.nn",
-        "tf.losses",
-        "tf.keras.losses",
-        "tf.keras.metrics",
-        "tf.keras.activations",
-        "tf.keras.backend",
-        "K",
-        "keras.backend",
-        "sklearn.metrics",
-        "metrics",
-        "losses",
-        "loss",
-        "loss_fn",
-    ]
+_MODULES = (
+    "torch nn F functional torch.nn nn.functional torch.nn.functional torch.special torch.linalg np numpy jnp "
+    "jax.numpy jax.nn optax math sp sympy scipy.special tf tf.math tf.nn tf.losses tf.keras.losses tf.keras.metrics "
+    "tf.keras.activations tf.keras.backend K keras.backend sklearn.metrics metrics losses loss loss_fn"
 )
+_SPACES = frozenset(_MODULES.split())
 
 
 def word(name: str, *kinds: Kind) -> Word | None:
@@ -125,23 +93,24 @@ def is_written_so(name: str) -> bool:
 @cache
 def names_of(*kinds: Kind) -> frozenset[str]:
     """The names of the table, in small letters."""
-    return frozenset(found.name.lower() for found in all_words() if found.kind in kinds)
+    return frozenset(word.name.lower() for group in groups() for word in group if word.kind in kinds)
 
 
-def all_words() -> Iterator[Word]:
-    """The whole table, in its order."""
-    for found in _table().values():
-        yield from found
+@cache
+def groups() -> tuple[tuple[Word, ...], ...]:
+    """The whole table, in its order; the names of a group mean the same."""
+    return tuple(_group(*line.split("\t")) for line in _lines("table.tsv"))
+
+
+def _group(names: str, kind: str, write: str, same: str, context: str, note: str) -> tuple[Word, ...]:
+    return tuple(Word(name, cast(Kind, kind), write, same == "same", context, note) for name in names.split(" "))
 
 
 @cache
 def _table() -> Mapping[str, tuple[Word, ...]]:
     table: dict[str, tuple[Word, ...]] = {}
-    for line in _lines("table.tsv"):
-        names, kind, write, same, context, note = line.split("\t")
-        for name in names.split(" "):
-            found = Word(name, cast(Kind, kind), write, same == "same", context, note)
-            table[name] = (*table.get(name, ()), found)
+    for word in (word for group in groups() for word in group):
+        table[word.name] = (*table.get(word.name, ()), word)
     return table
 
 
