@@ -223,7 +223,7 @@ def respelt(source: Source, span: Span, word: str, known: Iterable[str], slot: S
 def _is_used(word: str, match: str, slot: Slot) -> bool:
     """Whether the field has this word. `Sqrt` is ours in other capitals, `Dice` is the name of a score elsewhere."""
     if slot != "name":
-        return words.word(word, slot) is not None
+        return words.is_in_table(word)
     return words.is_written_so(word) if word.lower() == match.lower() else words.is_known(word)
 
 
@@ -239,10 +239,11 @@ def _is_plain_slip(word: str, match: str, slot: Slot) -> bool:
         return False
     if slot != "name":
         return True
-    if any(_is_slip(word.lower(), name) for name in words.names_of(*words.NAMES) - {match.lower()}):
-        return False
-    is_long = word[0].lower() == match[0].lower() and min(len(word), len(match)) >= _SHORT
-    return is_long or sorted(word.lower()) == sorted(match.lower())
+    others = {name for name in words.names_of(*words.NAMES) - {match.lower()} if _is_slip(word.lower(), name)}
+    letters = sorted(word.lower())
+    if letters == sorted(match.lower()):
+        return not any(letters == sorted(name) for name in others)
+    return not others and word[0].lower() == match[0].lower() and min(len(word), len(match)) >= _SHORT
 
 
 _SHORT = 4
@@ -253,6 +254,9 @@ def _nearest(word: str, known: Iterable[str]) -> str | None:
     lowered = {name.lower(): name for name in reversed(names)}
     if word.lower() in lowered or len(word) < 3:  # everything short is near to a letter or two
         return lowered.get(word.lower())
+    slips = [name for name in names if _is_slip(word.lower(), name.lower())]
+    if len(slips) == 1:
+        return slips[0]
     # `dice_loss` is `dice`, not the score `dice_coef` that has more letters in common with it.
     beginnings = [name for name in names if word.lower().startswith(f"{name}_")]
     return next(iter(beginnings[-1:] or _close(word.lower(), lowered)), None)

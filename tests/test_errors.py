@@ -217,7 +217,9 @@ SLIPS = {
     ("dise", "dice disc"): None,
     ("dics", "dice disc"): None,
     ("cbe", "bce ce"): None,
-    ("Dice", "dice"): "dice",
+    ("Lovasz", "lovasz"): "lovasz",
+    ("Dice", "dice"): None,  # the name of a score elsewhere
+    ("focal_tverksy", "focal tversky focal_tversky"): "focal_tversky",
     ("dice_loss", "dice"): None,
     ("iu", "iou"): None,
     ("gama", "gamma alpha"): "gamma",

@@ -79,15 +79,19 @@ def bare(name: str) -> str:
     return short if space in _SPACES else name
 
 
+def is_in_table(name: str) -> bool:
+    """Whether the table has a name, wherever it stands."""
+    return bare(name) in _table()
+
+
 def is_known(name: str) -> bool:
     """Whether a name means something in the field, whatever its capitals."""
-    short = bare(name)
-    return word(name, *NAMES) is not None or short in _known() or short.lower() in _lowered()
+    return is_in_table(name) or bare(name).lower() in _lowered()
 
 
 def is_written_so(name: str) -> bool:
     """The same, but with these capitals."""
-    return word(name, *NAMES) is not None or bare(name) in _known()
+    return is_in_table(name) or bare(name) in _known()
 
 
 @cache

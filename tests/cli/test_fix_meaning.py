@@ -156,7 +156,7 @@ def test_a_name_near_ours_is_left_alone(name: str, form: str) -> None:
 # slip: the right reading, which --fix writes
 SLIPS = {
     # letters that changed places, one too many, one too few, another one
-    "bec": "bce", "0.5*dcie": "0.5*dice", "idce": "dice", "dicce": "dice", "dixe": "dice", "foacl": "focal",
+    "bec": "bce", "0.5*dcie": "0.5*dice", "idce": "dice", "dixe": "dice", "foacl": "focal",
     "focla": "focal", "focall": "focal", "foccal": "focal", "tverksy": "tversky", "tverski": "tversky",
     "tversk": "tversky", "tverssky": "tversky", "hnige": "hinge", "hinje": "hinge", "hinnge": "hinge",
     "lovaz": "lovasz", "lovasc": "lovasz", "lovsaz": "lovasz", "cauhcy": "cauchy", "hubre": "huber",
@@ -170,9 +170,10 @@ SLIPS = {
     "mena(p*y)": "mean(p*y)", "meann(p*y)": "mean(p*y)", "smu(p*y)": "sum(p*y)", "sigmiod(bce)": "sigmoid(bce)",
     "sigmod(bce)": "sigmoid(bce)", "softplsu(bce)": "softplus(bce)", "tnah(bce)": "tanh(bce)",
     "clmap(bce, max=2)": "clamp(bce, max=2)", "stop_gradiant(bce)*dice": "stop_gradient(bce)*dice",
-    "Tversky_": None, "FOCAL": "focal", "Focal + bce": "focal + bce", "Lovasz": "lovasz", "Sqrt(bce)": "sqrt(bce)",
+    "Tversky_": "tversky", "FOCAL": "focal", "Focal + bce": "focal + bce", "Lovasz": "lovasz", "Sqrt(bce)": "sqrt(bce)",
     "Charbonnier": "charbonnier",
-    "regoin = dice\nregion + bce": None, "region = dice\nregoin + bce": "region = dice\nregion + bce",
+    "regoin = dice\nregion + bce": "regoin = dice\nregoin + bce",
+    "region = dice\nregoin + bce": "region = dice\nregion + bce",
     # parameters and their choices
     "focal(gama=3)": "focal(gamma=3)", "focal(gamm=3)": "focal(gamma=3)", "dice(smoth=2)": "dice(smooth=2)",
     "dice(smooht=2)": "dice(smooth=2)", "dice(pre=batch)": "dice(per=batch)", "dice(per=bacth)": "dice(per=batch)",
@@ -182,20 +183,23 @@ SLIPS = {
     "mean(p*y, ovr=[batch, class, pixel])": "mean(p*y, over=[batch, class, pixel])",
     "huber(delat=2)": "huber(delta=2)", "bce(reductoin=mean)": "bce(reduction=mean)",
     "topk_ce(shre=0.5)": "topk_ce(share=0.5)", "focal(alpah=0.25)": "focal(alpha=0.25)",
-    "f_beta(bta=2)": "f_beta(beta=2)", "dice(avrage=micro)": "dice(average=micro)",
+    "f_beta(bta=2)": "f_beta(beta=2)", "lovasz(clases=all)": "lovasz(classes=all)",
     # signs
     "bce^2": "bce**2", "mean((p - y)^2)": "mean((p - y)**2)", "bce^0.5 + dice^2": "bce**0.5 + dice**2",
-    "0.5 bce": "0.5*bce", "2bce": "2*bce", "2(bce + dice)": "2*(bce + dice)", "0.5 bce + 0.5 dice": "0.5*bce + 0.5*dice",
+    "0.5 bce": "0.5*bce", "2bce": "2*bce", "2(bce + dice)": "2*(bce + dice)",
+    "0.5 bce + 0.5 dice": "0.5*bce + 0.5*dice",
     "0,5*bce": "0.5*bce", "0,25*bce + 0,75*dice": "0.25*bce + 0.75*dice", "1,5*bce": "1.5*bce",
     "(0,5*bce + 1)*2": "(0.5*bce + 1)*2", "0,001*bce": "0.001*bce", "2.*bce": "2.0*bce",
     "'bce' + dice": "bce + dice", '"bce"': "bce", "dice(per='batch')": "dice(per=batch)",
-    "mean(where(y = 1, p, 0))": "mean(where(y == 1, p, 0))", "mean(where(p => 0.5, p, 0))": "mean(where(p >= 0.5, p, 0))",
-    "mean(where(p =< 0.5, p, 0))": "mean(where(p <= 0.5, p, 0))", "mean(where(y <> 1, p, 0))": "mean(where(y != 1, p, 0))",
+    "mean(where(y = 1, p, 0))": "mean(where(y == 1, p, 0))",
+    "mean(where(p => 0.5, p, 0))": "mean(where(p >= 0.5, p, 0))",
+    "mean(where(p =< 0.5, p, 0))": "mean(where(p <= 0.5, p, 0))",
+    "mean(where(y <> 1, p, 0))": "mean(where(y != 1, p, 0))",
     "exp(bce": "exp(bce)", "mean(abs(p": "mean(abs(p))", "dice(smooth=1": "dice(smooth=1)",
     "1 \N{MINUS SIGN} dice_coef": "1 - dice_coef", "2\N{MULTIPLICATION SIGN}bce": "2*bce",
     "2\N{MIDDLE DOT}bce": "2*bce", "bce\N{DIVISION SIGN}2": "bce/2", "bce\N{SUPERSCRIPT TWO}": "bce**2",
     "focal(\N{GREEK SMALL LETTER GAMMA}=3)": "focal(gamma=3)", "bce\N{NO-BREAK SPACE}+ dice": "bce + dice",
-    "\N{CYRILLIC SMALL LETTER ES}e": None, "d\N{CYRILLIC SMALL LETTER BYELORUSSIAN-UKRAINIAN I}ce": "dice",
+    "\N{CYRILLIC SMALL LETTER ES}e": "ce", "d\N{CYRILLIC SMALL LETTER BYELORUSSIAN-UKRAINIAN I}ce": "dice",
     "bce \N{EN DASH} 0.5*dice_coef": "bce - 0.5*dice_coef", "\N{FULLWIDTH LEFT PARENTHESIS}bce)*2": "(bce)*2",
 }  # fmt: skip
 
@@ -236,24 +240,20 @@ LEFT = [
 ]
 
 
-def value(text: str) -> float | None:
+def value(text: str) -> float:
     rng = torch.Generator().manual_seed(0)
     p = torch.rand((2, 1, 8), generator=rng, dtype=torch.float64)
     y = (torch.rand((2, 1, 8), generator=rng) > 0.5).double()
-    task = "multiclass" if "class" in text or "topk_ce" in text else "binary"
-    if task == "multiclass":
-        p, y = torch.logit(torch.cat([p, 1 - p], dim=1)), torch.cat([y, 1 - y], dim=1)
-        return float(lossdsl.compile(text, task=task)(p, y))
-    return float(lossdsl.compile(text, task=task)(torch.logit(p), y))
+    try:
+        return float(lossdsl.compile(text, task="binary")(torch.logit(p), y))
+    except lossdsl.LossError:  # one for several classes
+        logits, labels = torch.logit(torch.cat([p, 1 - p], dim=1)), torch.cat([y, 1 - y], dim=1)
+        return float(lossdsl.compile(text, task="multiclass")(logits, labels))
 
 
 @pytest.mark.parametrize("slip", SLIPS, ids=ascii)
 def test_a_slip_is_mended_to_its_right_reading(slip: str) -> None:
-    right = SLIPS[slip]
-    mended = fixed(slip)
-    if right is None:
-        assert mended.left
-        return
+    right, mended = SLIPS[slip], fixed(slip)
     assert not [finding for finding in mended.left if finding.severity == "error"]
     assert lossdsl.parse(mended.text) == lossdsl.parse(right)
     assert value(mended.text) == value(right)
