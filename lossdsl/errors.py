@@ -230,8 +230,9 @@ def _is_used(word: str, match: str, slot: Slot) -> bool:
 def _is_plain_slip(word: str, match: str, slot: Slot) -> bool:
     """Whether nothing but our own word can be meant.
 
-    Names are made from names by a letter in front or a digit: `wmse`, `mse2`. A short one that differs by more than
-    the order of its letters may be any abbreviation, and one that is as near to a word of the field may be that.
+    Names are made from names by a letter in front, a digit, another last letter: `wmse`, `mse2`, `term_b` beside
+    `term_a`. A short one that differs by more than the order of its letters may be any abbreviation, and one that is as
+    near to a word of the field may be that.
     """
     if word.lower() == match.lower():
         return True
@@ -243,7 +244,10 @@ def _is_plain_slip(word: str, match: str, slot: Slot) -> bool:
     letters = sorted(word.lower())
     if letters == sorted(match.lower()):
         return not any(letters == sorted(name) for name in others)
-    return not others and word[0].lower() == match[0].lower() and min(len(word), len(match)) >= _SHORT
+    if others or word[0].lower() != match[0].lower() or min(len(word), len(match)) < _SHORT:
+        return False
+    parts = zip(word.split("_"), match.split("_"), strict=False)
+    return word[:-1] != match[:-1] and not any(one != other and 1 in (len(one), len(other)) for one, other in parts)
 
 
 _SHORT = 4

@@ -32,7 +32,7 @@ def plain_character(context: Failure) -> Edit | None:
         return None  # of two raised digits each would become a power
     if plain in ("sqrt", "sum") and after != "(":
         return None
-    is_decimal_point = character == "\N{MIDDLE DOT}" and before.isdigit() and after.isdigit()
+    is_decimal_point = character in "\N{MIDDLE DOT}\N{DOT OPERATOR}" and before.isdigit() and after.isdigit()
     return context.replaced(plain, "suggested" if is_decimal_point else "safe")
 
 
@@ -58,8 +58,9 @@ def product(context: Failure) -> Edit | None:
         return None
     if _TORN_EXPONENT.match(context.source.text, context.span.start):
         return None
+    is_factor_already = before.endswith("*")  # `bce*2 dice` may be `bce*2 + dice`
     is_unit = context.adjacent and len(context.found) == 1 and context.found.isalpha() and context.found not in "zpy"
-    applicability: Applicability = "suggested" if is_unit else "safe"
+    applicability: Applicability = "suggested" if is_unit or is_factor_already else "safe"
     return Edit(Span(context.previous_span.end, context.span.start), "*", applicability)
 
 

@@ -123,7 +123,7 @@ def _dotted(context: Failure) -> Diagnostic | None:
 
 def _whole_number(context: Failure) -> Edit | None:
     """`2.` as `2.0`, unless more of a number follows."""
-    follows = re.match(r"[\w.]", context.rest, re.ASCII)
+    follows = re.match(r"[\w.]|\s+[0-9]", context.rest, re.ASCII)
     return None if follows else Edit(context.previous_span.to(context.span), f"{context.previous}.0", "safe")
 
 
