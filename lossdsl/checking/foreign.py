@@ -43,7 +43,7 @@ def answer(
     if word.kind == "function" and call:
         filled = _filled(word, call, source)
         hint = word.saying(filled or word.write)
-    if homes:
+    if len(homes) == 1:
         hint = f"{hint}; or {homes[0].full_name}, as that library computes it"
     return Answer(hint, _edit(word, source, name, call))
 

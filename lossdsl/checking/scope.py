@@ -227,7 +227,9 @@ class Scope:
         if advice:
             return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", advice)
         namesakes = registry.namesakes(node.text)
-        told = answer(self.source, node, call, namesakes, {*known, *self.names}) if len(namesakes) < 2 else None
+        told = answer(self.source, node, call, namesakes, {*known, *self.names})
+        if told and len(namesakes) > 1:
+            return self._clash(node, namesakes, told.hint)
         if told:
             return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", told.hint, told.edit)
         edit = respelt(self.source, node.span, node.text, known, "name")
@@ -334,9 +336,11 @@ class Scope:
             )
             return None
 
-    def _clash(self, node: tree.Name, found: tuple[Candidate, ...]) -> Resolved:
+    def _clash(self, node: tree.Name, found: tuple[Candidate, ...], own: str = "") -> Resolved:
+        """own: what to write without any of them."""
         owners, way_out = clash(found)
-        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", way_out)
+        hint = f"{way_out}; of the built-ins, {own}" if own else way_out
+        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", hint)
 
     def report(
         self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
