@@ -222,7 +222,7 @@ def respelt(source: Source, span: Span, word: str, known: Iterable[str], slot: S
 
 def _is_used(word: str, match: str, slot: Slot) -> bool:
     """Whether the field has this word. `Sqrt` is ours in other capitals, `Dice` is the name of a score elsewhere."""
-    if slot != "name":
+    if words.is_in_table(word) or slot != "name":
         return words.is_in_table(word)
     return words.is_written_so(word) if word.lower() == match.lower() else words.is_known(word)
 

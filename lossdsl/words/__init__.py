@@ -85,13 +85,13 @@ def is_in_table(name: str) -> bool:
 
 
 def is_known(name: str) -> bool:
-    """Whether a name means something in the field, whatever its capitals."""
-    return is_in_table(name) or bare(name).lower() in _lowered()
+    """Whether a name that stands in a formula means something in the field, whatever its capitals."""
+    return bare(name).lower() in _lowered()
 
 
 def is_written_so(name: str) -> bool:
     """The same, but with these capitals."""
-    return is_in_table(name) or bare(name) in _known()
+    return bare(name) in _known()
 
 
 @cache
