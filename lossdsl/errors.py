@@ -13,7 +13,11 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Literal
 
+from lossdsl import words
+
 Severity = Literal["error", "warning"]
+Applicability = Literal["safe", "suggested"]
+Slot = Literal["name", "parameter", "choice", "key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +79,19 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Replace this span of the source with this text, and the finding is gone, in the sense of its hint."""
+    """Replace this span of the source with this text, and the finding is gone, in the sense of its hint.
+
+    applicability: `safe` where a right reading of the text computes the same after the edit, so that `--fix` makes it;
+    `suggested` where it may be meant, so that only `--fix --unsafe` does.
+    """
 
     span: Span
     text: str
+    applicability: Applicability = "suggested"
+
+    @property
+    def is_safe(self) -> bool:
+        return self.applicability == "safe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,16 +207,54 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return f"did you mean `{match}`?" if match else None
 
 
-def respelt(source: Source, span: Span, word: str, known: Iterable[str]) -> Edit | None:
-    """The edit that mends the spelling of a `word` inside a span, where only one known word is a slip away."""
+def respelt(source: Source, span: Span, word: str, known: Iterable[str], slot: Slot) -> Edit | None:
+    """The edit that mends the spelling of a `word` inside a span, where only one known word is a slip away.
+
+    slot: what stands there. A word that the field uses for something else there is no slip, so no edit is for it.
+    """
     names = tuple(known)
     match = _nearest(word, names)
     if match is None or {name for name in names if _is_slip(word.lower(), name.lower())} != {match}:
         return None
+    if _is_used(word, match, slot):
+        return None
     start = source.text.find(word, span.start, span.end)
     if start < 0 or word in source.text[start + 1 : span.end]:
         return None
-    return Edit(Span(start, start + len(word)), match)
+    return Edit(Span(start, start + len(word)), match, "safe" if _is_plain_slip(word, match, slot) else "suggested")
+
+
+def _is_used(word: str, match: str, slot: Slot) -> bool:
+    """Whether the field has this word. `Sqrt` is ours in other capitals, `Dice` is the name of a score elsewhere."""
+    if words.is_in_table(word) or slot != "name":
+        return words.is_in_table(word)
+    return words.is_written_so(word) if word.lower() == match.lower() else words.is_known(word)
+
+
+def _is_plain_slip(word: str, match: str, slot: Slot) -> bool:
+    """Whether nothing but our own word can be meant.
+
+    Names are made from names by a letter in front, a digit, another last letter: `wmse`, `mse2`, `term_b` beside
+    `term_a`. A short one that differs by more than the order of its letters may be any abbreviation, and one that is as
+    near to a word of the field may be that.
+    """
+    if word.lower() == match.lower():
+        return True
+    if [sign for sign in word if sign.isdigit()] != [sign for sign in match if sign.isdigit()]:
+        return False
+    if slot != "name":
+        return True
+    others = {name for name in words.names_of(*words.NAMES) - {match.lower()} if _is_slip(word.lower(), name)}
+    letters = sorted(word.lower())
+    if letters == sorted(match.lower()):
+        return not any(letters == sorted(name) for name in others)
+    if others or word[0].lower() != match[0].lower() or min(len(word), len(match)) < _SHORT:
+        return False
+    parts = zip(word.split("_"), match.split("_"), strict=False)
+    return word[:-1] != match[:-1] and not any(one != other and 1 in (len(one), len(other)) for one, other in parts)
+
+
+_SHORT = 4
 
 
 def near_miss(word: str, known: Iterable[str]) -> str | None:
@@ -223,6 +274,9 @@ def _nearest(word: str, known: Iterable[str]) -> str | None:
     lowered = {name.lower(): name for name in reversed(names)}
     if word.lower() in lowered or len(word) < 3:  # everything short is near to a letter or two
         return lowered.get(word.lower())
+    slips = [name for name in names if _is_slip(word.lower(), name.lower())]
+    if len(slips) == 1:
+        return slips[0]
     # `dice_loss` is `dice`, not the score `dice_coef` that has more letters in common with it.
     beginnings = [name for name in names if word.lower().startswith(f"{name}_")]
     return next(iter(beginnings[-1:] or _close(word.lower(), lowered)), None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from lossdsl import words
 from lossdsl.errors import ConfigError, Diagnostic, Source, nearest
 from lossdsl.spec.data import value_of
 from lossdsl.spec.model import Options
@@ -32,5 +33,6 @@ def merged(base: Options, given: Mapping[str, Any]) -> Options:
 
 
 def _unknown(name: str) -> Diagnostic:
-    hint = nearest(name, OPTIONS) or f"options are {', '.join(OPTIONS)}"
+    word = words.word(name, "key")
+    hint = nearest(name, OPTIONS) or (word.hint if word else None) or f"options are {', '.join(OPTIONS)}"
     return Diagnostic("LD402", f"unknown option `{name}`", hint=hint)

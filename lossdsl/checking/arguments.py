@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
+from lossdsl import words
 from lossdsl.checking.lists import flat, flat_items, written_list
 from lossdsl.checking.resolved import (
     Apply,
@@ -118,9 +119,10 @@ def _words(keyword: tree.Keyword) -> tuple[str, ...]:
 
 def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin) -> Diagnostic:
     names = ", ".join((*known, "reduction"))
-    hint = nearest(name, (*known, "reduction"))
+    word = words.word(name, "parameter")
+    hint = f"{word.hint};" if word else nearest(name, (*known, "reduction"))
     suggestion = f"{hint} parameters: {names}" if hint else f"parameters: {names}"
-    edit = respelt(origin.source, name_of_keyword(origin.span, name), name, (*known, "reduction"))
+    edit = respelt(origin.source, name_of_keyword(origin.span, name), name, (*known, "reduction"), "parameter")
     return origin.says("LD203", f"`{loss.name}` has no parameter `{name}`", suggestion, edit)
 
 
@@ -167,9 +169,14 @@ def default_hint(parameter: Parameter) -> str | None:
 def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[Diagnostic]:
     if isinstance(value, ParameterOf) or (isinstance(value, Word) and value.text in parameter.words):
         return []
+    word = words.word(value.text, "choice") if isinstance(value, Word) else None
     hint = nearest(value.text, parameter.words) if isinstance(value, Word) else None
+    if word and word.write_has(parameter.name):
+        hint = word.hint
     message = f"`{parameter.name}` takes {allowed_values(parameter)}"
-    edit = respelt(origin.source, origin.span, value.text, parameter.words) if isinstance(value, Word) else None
+    edit = (
+        respelt(origin.source, origin.span, value.text, parameter.words, "choice") if isinstance(value, Word) else None
+    )
     return [origin.says("LD205", message, hint or default_hint(parameter), edit)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lossdsl import words
 from lossdsl.checking.arguments import infinity, name_of_keyword
 from lossdsl.checking.resolved import (
     Apply,
@@ -89,8 +90,10 @@ def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     given = {keyword.name: keyword for keyword in node.keywords}
     for keyword in node.keywords:
         if keyword.name not in allowed:
-            hint = nearest(keyword.name, allowed) or f"parameters: {', '.join(sorted(allowed))}"
-            edit = respelt(scope.source, name_of_keyword(keyword.span, keyword.name), keyword.name, allowed)
+            hint = _unknown_keyword(keyword.name, allowed)
+            edit = respelt(
+                scope.source, name_of_keyword(keyword.span, keyword.name), keyword.name, allowed, "parameter"
+            )
             return scope.wrong(keyword, "LD203", f"`{kind}` has no parameter `{keyword.name}`", hint, edit)
     if len(node.arguments) != 1:
         return scope.wrong(node, "LD202", f"`{kind}` takes one value", f"{kind}(value, over=pixel)")
@@ -114,6 +117,12 @@ def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
         rounding=_rounding(scope, given["rounding"].value) if "rounding" in given else "up",
         weight=inside.expression(given["weight"].value) if "weight" in given else None,
     )
+
+
+def _unknown_keyword(name: str, allowed: set[str]) -> str:
+    word = words.word(name, "parameter")
+    listed = f"parameters: {', '.join(sorted(allowed))}"
+    return nearest(name, allowed) or (f"{word.hint}; {listed}" if word else listed)
 
 
 def _rounding(scope: Scope, value: tree.Expression) -> str:
@@ -146,7 +155,7 @@ def neighbourhood_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolve
     allowed = {"size", "outside"} | ({"sigma"} if name == "local_mean" else set())
     for keyword in node.keywords:
         if keyword.name not in allowed:
-            hint = nearest(keyword.name, allowed) or f"parameters: {', '.join(sorted(allowed))}"
+            hint = _unknown_keyword(keyword.name, allowed)
             return scope.wrong(keyword, "LD203", f"`{name}` has no parameter `{keyword.name}`", hint)
     given = {keyword.name: scope.expression(keyword.value) for keyword in node.keywords}
     if len(node.arguments) != 1 or "size" not in given:

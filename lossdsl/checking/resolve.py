@@ -9,7 +9,7 @@ from lossdsl.checking.memory import Memory
 from lossdsl.checking.passed import passed_faults
 from lossdsl.checking.resolved import Objective, Term
 from lossdsl.checking.scope import Scope
-from lossdsl.checking.terms import terms_of
+from lossdsl.checking.terms import merges, terms_of
 from lossdsl.errors import Diagnostic
 from lossdsl.registry.discover import Registry
 from lossdsl.spec.model import Spec
@@ -35,6 +35,8 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
         doubts=spec.tensors is None,
     )
     resolved = tuple(Term(term.name, scope.of(term.weight), scope.of(term.value)) for term in terms)
+    if memory.diagnostics and spec.total and merges(spec, terms):
+        scope.of(spec.total)  # what is wrong with one of two equal summands is wrong with both
     total = None
     if spec.terms and spec.total:
         total = replace(scope, names=scope.names | {term.name for term in terms}).of(spec.total)

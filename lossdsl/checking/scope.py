@@ -15,6 +15,7 @@ from lossdsl.checking.calls import (
     reduction_call,
     where_call,
 )
+from lossdsl.checking.foreign import answer
 from lossdsl.checking.memory import Memory, keep, kept
 from lossdsl.checking.multiscale import multiscale_call
 from lossdsl.checking.resolved import (
@@ -240,9 +241,11 @@ class Scope:
             return self._use(node, origin)
         known = {*self.memory.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
         hint = similar(name, known) or "lossdsl list shows all losses"
-        return self._no_loss(node.function, "loss or function", hint, known)
+        return self._no_loss(node.function, "loss or function", hint, known, node)
 
-    def _no_loss(self, node: tree.Name, kind: str, hint: str, known: set[str]) -> Resolved:
+    def _no_loss(
+        self, node: tree.Name, kind: str, hint: str, known: set[str], call: tree.Call | None = None
+    ) -> Resolved:
         """A name that no library brings; one of them may say why, or another plugin may bring it."""
         registry = self.memory.registry
         absence = registry.absence(node.text)
@@ -251,8 +254,13 @@ class Scope:
         advice = registry.advice(node.text)
         if advice:
             return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", advice)
-        edit = respelt(self.source, node.span, node.text, known)
         namesakes = registry.namesakes(node.text)
+        told = answer(self.source, node, call, namesakes, {*known, *self.names})
+        if told and len(namesakes) > 1:
+            return self._clash(node, namesakes, told.hint)
+        if told:
+            return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", told.hint, told.edit)
+        edit = respelt(self.source, node.span, node.text, known, "name")
         if namesakes and edit is None:
             return self._clash(node, namesakes)
         return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint, edit)
@@ -363,9 +371,11 @@ class Scope:
             )
             return None
 
-    def _clash(self, node: tree.Name, found: tuple[Candidate, ...]) -> Resolved:
+    def _clash(self, node: tree.Name, found: tuple[Candidate, ...], own: str = "") -> Resolved:
+        """own: what to write without any of them."""
         owners, way_out = clash(found)
-        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", way_out)
+        hint = f"{way_out}; of the built-ins, {own}" if own else way_out
+        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", hint)
 
     def report(
         self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None

@@ -44,6 +44,11 @@ def split_terms(total: Sourced, definitions: tuple[NamedExpression, ...]) -> tup
     )
 
 
+def merges(spec: Spec, terms: tuple[TermSpec, ...]) -> bool:
+    """Whether the terms were made from summands, and are fewer."""
+    return not spec.terms and spec.total is not None and len(_summands(spec.total.expression)) > len(terms)
+
+
 def _summands(expression: tree.Expression) -> list[tuple[str, tree.Expression]]:
     if isinstance(expression, tree.Sum):
         return [(part.operator, part.operand) for part in expression.parts]

@@ -21,7 +21,8 @@ _KEY = click.option(
 @click.command(short_help="Say everything that is wrong with losses in files or formulas.")
 @input_options(_KEY)
 @click.option("--marked-only", is_flag=True, help="Only losses marked # lossdsl; a FILE without one is no finding.")
-@click.option("--fix", is_flag=True, help="Mend what one safe edit mends, in the FILEs themselves.")
+@click.option("--fix", is_flag=True, help="Make the safe edits, in the FILEs themselves.")
+@click.option("--unsafe", is_flag=True, help="With --fix or --diff: make the suggested edits too.")
 @click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
@@ -33,6 +34,7 @@ def check(
     keys: tuple[str, ...],
     marked_only: bool,
     fix: bool,
+    unsafe: bool,
     diff: bool,
     strict: bool,
     form: str,
@@ -52,6 +54,9 @@ def check(
     lossdsl check . --key "*.loss" --key loss --fix
     echo "bce + dice" | lossdsl check - --format json
 
+    An edit is safe where a right reading of the text computes the same after it: punctuation, ^, a slip of the fingers.
+    One that is suggested may be meant, and may change the loss.
+
     A comment answers the warnings of its line, or of the next line if it stands alone; the reason is required:
 
     
@@ -60,14 +65,17 @@ def check(
     With --format json: {"ok": true or false, "diagnostics": [...], "allowed": [...], "tensors": [...]}, each
     diagnostic with code, severity, message, file, line, column, end_line, end_column, hint and edit, null where there
     is none. Under allowed stand those that a comment answers, with the reason; under tensors the names that a call
-    passes. Lines and columns count from 1. sarif is SARIF 2.1.0, github the annotations of GitHub Actions.
-    lossdsl explain CODE tells more of a finding.
+    passes; with --fix or --diff, under fixed the findings that an edit mends, and with --diff, under diff the edits.
+    Lines and columns count from 1. sarif is SARIF 2.1.0, github the annotations of GitHub Actions. lossdsl explain CODE
+    tells more of a finding.
 
     Exit status: 0 no error, or none left after --fix; 1 an error, with --strict a warning too; 2 wrong use or a FILE
     that cannot be opened.
     """
+    if unsafe and not (fix or diff):
+        raise click.UsageError("--unsafe goes with --fix or --diff")
     wanted = Wanted(keys, marked_only, {"task": task, "input": input})
-    looked = _look(files, formulas, wanted, mending=fix or diff)
+    looked = _look(files, formulas, wanted, mending=fix or diff, unsafe=unsafe)
     if fix and not diff:
         looked = [write(one) for one in looked]
     extra = (*nowhere(looked, wanted), *(nothing_checked(looked, wanted) if not formulas else ()))
@@ -77,10 +85,12 @@ def check(
     ctx.exit(_status(looked, diff=diff, strict=strict))
 
 
-def _look(files: Sequence[str], formulas: Sequence[str], wanted: Wanted, *, mending: bool) -> list[Looked]:
+def _look(
+    files: Sequence[str], formulas: Sequence[str], wanted: Wanted, *, mending: bool, unsafe: bool
+) -> list[Looked]:
     names, typed = files_and_formulas(files, formulas)
-    looked = [look_at_file(place, wanted, mending=mending) for place in places(names)]
-    return looked + [look_at_formula(text, label, wanted, mending=mending) for text, label in typed]
+    looked = [look_at_file(place, wanted, mending=mending, unsafe=unsafe) for place in places(names)]
+    return looked + [look_at_formula(text, label, wanted, mending=mending, unsafe=unsafe) for text, label in typed]
 
 
 def _status(looked: Sequence[Looked], *, diff: bool, strict: bool) -> int:

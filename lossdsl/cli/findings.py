@@ -45,17 +45,22 @@ def summary(
     *,
     fixed: int = 0,
     fixable: int = 0,
+    suggested: int = 0,
     skipped: int = 0,
     allowed: int = 0,
     tensors: Sequence[str] = (),
     would: bool = False,
 ) -> str:
-    """`2 errors in 1 of 3 losses`: one entry of `findings` for each loss. fixed, or `would` be fixed: by --fix."""
+    """`2 errors in 1 of 3 losses`: one entry of `findings` for each loss. fixed, or `would` be fixed: by --fix.
+
+    fixable, suggested: how many safe and suggested edits there are left to make."""
     parts = [_found(findings, fixed)]
     if fixed:
         parts.append(f"{_plural(fixed, 'finding', 'findings')} {'to be ' * would}fixed")
     if fixable:
         parts.append(f"--fix mends {fixable:,}")
+    if suggested:
+        parts.append(f"--fix --unsafe mends {f'{suggested:,} more' if fixable or fixed else f'{suggested:,}'}")
     if allowed:
         parts.append(f"{_plural(allowed, 'warning', 'warnings')} allowed")
     if tensors:
@@ -84,17 +89,21 @@ def as_json(
     allowed: Sequence[Diagnostic] = (),
     tensors: Sequence[str] = (),
     fixed: Sequence[Diagnostic] | None = None,
+    diff: str | None = None,
 ) -> str:
     """`{"ok": ..., "diagnostics": [...], "allowed": [...], "tensors": [...]}`. `ok`: there is no error.
 
-    After --fix the findings that are gone stand under `fixed`, as they were.
+    After --fix the findings that are gone stand under `fixed`, as they were. With a `diff` they would be gone: as
+    nothing was written, it is not ok where there is one.
     """
-    document: dict[str, Any] = {"ok": all(diagnostic.severity != "error" for diagnostic in findings)}
-    document["diagnostics"] = [_record(diagnostic) for diagnostic in findings]
+    ok = not diff and all(diagnostic.severity != "error" for diagnostic in findings)
+    document: dict[str, Any] = {"ok": ok, "diagnostics": [_record(diagnostic) for diagnostic in findings]}
     document["allowed"] = [{**_record(diagnostic), "reason": diagnostic.allowed} for diagnostic in allowed]
     document["tensors"] = list(tensors)
     if fixed is not None:
         document["fixed"] = [_record(diagnostic) for diagnostic in fixed]
+    if diff is not None:
+        document["diff"] = diff
     return json.dumps(document, indent=2)
 
 
@@ -118,13 +127,20 @@ def _record(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def _edit_record(diagnostic: Diagnostic) -> dict[str, Any] | None:
-    """The characters to replace, places as those of the finding, and the text to write there."""
+    """The characters to replace, places as those of the finding, the text to write there, and whether it is safe."""
     from lossdsl.cli.edits import replacement
 
     source = diagnostic.source
     made = replacement(source.page, diagnostic) if source else None
-    if source is None or made is None:
+    if source is None or made is None or diagnostic.edit is None:
         return None
     line, column = source.place_in_page(made.start)
     end_line, end_column = source.place_in_page(made.end)
-    return {"line": line, "column": column, "end_line": end_line, "end_column": end_column, "text": made.text}
+    return {
+        "line": line,
+        "column": column,
+        "end_line": end_line,
+        "end_column": end_column,
+        "text": made.text,
+        "applicability": diagnostic.edit.applicability,
+    }

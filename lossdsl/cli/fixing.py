@@ -23,16 +23,17 @@ class Mended:
     left: tuple[Diagnostic, ...]
 
 
-def mend(document: str, look: Look, changes: Changes | None = None) -> Mended:
+def mend(document: str, look: Look, changes: Changes | None = None, *, unsafe: bool = False) -> Mended:
     """Apply edits and look again, until none is left that does what it says.
 
     look: the findings of a document. changes: how two documents differ; None when the whole document is one formula.
+    unsafe: whether edits that are only suggested are made too.
     """
     fixed: list[Diagnostic] = []
     found = tuple(look(document))
     seen = {document}
     while True:
-        step = _step(document, found, look, changes)
+        step = _step(document, found, look, changes, unsafe)
         if step is None or step.text in seen:
             return Mended(document, tuple(fixed), found)
         document, found = step.text, step.left
@@ -40,9 +41,12 @@ def mend(document: str, look: Look, changes: Changes | None = None) -> Mended:
         fixed += step.fixed
 
 
-def _step(document: str, found: Sequence[Diagnostic], look: Look, changes: Changes | None) -> Mended | None:
+def _step(
+    document: str, found: Sequence[Diagnostic], look: Look, changes: Changes | None, unsafe: bool
+) -> Mended | None:
     """All edits at once where that goes well, else the first that does."""
-    replacements = _apart(filter(None, (replacement(document, finding) for finding in found)))
+    wanted = [finding for finding in found if finding.edit and (unsafe or finding.edit.is_safe)]
+    replacements = _apart(filter(None, (replacement(document, finding) for finding in wanted)))
     tries = [replacements, *([one] for one in replacements)] if len(replacements) > 1 else [replacements]
     for attempt in tries if replacements else ():
         text = _replaced(document, [(r.start, r.end, r.text) for r in attempt])

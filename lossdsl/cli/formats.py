@@ -16,8 +16,9 @@ def printed(form: str, looked: Sequence[Looked], *, fixing: bool, diff: bool) ->
     findings = [finding for one in looked for finding in one.outcome.findings]
     allowed = [finding for one in looked for finding in one.outcome.allowed]
     if form == "json":
-        fixed = [finding for one in looked for finding in one.fixed] if fixing else None
-        return as_json(findings, allowed, _tensors(looked), fixed) + "\n"
+        fixed = [finding for one in looked for finding in one.fixed] if fixing or diff else None
+        difference = "".join(f"{_difference(one)}\n" for one in looked if one.after != one.before) if diff else None
+        return as_json(findings, allowed, _tensors(looked), fixed, difference) + "\n"
     if form == "sarif":
         from lossdsl.cli.sarif import as_sarif
 
@@ -41,13 +42,14 @@ def _text(looked: Sequence[Looked], *, diff: bool) -> Iterator[str]:
         yield from (as_text(finding) for finding in one.outcome.findings)
     losses: list[Sequence[Diagnostic]] = [loss for one in looked for loss in one.outcome.losses]
     fixed = sum(len(one.fixed) for one in looked)
-    fixable = sum(_is_fixable(finding) for loss in losses for finding in loss)
+    fixable, suggested = _fixable(losses)
     skipped = sum(one.outcome.skipped for one in looked)
     allowed = sum(len(one.outcome.allowed) for one in looked)
     yield summary(
         losses,
         fixed=fixed,
         fixable=0 if fixed else fixable,
+        suggested=suggested,
         skipped=skipped,
         allowed=allowed,
         tensors=_tensors(looked),
@@ -59,12 +61,15 @@ def _tensors(looked: Sequence[Looked]) -> list[str]:
     return sorted({name for one in looked for name in one.outcome.tensors})
 
 
-def _is_fixable(finding: Diagnostic) -> bool:
-    if finding.edit is None or finding.source is None:
-        return False
+def _fixable(losses: Sequence[Sequence[Diagnostic]]) -> tuple[int, int]:
+    """How many safe and suggested edits there are; one that several losses share, by an anchor, is one."""
+    findings = {finding for loss in losses for finding in loss if finding.edit and finding.source}
+    if not findings:
+        return 0, 0
     from lossdsl.cli.edits import replacement
 
-    return replacement(finding.source.page, finding) is not None
+    made = [f.edit.is_safe for f in findings if f.edit and f.source and replacement(f.source.page, f)]
+    return sum(made), len(made) - sum(made)
 
 
 def _difference(one: Looked) -> str:

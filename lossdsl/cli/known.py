@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lossdsl import words
 from lossdsl.api.explaining import show_loss
 from lossdsl.api.samples import required_words
 from lossdsl.checking.facts import facts_of
@@ -70,7 +71,13 @@ def _unknown(name: str, registry: Registry) -> Diagnostic:
     absence = registry.absence(name)
     if absence:
         return Diagnostic("LD201", f"there is no `{name}`: {absence.reason}", hint=absence.instead)
-    hint = registry.advice(name) or nearest(name, registry.names()) or "lossdsl list shows all losses"
+    word = words.word(name, *words.NAMES)
+    hint = (
+        (word.hint if word else None)
+        or registry.advice(name)
+        or nearest(name, registry.names())
+        or "lossdsl list shows all losses"
+    )
     return Diagnostic("LD201", f"unknown loss `{name}`", hint=hint)
 
 

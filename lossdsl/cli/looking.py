@@ -29,17 +29,17 @@ class Looked:
     folder: str = "."
 
 
-def look_at_formula(text: str, label: str, wanted: Wanted, *, mending: bool) -> Looked:
+def look_at_formula(text: str, label: str, wanted: Wanted, *, mending: bool, unsafe: bool) -> Looked:
     looked = Looked(formula_outcome(text, label, wanted), f"<{label or 'formula'}>", text, text, in_file=False)
     if not mending:
         return looked
     from lossdsl.cli.fixing import mend
 
-    mended = mend(text, lambda changed: formula_outcome(changed, label, wanted).findings)
+    mended = mend(text, lambda changed: formula_outcome(changed, label, wanted).findings, unsafe=unsafe)
     return replace(looked, outcome=Outcome((mended.left,)), after=mended.text, fixed=mended.fixed)
 
 
-def look_at_file(place: Place, wanted: Wanted, *, mending: bool) -> Looked:
+def look_at_file(place: Place, wanted: Wanted, *, mending: bool, unsafe: bool) -> Looked:
     opened = open_page(place.path)
     if opened.value is None:
         return Looked(Outcome((tuple(advised(finding) for finding in opened.findings),)), place.path)
@@ -52,7 +52,9 @@ def look_at_file(place: Place, wanted: Wanted, *, mending: bool) -> Looked:
     from lossdsl.spec.same import changed_scalars
 
     changes = None if place.path.endswith(".loss") else changed_scalars
-    mended = mend(page.text, lambda text: page_outcome(replace(page, text=text), place, wanted).findings, changes)
+    mended = mend(
+        page.text, lambda text: page_outcome(replace(page, text=text), place, wanted).findings, changes, unsafe=unsafe
+    )
     after = page_outcome(replace(page, text=mended.text), place, wanted)
     return replace(looked, outcome=after, after=mended.text, fixed=mended.fixed)
 

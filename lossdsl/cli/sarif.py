@@ -111,7 +111,7 @@ def _place(source: Source, offset: int) -> tuple[int, int]:
 def _fix(finding: Diagnostic) -> dict[str, Any] | None:
     source = finding.source
     made = replacement(source.page, finding) if source and source.file else None
-    if source is None or source.file is None or made is None:
+    if source is None or source.file is None or made is None or finding.edit is None:
         return None
     region = _region(source, made.start, made.end)
     change = {"deletedRegion": region, "insertedContent": {"text": made.text}}
@@ -119,4 +119,5 @@ def _fix(finding: Diagnostic) -> dict[str, Any] | None:
     return {
         "description": description,
         "artifactChanges": [{"artifactLocation": _artifact(source.file), "replacements": [change]}],
+        "properties": {"applicability": finding.edit.applicability},
     }

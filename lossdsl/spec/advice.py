@@ -11,6 +11,7 @@ _COMMENT = re.compile(r"#[^\n]*")
 _YAML_COMMENT = re.compile(r"[ \t]+#")
 _FOLDED = "YAML folds line breaks into spaces here: write the formula below `key: |` to keep its lines"
 _CUT_OFF = "for YAML the rest of the line is a comment: quote the formula if it belongs to it"
+_CUT_IN_FLOW = "inside { } and [ ] of YAML a comma ends the value: quote the formula"
 _UNFINISHED = ("LD107", "LD108")
 
 
@@ -21,9 +22,16 @@ def with_advice(finding: Diagnostic) -> Diagnostic:
         return finding
     if finding.code == "LD102" and _spans_folded_lines(source, span):
         return replace(finding, hint=_FOLDED, edit=None)
+    if finding.code in _UNFINISHED and _ends_at_a_comma(source):
+        return replace(finding, hint=_CUT_IN_FLOW, edit=None)
     if finding.code in _UNFINISHED and _YAML_COMMENT.match(source.page, source.offset(len(source.text.rstrip()))):
         return replace(finding, hint=f"{finding.hint}; {_CUT_OFF}" if finding.hint else _CUT_OFF, edit=None)
     return finding
+
+
+def _ends_at_a_comma(source: Source) -> bool:
+    """Whether YAML ended a value without quotes at a comma: it does so inside { } and [ ] alone."""
+    return re.match(r"\s*,", source.page[source.offset(len(source.text.rstrip())) :]) is not None
 
 
 def swallowed_lines(source: Source) -> tuple[Diagnostic, ...]:

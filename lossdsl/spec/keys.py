@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lossdsl import words
 from lossdsl.errors import Diagnostic, nearest
 from lossdsl.spec.values import Table, shown
 
@@ -15,7 +16,7 @@ def unknown_keys(table: Table, allowed: Sequence[str]) -> tuple[Diagnostic, ...]
             "LD402",
             f"unknown key {shown(entry.name)}",
             _hint(entry.name, allowed),
-            entry.place.respelt(entry.name, allowed),
+            entry.place.respelt(entry.name, allowed, "key"),
         )
         for entry in table.entries
         if entry.name not in allowed
@@ -24,5 +25,6 @@ def unknown_keys(table: Table, allowed: Sequence[str]) -> tuple[Diagnostic, ...]
 
 def _hint(name: str, allowed: Sequence[str]) -> str:
     keys = f"the keys are {', '.join(allowed)}"
-    near = nearest(name, allowed)
+    word = words.word(name, "key")
+    near = f"{word.hint};" if word else nearest(name, allowed)
     return f"{near} {keys}" if near else keys

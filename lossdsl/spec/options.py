@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from lossdsl import words
 from lossdsl.errors import Diagnostic, nearest
 from lossdsl.spec.model import BACKENDS, INPUTS, TASKS, Options
 from lossdsl.spec.scalars import finite_number, has_zeros_in_front, whole_number, without_zeros
@@ -40,7 +41,9 @@ def _choice(entry: Entry) -> Found[str | None]:
     message = f"{entry.name} must be one of {', '.join(choices)}, got {described(value)}"
     hint, edit = None, None
     if isinstance(value, Scalar):
-        hint, edit = nearest(value.text, choices), value.place.respelt(value.text, choices)
+        word = words.word(value.text, "choice")
+        hint = word.hint if word and word.write_has(entry.name) else nearest(value.text, choices)
+        edit = value.place.respelt(value.text, choices, "choice")
     return Found(None, (value.place.says("LD405", message, hint, edit),))
 
 

@@ -1,5 +1,7 @@
-"""`tensors: [edge, depth]`, or with ranges `tensors: {depth: "(0, inf)"}`: the tensors that a call passes by name, so that
-no other name stands for one."""
+"""`tensors: [edge, depth]`, or with ranges `tensors: {depth: "(0, inf)"}`: the tensors that a call passes by name.
+
+Any other name is then an error.
+"""
 
 from __future__ import annotations
 

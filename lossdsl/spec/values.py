@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from lossdsl.errors import Diagnostic, Edit, Source, Span, respelt
+from lossdsl.errors import Diagnostic, Edit, Slot, Source, Span, respelt
 
 Kind = Literal["text", "number", "bool", "null"]
 T_co = TypeVar("T_co", covariant=True)
@@ -25,9 +25,9 @@ class Place:
     def says(self, code: str, message: str, hint: str | None = None, edit: Edit | None = None) -> Diagnostic:
         return Diagnostic(code, message, self.source, self.span, hint, edit=edit)
 
-    def respelt(self, word: str, known: Iterable[str]) -> Edit | None:
+    def respelt(self, word: str, known: Iterable[str], slot: Slot) -> Edit | None:
         """The edit that mends the spelling of a word which stands here in a file."""
-        return respelt(self.source, self.span, word, known) if self.span and self.source.file else None
+        return respelt(self.source, self.span, word, known, slot) if self.span and self.source.file else None
 
 
 @dataclass(frozen=True, slots=True)

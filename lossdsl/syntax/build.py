@@ -243,5 +243,5 @@ def _no_comparison(keyword: tree.Keyword) -> Misplaced:
     """`where(y = 1, a, b)`. With no more than a space on each side of the sign, nothing else is between the two."""
     name_end = keyword.span.start + len(keyword.name)
     between = Span(name_end, keyword.value.span.start)
-    edit = Edit(between, " == ") if between.end - between.start <= len(" = ") else None
+    edit = Edit(between, " == ", "safe") if between.end - between.start <= len(" = ") else None
     return Misplaced("`=` gives a value to a parameter", keyword.span, "to compare write ==", "LD104", edit)

@@ -45,6 +45,9 @@ def stand_in(character: str) -> str | None:
     plain = unicodedata.normalize("NFKC", character)
     name = unicodedata.name(plain[0], "")
     category = unicodedata.category(character)
+    is_raised = unicodedata.decomposition(character).startswith("<super>")
+    if is_raised and not plain.isdigit():  # of a raised sign nobody knows what it stands before
+        return None
     if category == "Cf":
         return ""
     if "QUOTATION MARK" in name or category[0] in "CM":
@@ -58,6 +61,6 @@ def stand_in(character: str) -> str | None:
     greek = re.fullmatch(r"GREEK (?:SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)", name)
     if greek:
         return greek.group(1).lower().replace("lamda", "lambda")
-    if plain.isascii() and plain.isdigit() and unicodedata.decomposition(character).startswith("<super>"):
+    if plain.isascii() and plain.isdigit() and is_raised:
         return f"**{plain}"
     return plain if plain.isascii() and (plain.isalnum() or plain in _SIGNS) else None

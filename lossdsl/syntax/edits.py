@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from lossdsl.errors import Edit, Span
+from lossdsl.errors import Applicability, Edit, Span
 from lossdsl.syntax.characters import stand_in
 from lossdsl.syntax.failure import PAIRS, Failure
 
 _QUOTED_WORD = re.compile(r"\"([A-Za-z_]\w*)\"|'([A-Za-z_]\w*)'", re.ASCII)
 _WORD = re.compile(r"\w", re.ASCII)
 _BINARY = re.compile(r"[\w)\]][ \t\r\n]*[-+*/<>=!^]|[-+*/][ \t\r\n]*[-+*/]", re.ASCII)
+_TORN_EXPONENT = re.compile(r"[eE](?:[0-9]+|[ \t]*[+-][ \t]*[0-9]+)(?![\w.])", re.ASCII)
+_SIGNED = r"\s*[-+]?[0-9.][0-9._eE]*(?:(?<=[eE])[-+][0-9]+)?\s*"
+_NUMBERS = re.compile(rf"\({_SIGNED}(?:,{_SIGNED})+,?\s*\)|\({_SIGNED},\s*\)", re.ASCII)
 _EXPONENT = re.compile(r"(?<=[eE])[-+](?=\d)")
 
 
@@ -29,7 +32,8 @@ def plain_character(context: Failure) -> Edit | None:
         return None  # of two raised digits each would become a power
     if plain in ("sqrt", "sum") and after != "(":
         return None
-    return context.replaced(plain)
+    is_decimal_point = character in "\N{MIDDLE DOT}\N{DOT OPERATOR}" and before.isdigit() and after.isdigit()
+    return context.replaced(plain, "suggested" if is_decimal_point else "safe")
 
 
 def _joins(neighbour: str) -> bool:
@@ -39,7 +43,7 @@ def _joins(neighbour: str) -> bool:
 def bare_word(context: Failure) -> Edit | None:
     """`"dice"` without the quotes."""
     quoted = _QUOTED_WORD.fullmatch(context.found)
-    return context.replaced(quoted[1] or quoted[2]) if quoted else None
+    return context.replaced(quoted[1] or quoted[2], "safe") if quoted else None
 
 
 def product(context: Failure) -> Edit | None:
@@ -52,7 +56,34 @@ def product(context: Failure) -> Edit | None:
     starts_value = context.found == "(" or context.found[0].isalpha()
     if not (is_factor and starts_value):
         return None
-    return Edit(Span(context.previous_span.end, context.span.start), "*")
+    if _TORN_EXPONENT.match(context.source.text, context.span.start):
+        return None
+    is_factor_already = before.endswith("*")  # `bce*2 dice` may be `bce*2 + dice`
+    is_unit = context.adjacent and len(context.found) == 1 and context.found.isalpha() and context.found not in "zpy"
+    applicability: Applicability = "suggested" if is_unit or is_factor_already else "safe"
+    return Edit(Span(context.previous_span.end, context.span.start), "*", applicability)
+
+
+def whole_number(context: Failure) -> tuple[str, Edit] | None:
+    """`3.5e-2` for `3.5 e-2`, a number that a space tears apart, or so it seems; e may be a name."""
+    exponent = _TORN_EXPONENT.match(context.source.text, context.span.start)
+    if exponent is None or context.adjacent or context.after_newline or not context.previous[0].isdigit():
+        return None
+    number = context.previous + re.sub(r"[ \t]", "", exponent.group())
+    return number, Edit(Span(context.previous_span.start, exponent.end()), number)
+
+
+def listing(context: Failure) -> tuple[str, Edit] | None:
+    """`[1, 2]` for `(1, 2)`: brackets with numbers alone, and commas between them."""
+    if context.inside != "group":
+        return None
+    start = context.open_brackets[-1].start
+    group = _NUMBERS.match(context.source.text, start)
+    if group is None:
+        return None
+    numbers = re.findall(r"[^\s,()]+", group.group())
+    written = f"[{', '.join(numbers)}]"
+    return written, Edit(Span(start, group.end()), written)
 
 
 def equality(context: Failure) -> Edit | None:
@@ -62,7 +93,7 @@ def equality(context: Failure) -> Edit | None:
     opening = context.open_brackets[-1].start
     is_where = re.search(r"(?<![\w.])where$", context.source.text[:opening], re.ASCII)
     is_first = "," not in re.sub(r"\([^()]*\)|\[[^\[\]]*\]", "", context.since(opening + 1))
-    return context.replaced("==") if is_where and is_first else None
+    return context.replaced("==", "safe") if is_where and is_first else None
 
 
 def closing(context: Failure) -> Edit | None:
@@ -75,7 +106,8 @@ def closing(context: Failure) -> Edit | None:
     if _BINARY.search(re.sub(r"(?<![=!<>])=(?!=)", "(", inside)):
         return None
     end = context.previous_span.end
-    return Edit(Span(end, end), "".join(PAIRS[bracket.sign] for bracket in reversed(context.open_brackets)))
+    missing = "".join(PAIRS[bracket.sign] for bracket in reversed(context.open_brackets))
+    return Edit(Span(end, end), missing, "safe")
 
 
 def _without_comments(text: str) -> str:

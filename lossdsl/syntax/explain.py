@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from lark import UnexpectedInput
 
+from lossdsl import words
 from lossdsl.errors import Diagnostic, Edit, Source, Span
 from lossdsl.syntax import edits
 from lossdsl.syntax.characters import describe, instead
@@ -72,7 +73,7 @@ def _foreign_sign(context: Failure) -> Diagnostic | None:
     found = context.found
     if found == "^":
         return context.says(
-            "LD102", "`^` is not an operator", "write ** for a power: a**b", edit=context.replaced("**")
+            "LD102", "`^` is not an operator", "write ** for a power: a**b", edit=context.replaced("**", "safe")
         )
     if found == ".":
         if context.adjacent and context.previous[0].isdigit():
@@ -82,6 +83,9 @@ def _foreign_sign(context: Failure) -> Diagnostic | None:
                 f"write {context.previous}.0",
                 edit=_whole_number(context),
             )
+        foreign = _dotted(context)
+        if foreign:
+            return foreign
         message = "there is no attribute access" if context.previous_is_operand else "`.` cannot stand here"
         return context.says("LD101", message, "a dot stands in numbers, 0.5, and in names, plugin.loss")
     if found.startswith(_QUOTES):
@@ -89,7 +93,7 @@ def _foreign_sign(context: Failure) -> Diagnostic | None:
         return context.says("LD101", "quotes are not part of the language", hint, edit=edits.bare_word(context))
     if found in _NO_OPERATOR and not (context.library and found == "->"):
         hint = _NO_OPERATOR[found]
-        edit = context.replaced(hint.removeprefix("write ")) if hint.startswith("write ") else None
+        edit = context.replaced(hint.removeprefix("write "), "safe") if hint.startswith("write ") else None
         return context.says("LD101", f"`{found}` is not an operator", hint, edit=edit)
     if found == ":=" or (found == ":" and not context.library):
         return context.says("LD101", f"`{found}` cannot stand here", "write name = value")
@@ -98,10 +102,29 @@ def _foreign_sign(context: Failure) -> Diagnostic | None:
     return None
 
 
+def _dotted(context: Failure) -> Diagnostic | None:
+    """`torch.nn.BCELoss` and `p.detach()`: what to write for the name at the end."""
+    text, dot = context.source.text, context.span.start
+    before = re.search(r"[A-Za-z_][\w.]*$", text[:dot], re.ASCII)
+    behind = re.match(r"\.(?:\w+\.)*([A-Za-z_]\w*)", text[dot:], re.ASCII)
+    if behind is None or not context.previous_is_operand:
+        return None
+    start, end = before.start() if before else dot, dot + behind.end()
+    path = text[start:end]
+    is_module = words.bare(path) == behind[1]
+    meant = words.word(behind[1], "loss", "function") if is_module else words.word(behind[1], "function")
+    if meant is None and not is_module:
+        return None
+    hint = meant.hint if meant else f"names are written without a module: {behind[1]}"
+    is_name = is_module and (meant is None or (meant.same and meant.write.isidentifier()))
+    edit = Edit(Span(start, end), meant.write if meant else behind[1]) if is_name else None
+    return context.says("LD101", "there is no attribute access", hint, edit=edit)
+
+
 def _whole_number(context: Failure) -> Edit | None:
     """`2.` as `2.0`, unless more of a number follows."""
-    follows = re.match(r"[\w.]", context.rest, re.ASCII)
-    return None if follows else Edit(context.previous_span.to(context.span), f"{context.previous}.0")
+    follows = re.match(r"[\w.]|\s+[0-9]", context.rest, re.ASCII)
+    return None if follows else Edit(context.previous_span.to(context.span), f"{context.previous}.0", "safe")
 
 
 def _definition(context: Failure) -> Diagnostic | None:
@@ -207,6 +230,11 @@ def _missing_operator(context: Failure) -> Diagnostic | None:
     if context.is_assigned and context.inside != "call":
         hint = "name = value stands on a line of its own, or in the brackets of a call: dice(smooth=1)"
         return context.says("LD102", f"`{right} = ...` cannot follow `{left}`", hint)
+    torn = edits.whole_number(context)
+    if torn:
+        number, edit = torn
+        message = f"missing operator between `{left}` and `{right}`"
+        return context.says("LD102", message, f"a number has no space inside: {number}", place, edit)
     missing, hint = _between(context)
     return context.says(
         "LD102", f"missing {missing} between `{left}` and `{right}`", hint, place, edits.product(context)
@@ -231,6 +259,11 @@ def _between(context: Failure) -> tuple[str, str]:
 def _comma(context: Failure) -> Diagnostic | None:
     if context.found != "," or not context.previous_is_operand or context.expected & {"VBAR", "RSQB"}:
         return None
+    listing = edits.listing(context)
+    if listing:
+        written, edit = listing
+        inside, hint = Span(edit.span.start + 1, edit.span.end - 1), f"a list is written {written}"
+        return context.says("LD101", "`,` stands only in a call or a list", hint, inside, edit)
     digits = re.match(r"[0-9]+(?:[.,][0-9]+)*", context.rest)
     if digits and context.adjacent and context.previous[0].isdigit():
         return _with_a_comma(context, digits.group())
@@ -247,7 +280,7 @@ def _with_a_comma(context: Failure, digits: str) -> Diagnostic:
     if len(digits) == 3 and context.previous != "0":
         hint = f"write {context.previous}{digits}, or {point} where the comma is a decimal point"
         return context.says("LD101", f"`{number}` is not a number", hint, whole)
-    return context.says("LD101", f"`{number}` is not a number", f"write {point}", whole, Edit(whole, point))
+    return context.says("LD101", f"`{number}` is not a number", f"write {point}", whole, Edit(whole, point, "safe"))
 
 
 def _missing_value(context: Failure) -> Diagnostic | None:

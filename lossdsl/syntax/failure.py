@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lark import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from lossdsl.errors import Diagnostic, Edit, Source, Span
+from lossdsl.errors import Applicability, Diagnostic, Edit, Source, Span
 
 PAIRS = {"(": ")", "[": "]"}
 _TOKEN = re.compile(
@@ -53,9 +53,9 @@ class Failure:
     ) -> Diagnostic:
         return Diagnostic(code, message, self.source, span or self.span, hint, edit=edit)
 
-    def replaced(self, text: str) -> Edit:
+    def replaced(self, text: str, applicability: Applicability) -> Edit:
         """The edit that writes `text` instead of what was found."""
-        return Edit(self.span, text)
+        return Edit(self.span, text, applicability)
 
     @property
     def inside(self) -> str:

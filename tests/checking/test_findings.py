@@ -11,7 +11,8 @@ FINDINGS: dict[str, tuple[str, str, str]] = {
     # names
     "«diec»": ("LD201", "unknown loss `diec`", "did you mean `dice`?"),
     "bce + «Dize»": ("LD201", "unknown loss `Dize`", "did you mean `dice`?"),
-    "0.5*«BCE»": ("LD201", "`BCE`", "did you mean `bce`?"),
+    "0.5*«Lovasz»": ("LD201", "`Lovasz`", "did you mean `lovasz`?"),
+    "0.5*«BCE»": ("LD201", "`BCE`", "write bce"),
     "«x»": ("LD201", "unknown loss `x`", "inside mean(...) or sum(...)"),
     "«weight_map»*bce": ("LD201", "`weight_map`", "a tensor stands inside mean"),
     "exp(-«foo»)*bce": ("LD201", "`foo`", "lossdsl list"),
@@ -19,7 +20,7 @@ FINDINGS: dict[str, tuple[str, str, str]] = {
     "mean(«foo.w»*p)": ("LD201", "`foo.w`", ""),
     "«diec»(smooth=1)": ("LD201", "unknown loss or function `diec`", "did you mean `dice`?"),
     "«lgo»(bce)": ("LD201", "unknown loss or function `lgo`", "did you mean `log`?"),
-    "mean(«sqr»(p))": ("LD201", "`sqr`", "did you mean `sqrt`?"),
+    "mean(«sqr»(p))": ("LD201", "`sqr`", "write p**2"),
     "x = «dise»\nx*bce": ("LD201", "`dise`", "did you mean `dice`?"),
     "unused = «foo»(1)\nbce": ("LD201", "`foo`", ""),
     # kinds

@@ -56,7 +56,8 @@ def test_all_of_a_formula_at_once() -> None:
     assert [found.hint for found in report.diagnostics] == [
         "did you mean `monai.DiceLoss`?",
         "did you mean `nnunet.DC_and_CE_loss`?",
-        "write kornia.DiceLoss or monai.DiceLoss or smp.DiceLoss or toolbelt.DiceLoss",
+        "write kornia.DiceLoss or monai.DiceLoss or smp.DiceLoss or toolbelt.DiceLoss; of the built-ins, "
+        "the nearest is dice; libraries differ in smoothing and in what they pool",
         "did you mean `bce`?",
     ]
 

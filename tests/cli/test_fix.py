@@ -18,7 +18,7 @@ from lossdsl.cli import main
 # wrong: what one run of --fix makes of it
 MENDED = {
     "0.5*bec + 0.5*dcie": "0.5*bce + 0.5*dice",
-    "Dice + bce": "dice + bce",
+    "Focal + bce": "focal + bce",
     "focal(gama=2)": "focal(gamma=2)",
     "dice(per=imag)": "dice(per=image)",
     "dice(per='imge')": "dice(per='image')",
@@ -42,6 +42,11 @@ MENDED = {
     "2.*bce": "2.0*bce",
     "dice(smooth=1e-3, per=batch": "dice(smooth=1e-3, per=batch)",
     "mean(max(1, where(y > 0.5, p, 1)": "mean(max(1, where(y > 0.5, p, 1)))",
+    "0.5*exp(dice  # the region": "0.5*exp(dice)  # the region",
+}
+
+# What runs, or may be meant otherwise: what --fix --unsafe makes of it, and --fix leaves.
+SUGGESTED = {
     "bce(p, y) + dice": "bce(z, y) + dice",
     "bce(1 - p, 1 - y) + dice": "bce(-z, 1 - y) + dice",
     "bce(sigmoid(z), y) + dice": "bce(z, y) + dice",
@@ -52,7 +57,7 @@ MENDED = {
     "2*bce(pos_weight=3, reduction=none) + dice": "2*bce(pos_weight=3) + dice",
     "dice + focal(reduction = none, gamma=1)": "dice + focal(gamma=1)",
     "mean(dice) + mean( bce(pos_weight=2) )": "dice + bce(pos_weight=2)",
-    "0.5*exp(dice  # the region": "0.5*exp(dice)  # the region",
+    "mae + 2*rmse": "l1 + 2*sqrt(mse)",
 }
 
 # What has more than one reading, or none that the hint gives.
@@ -97,6 +102,16 @@ def test_what_is_mended(wrong: str) -> None:
 def _counted(document: dict[str, list[object]]) -> str:
     count = len(document["fixed"])
     return f"{count} finding{'s' * (count > 1)}"
+
+
+@pytest.mark.parametrize("wrong", SUGGESTED)
+def test_what_is_suggested(invoke, wrong: str) -> None:
+    left = json.loads(invoke("check", "--fix", "-e", wrong, "--format", "json").stdout)
+    assert left["fixed"] == []
+    assert {finding["edit"]["applicability"] for finding in left["diagnostics"] if finding["edit"]} == {"suggested"}
+    shown = invoke("check", "--fix", "--unsafe", "-e", wrong)
+    assert f"<formula> mended:\n    {SUGGESTED[wrong]}\n" in shown.stdout
+    assert json.loads(invoke("check", "--fix", "--unsafe", "-e", wrong, "--format", "json").stdout)["ok"]
 
 
 @pytest.mark.parametrize("wrong", LEFT, ids=ascii)
@@ -201,6 +216,89 @@ def test_an_edit_that_yaml_would_read_otherwise_is_not_made(invoke, folder: Path
     (folder / "a.yaml").write_text("loss: \N{MULTIPLICATION SIGN}bce\n")
     assert invoke("check", "a.yaml", "--fix").exit_code == 1
     assert (folder / "a.yaml").read_text() == "loss: \N{MULTIPLICATION SIGN}bce\n"
+
+
+CUT = [
+    "a: {loss: mean(clamp(p, min=0.1))}\n",
+    "a: {loss: mean(clamp(p , min=0.1)), task: binary}\n",
+    "a: {loss: {expr: dice(smooth=1, per=batch)}}\n",
+    "a: {loss: {terms: {one: bce, two: exp(dice(smooth=1, per=batch))}}}\n",
+    "a: {loss: max(bce, dice)}\n",
+    "a:\n  loss: {expr: mean(max(p,\n    y))}\n",
+]
+
+
+@pytest.mark.parametrize("text", CUT)
+@pytest.mark.parametrize("options", [[], ["--unsafe"]])
+def test_a_formula_that_yaml_cuts_at_a_comma_is_left(invoke, folder: Path, text: str, options: list[str]) -> None:
+    (folder / "a.yaml").write_text(text)
+    result = invoke("check", "a.yaml", "--key", "a.loss", "--fix", *options)
+    assert (folder / "a.yaml").read_text() == text
+    assert "comma" in result.stdout
+    assert "quote the formula" in result.stdout
+    assert result.exit_code == 1
+
+
+COUNTED = {
+    "twice in a line": ("loss: bec + bec\n", 2),
+    "twice with weights": ("loss: 0.5*bec + dice + 2*bec - bec\n", 3),
+    "a parameter": ("loss: focal(gama=2) - 0.1*focal(gama=2)\n", 2),
+    "twice in a power": ("loss: bec^2 + bec^2\n", 4),
+    "three commas": ("loss: 0,5*bce + 0,5*dice + 0,5*iou\n", 3),
+    "by an anchor": ("a: &one 0.5*bec\nloss: *one\nother: *one\n", 1),
+    "in definitions": ("loss: {define: {a: bec, b: bec}, expr: a + 2*b + dice}\n", 2),
+    "in a total": ("loss: {terms: {a: 2*bec, b: dice}, total: a + b + a + a}\n", 1),
+    "in losses": ("loss: bec\nother: bec\n", 2),
+}
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_a_slip_is_counted_as_often_as_it_is_mended(invoke, folder: Path, case: str) -> None:
+    text, count = COUNTED[case]
+    (folder / "a.yaml").write_text(text)
+    keys = ["--key", "loss", "--key", "other"] if "other" in text else []
+    plain = invoke("check", "a.yaml", *keys).stdout
+    if "^" not in text and "0,5" not in text:  # of two that cannot be read, the first is told
+        assert plain.rstrip().endswith(f"--fix mends {count}")
+    diff = json.loads(invoke("check", "a.yaml", "--diff", "--format", "json", *keys).stdout)
+    assert len(diff["fixed"]) == count
+    result = invoke("check", "a.yaml", "--fix", *keys)
+    assert f"; {count} finding{'s' * (count > 1)} fixed\n" in result.stdout
+    assert result.stdout.count("fixed a.yaml:") == count
+
+
+def test_the_diff_in_json(invoke, folder: Path) -> None:
+    (folder / "a.yaml").write_text("# the loss\nloss: 0.5*bec + dice\n")
+    result = invoke("check", "a.yaml", "--diff", "--format", "json")
+    document = json.loads(result.stdout)
+    assert document["ok"] is False
+    assert document["diagnostics"] == []
+    assert [finding["code"] for finding in document["fixed"]] == ["LD201"]
+    assert document["diff"].splitlines() == [
+        "--- a/a.yaml",
+        "+++ b/a.yaml",
+        "@@ -1,2 +1,2 @@",
+        " # the loss",
+        "-loss: 0.5*bec + dice",
+        "+loss: 0.5*bce + dice",
+    ]
+    assert result.exit_code == 1
+    (folder / "a.yaml").write_text("loss: 0.5*bce + dice\n")
+    document = json.loads(invoke("check", "a.yaml", "--diff", "--format", "json").stdout)
+    assert document == {"ok": True, "diagnostics": [], "fixed": [], "diff": ""}
+
+
+def test_both_kinds_are_told_apart(invoke) -> None:
+    shown = invoke("check", "-e", "bec + mae + rmse").stdout
+    assert shown.endswith("3 errors in 1 loss; --fix mends 1; --fix --unsafe mends 2 more\n")
+    shown = invoke("check", "-e", "bec + mae + rmse", "--fix").stdout
+    assert shown.endswith("2 errors left in 1 loss; 1 finding fixed; --fix --unsafe mends 2 more\n")
+
+
+def test_unsafe_alone_is_wrong_use(invoke) -> None:
+    result = invoke("check", "-e", "bce", "--unsafe")
+    assert result.exit_code == 2
+    assert "--unsafe goes with --fix or --diff" in result.output
 
 
 def test_definitions_in_a_loss_file(invoke, folder: Path) -> None:

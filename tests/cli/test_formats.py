@@ -55,6 +55,7 @@ SARIF = {
                                     ],
                                 }
                             ],
+                            "properties": {"applicability": "safe"},
                         }
                     ],
                 }

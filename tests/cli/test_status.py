@@ -124,7 +124,14 @@ def test_findings_as_json(invoke, files):
         "end_line": 1,
         "end_column": 10,
         "hint": "did you mean `bce`?",
-        "edit": {"line": 1, "column": 7, "end_line": 1, "end_column": 10, "text": "bce"},
+        "edit": {
+            "line": 1,
+            "column": 7,
+            "end_line": 1,
+            "end_column": 10,
+            "text": "bce",
+            "applicability": "safe",
+        },
     }
     assert document["ok"] is False
     assert document["diagnostics"][0] == expected

@@ -108,6 +108,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     data = {f"lossdsl/library/{path.name}" for path in LIBRARY} | {"lossdsl/_grammar/loss.lark", "lossdsl/py.typed"}
     assert templates
     data |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "lossdsl" / "cli" / "codes").glob("*.md")}
+    data |= {"lossdsl/words/known.txt", "lossdsl/words/table.tsv"}
     assert names == source | templates | data
 
 
@@ -117,6 +118,7 @@ def test_the_sdist_holds_what_a_packager_needs(distributions: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     expected = {
         "pytest_lossdsl.py",
+        "docs/names.md",
         "grammar/loss.lark",
         "LICENSE",
         "README.md",
