@@ -15,6 +15,7 @@ from lossdsl.checking.calls import (
     reduction_call,
     where_call,
 )
+from lossdsl.checking.elsewhere import written_elsewhere
 from lossdsl.checking.memory import Memory, keep, kept
 from lossdsl.checking.multiscale import multiscale_call
 from lossdsl.checking.resolved import (
@@ -217,9 +218,9 @@ class Scope:
     def _no_loss(self, node: tree.Name, kind: str, hint: str, known: set[str]) -> Resolved:
         """A name that no library brings; one of them may say why, or another plugin may bring it."""
         registry = self.memory.registry
-        absence = registry.absence(node.text)
-        if absence:
-            return self.wrong(node, "LD201", f"there is no `{node.text}`: {absence.reason}", absence.instead)
+        told = written_elsewhere(node.text, kind, registry, known)
+        if told:
+            return self.wrong(node, "LD201", *told)
         advice = registry.advice(node.text)
         if advice:
             return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", advice)
