@@ -116,22 +116,24 @@ def on_a_terminal(command: list[str], folder: Path, environment: dict[str, str])
 SLOW = """
 import time
 import lossdsl.cli.check as check
+import lossdsl.cli.progress as progress
 from lossdsl.cli import main
 real = check.look_at_file
 def slow(*given, **options):
-    time.sleep(PAUSE)
+    time.sleep(0.1)
     return real(*given, **options)
 check.look_at_file = slow
+progress._PATIENCE = PATIENCE
 main(["check", "."], prog_name="lossdsl")
 """
 
 
-@pytest.mark.parametrize(("pause", "told"), [(0.5, True), (0.0, False)])
-def test_progress_on_a_terminal(folder: Path, pause: float, told: bool) -> None:
+@pytest.mark.parametrize(("patience", "told"), [(0.05, True), (600.0, False)])
+def test_progress_on_a_terminal(folder: Path, patience: float, told: bool) -> None:
     for index in range(5):
         (folder / f"{index}.yaml").write_text("loss: bce\n")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-c", SLOW.replace("PAUSE", str(pause))]
+    command = [sys.executable, "-c", SLOW.replace("PATIENCE = PATIENCE", f"PATIENCE = {patience}")]
     out, shown = on_a_terminal(command, folder, environment)
     assert out == "5 losses, nothing found\n"
     assert ("of 5" in shown) == told
