@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lossdsl.errors import Diagnostic
 from lossdsl.spec.interpolation import CODE
@@ -19,9 +19,10 @@ from lossdsl.spec.translating import (
     multiplied,
     number,
     speaks_of_a_loss,
+    summed,
     translated,
 )
-from lossdsl.spec.values import Entry, Place, Row, Scalar, Table, Value
+from lossdsl.spec.values import Entry, Place, Row, Scalar, Table, Value, is_null
 
 _EXAMPLE = "write a formula: 0.5*bce + 0.5*dice"
 _PATH = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
@@ -73,7 +74,7 @@ def _hint(found: Translation) -> str:
     text = f'{{expr: "{found.formula}"{options}}}' if options else found.formula
     said = f"write `{text}`" if found.exact else f"nearest is `{text}`; how it is smoothed and averaged may differ"
     names = ", ".join(f"`{name}`" for name in found.left_out)
-    return f"{said}; {names} {'has' if len(found.left_out) == 1 else 'have'} no counterpart" if names else said
+    return f"{said}; {names} {'is' if len(found.left_out) == 1 else 'are'} left out" if names else said
 
 
 def _entries(value: Value) -> Mapping[str, Entry]:
@@ -191,10 +192,8 @@ def _paired(losses: Entry, numbers: Entry) -> Translation:
         return Translation(f"multiscale({first.formula}, weights=[{weights}])", first.exact, first.options)
     if len(factors) != len(whole):
         return Translation()
-    parts = [multiplied(factor or "", each.formula) for factor, each in zip(factors, whole, strict=True)]
-    options = tuple(dict(option for each in whole for option in each.options).items())
-    left_out = tuple(dict.fromkeys(name for each in whole for name in each.left_out))
-    return Translation(" + ".join(parts), all(each.exact for each in whole), options, left_out)
+    pairs = zip(factors, whole, strict=True)
+    return summed([replace(each, formula=multiplied(factor or "", each.formula)) for factor, each in pairs])
 
 
 def _sum(calls: list[Call | None]) -> Translation:
@@ -227,7 +226,7 @@ def _terms(value: Value) -> Recognised | None:
         others = [entry for name, entry in entries.items() if name in OPTIONS]
         return Recognised(entries["weight"].place, _of_terms([value], others))
     rows = value.items if isinstance(value, Row) else [e.value for e in entries.values() if e.name not in OPTIONS]
-    if not rows or not all("expr" in _entries(row) for row in rows) or {"terms"} & {*entries}:
+    if not rows or not all("expr" in _entries(row) for row in rows) or _OWN & {*entries}:
         return None
     others = [entry for name, entry in entries.items() if name in OPTIONS]
     return Recognised(_entries(rows[0])["expr"].place, _of_terms(rows, others))
@@ -240,14 +239,11 @@ def _of_terms(rows: list[Value] | tuple[Value, ...], options: list[Entry]) -> Tr
         formula, weight = entries["expr"].value, entries["weight"].value if "weight" in entries else None
         if not isinstance(formula, Scalar) or not (weight is None or isinstance(weight, Scalar)):
             return Translation()
-        factor = "" if weight is None else number(weight) or multiplied("1", weight.text)
-        part = multiplied(factor if _is_factor(factor) else f"({factor})", formula.text)
-        if not part or "\n" in part:
+        factor = "" if weight is None or is_null(weight) else number(weight) or multiplied("1", weight.text)
+        if not factor and weight is not None and not is_null(weight):
             return Translation()
-        parts.append(part)
-    whole = translated([], options)
-    settings = tuple((entry.name, entry.value.text) for entry in options if isinstance(entry.value, Scalar))
-    return Translation(" + ".join(parts), options=whole.options or settings)
+        parts.append(Translation(multiplied(factor if _is_factor(factor) else f"({factor})", formula.text)))
+    return summed(parts, options) if all(part.formula for part in parts) else Translation()
 
 
 def _is_factor(text: str) -> bool:
@@ -262,8 +258,7 @@ def _names(value: Value) -> Recognised | None:
     named = [translated([Call(text, own=True)]) if known(text) else Translation(text) for text in texts]
     if len(texts) < len(value.items) or not all(known(text) or speaks_of_a_loss(text) for text in texts):
         return None
-    exact = all(each.exact for each in named)
-    return Recognised(value.place, Translation(" + ".join(each.formula for each in named), exact))
+    return Recognised(value.place, summed(named))
 
 
 KINDS = (

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from lossdsl.errors import LossError
 from lossdsl.registry.discover import Registry, default_registry
 from lossdsl.registry.model import Loss
-from lossdsl.spec.scalars import finite_number
+from lossdsl.spec.options import read_options
+from lossdsl.spec.scalars import finite_number, whole_number
 from lossdsl.spec.values import Entry, Row, Scalar, Table, Value, is_null
 from lossdsl.spec.written import is_the_same, takes_probabilities, written_here
 from lossdsl.syntax import tree
@@ -56,15 +57,32 @@ def translated(calls: Sequence[Call], options: Sequence[Entry] = ()) -> Translat
     lost = next((part for part in parts if not part.formula), None)
     if lost or not parts:
         return lost or Translation()
-    given = [(entry.name, text) for entry in options if (text := written(entry.value)) is not None]
-    settings = dict([*given, *(option for part in parts for option in part.options)])
+    return summed(parts, options)
+
+
+def summed(parts: Sequence[Translation], options: Sequence[Entry] = ()) -> Translation:
+    """The sum of translations, with options that stand beside it."""
     formula = " + ".join(part.formula for part in parts).replace("+ -", "- ")
-    try:
-        parse(formula)
-    except LossError:
+    if not _is_formula(formula):
         return Translation()
-    left_out = tuple(dict.fromkeys(name for part in parts for name in part.left_out))
-    return Translation(formula, all(part.exact for part in parts), tuple(settings.items()), left_out)
+    right = [entry for entry in options if not read_options({entry.name: entry}).findings]
+    given = [(entry.name, text) for entry in right if (text := written(entry.value)) not in (None, "none")]
+    settings = dict([*given, *(option for part in parts for option in part.options)])
+    wrong = [entry.name for entry in options if entry not in right]
+    left_out = tuple(dict.fromkeys([*wrong, *(name for part in parts for name in part.left_out)]))
+    return Translation(
+        formula, all(part.exact for part in parts), tuple((n, t) for n, t in settings.items() if t), left_out
+    )
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a text is one expression on one line, without a comment that would swallow what follows."""
+    if "#" in text or "\n" in text:
+        return False
+    try:
+        return not parse(text).bindings
+    except LossError:
+        return False
 
 
 def known(name: str) -> bool:
@@ -135,8 +153,8 @@ def _translated(call: Call) -> Translation:
             given[entry.name] = text
         elif entry.name in _WEIGHTS and not weight and (factor := number(entry.value)):
             weight = factor
-        elif entry.name in ("ignore_index", "ignore_label") and number(entry.value) not in (None, "-100"):
-            options.append(("ignore_index", number(entry.value) or ""))
+        elif entry.name in ("ignore_index", "ignore_label") and whole_number(text or "") not in (None, -100):
+            options.append(("ignore_index", text or ""))
         elif (
             entry.name in ("weight", "class_weight", "class_weights", "weights")
             and isinstance(entry.value, Row)

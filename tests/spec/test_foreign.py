@@ -34,7 +34,7 @@ CONFIGS = {
     "loss: {«_target_»: torch.nn.BCELoss}": ("`_target_`", f'write `{{expr: "bce", input: probs}}`{HYDRA}'),
     "loss: {«_target_»: torch.nn.KLDivLoss}": ("`_target_`", f"nearest is `kl`{MAY_DIFFER}{HYDRA}"),
     "loss: {«_target_»: torch.nn.L1Loss, reduction: sum}": (
-        "`_target_`", f"nearest is `l1`{MAY_DIFFER}; `reduction` has no counterpart{HYDRA}",
+        "`_target_`", f"nearest is `l1`{MAY_DIFFER}; `reduction` is left out{HYDRA}",
     ),
     "loss: {«_target_»: mine.losses.FancyLoss, a: 1}": ("`_target_`", NONE.format("mine.losses.FancyLoss") + HYDRA),
     "loss: {a: {«_target_»: torch.nn.L1Loss}, b: {_target_: torch.nn.MSELoss}}": ("`_target_`", f"write `l1 + mse`{HYDRA}"),  # noqa: E501
@@ -54,7 +54,7 @@ CONFIGS = {
     ),
     "loss: {«type»: CrossEntropyLoss, class_weight: [0.5, 1], avg_non_ignore: true}": (
         "`type`",
-        f'nearest is `{{expr: "ce", class_weight: [0.5, 1]}}`{MAY_DIFFER}; `avg_non_ignore` has no counterpart',
+        f'nearest is `{{expr: "ce", class_weight: [0.5, 1]}}`{MAY_DIFFER}; `avg_non_ignore` is left out',
     ),
     "loss: {pixel_opt: {«type»: L1Loss, loss_weight: 1e-2}, gan_opt: {type: GANLoss}}": ("`type`", NONE.format("GANLoss")),  # noqa: E501
     "loss: {«types»: [{type: CrossEntropyLoss}], coef: [1, 0.4]}": (
@@ -69,7 +69,7 @@ CONFIGS = {
     "loss: {«losses»: [bce, dice], weights: [1, 2.5]}": ("a list of losses beside", "write `bce + 2.5*dice`"),
     # by name
     "loss: {«name»: BCEDiceLoss, skip_last_target: true}": (
-        "`name`", f"nearest is `bce + dice`{MAY_DIFFER}; `skip_last_target` has no counterpart",
+        "`name`", f"nearest is `bce + dice`{MAY_DIFFER}; `skip_last_target` is left out",
     ),
     "loss: [{«name»: l1, weight: 2}, {name: mse, args: {}}]": ("`name`", f"nearest is `2*l1 + mse`{MAY_DIFFER}"),
     "loss: {«name»: dice, params: {smooth: 0}}": ("`name`", f"nearest is `dice(smooth=0)`{MAY_DIFFER}"),
@@ -89,6 +89,13 @@ CONFIGS = {
         "`expr` and `weight`", "write `0.5*bce + 2*(bce + dice)`",
     ),
     "loss:\n  pixel: {«expr»: ce, weight: 0.5}\n  region: {expr: dice}\n": ("`expr` and `weight`", "write `0.5*ce + dice`"),  # noqa: E501
+    "loss: {a: {«expr»: bce, weight: null}, b: {expr: -dice}}": ("`expr` and `weight`", "write `bce - dice`"),
+    "loss: {expr: bce, «weight»: 0.5, ignore_index: x}": (
+        "`expr` and `weight`", "write `0.5*bce`; `ignore_index` is left out",
+    ),
+    'loss: [{«expr»: "bce # the pixels"}, {expr: dice}]': ("`expr` and `weight`", "write a formula: 0.5*bce + 0.5*dice"),  # noqa: E501
+    "loss: {a: {«expr»: bce, weight: [1, 2]}}": ("`expr` and `weight`", "write a formula: 0.5*bce + 0.5*dice"),
+    "loss: {a: {«expr»: bce, weight: ''}}": ("`expr` and `weight`", "write a formula: 0.5*bce + 0.5*dice"),
     "loss: «[»bce, 0.5*dice]": ("a list of losses", "write `bce + 0.5*dice`"),
 }  # fmt: skip
 
@@ -114,7 +121,9 @@ def test_python_data_is_told_the_same(text: str) -> None:
             lossdsl.compile(data)
 
 
-@pytest.mark.parametrize("text", [text for text, (_, hint) in CONFIGS.items() if not hint.startswith("there is no")])
+@pytest.mark.parametrize(
+    "text", [text for text, (_, hint) in CONFIGS.items() if not hint.startswith(("there is no", "write a"))]
+)
 def test_the_hint_compiles(text: str) -> None:
     hint = CONFIGS[text][1]
     offered = re.search("`([^`]+)`", hint)
