@@ -40,8 +40,8 @@ class Call:
 class Translation:
     """What to write here. formula: empty where there is nothing; why: then, or beside it, what to know.
 
-    exact: whether it is the same number. options: what stands beside the formula. left_out: arguments without a
-    counterpart.
+    exact: whether it is the same number. options: what stands beside the formula. left_out: arguments that have no
+    place in it.
     """
 
     formula: str = ""
@@ -66,13 +66,16 @@ def summed(parts: Sequence[Translation], options: Sequence[Entry] = ()) -> Trans
     if not _is_formula(formula):
         return Translation()
     right = [entry for entry in options if not read_options({entry.name: entry}).findings]
-    given = [(entry.name, text) for entry in right if (text := written(entry.value)) not in (None, "none")]
-    settings = dict([*given, *(option for part in parts for option in part.options)])
+    beside = [(entry.name, text) for entry in right if (text := written(entry.value)) not in (None, "none")]
+    own = [option for part in parts for option in part.options]
+    settings = {name: text for name, text in (*beside, *own) if text}
     wrong = [entry.name for entry in options if entry not in right]
-    left_out = tuple(dict.fromkeys([*wrong, *(name for part in parts for name in part.left_out)]))
-    return Translation(
-        formula, all(part.exact for part in parts), tuple((n, t) for n, t in settings.items() if t), left_out
-    )
+    clashing = [name for name, text in (*beside, *own) if settings[name] != text]
+    given = tuple((name, text) for name, text in settings.items() if name not in clashing)
+    left_out = tuple(dict.fromkeys([*wrong, *clashing, *(name for part in parts for name in part.left_out)]))
+    # An option of one part acts on all of them here.
+    exact = all(part.exact for part in parts) and not (own and len(parts) > 1)
+    return Translation(formula, exact, given, left_out)
 
 
 def _is_formula(text: str) -> bool:

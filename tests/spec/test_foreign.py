@@ -32,6 +32,12 @@ CONFIGS = {
         "`_target_`", f"write `huber(delta=0.001)`{HYDRA}",
     ),
     "loss: {«_target_»: torch.nn.BCELoss}": ("`_target_`", f'write `{{expr: "bce", input: probs}}`{HYDRA}'),
+    "loss: [{«_target_»: torch.nn.CrossEntropyLoss, weight: [1, 2]}, {_target_: torch.nn.CrossEntropyLoss}]": (
+        "`_target_`", f'nearest is `{{expr: "ce + ce", class_weight: [1, 2]}}`{MAY_DIFFER}{HYDRA}',
+    ),
+    "loss: [{«type»: CrossEntropyLoss, class_weight: [1, 2]}, {type: DiceLoss, class_weight: [1, 3]}]": (
+        "`type`", f"nearest is `ce + dice`{MAY_DIFFER}; `class_weight` is left out",
+    ),
     "loss: {«_target_»: torch.nn.KLDivLoss}": ("`_target_`", f"nearest is `kl`{MAY_DIFFER}{HYDRA}"),
     "loss: {«_target_»: torch.nn.L1Loss, reduction: sum}": (
         "`_target_`", f"nearest is `l1`{MAY_DIFFER}; `reduction` is left out{HYDRA}",

@@ -67,7 +67,7 @@ CONFIGS = {
         "write `nnunet.DC_and_CE_loss(weight_ce=1, batch_dice=true, do_bg=false, smooth=1e-5)`"
     ),
     "{_target_: monai.losses.DiceLoss, sigmoid: true, other_act: tanh}": (
-        "nearest is `monai.DiceLoss(sigmoid=true)`; how it is smoothed and averaged may differ; `other_act` is left out"  # noqa: E501
+        "nearest is `monai.DiceLoss(sigmoid=true)`; how it is smoothed and averaged may differ; `other_act` is left out"
     ),
     "{_target_: monai.losses.SSIMLoss, spatial_dims: 2}": "for monai.SSIMLoss: write `ssim`, or `ssim(p, y)` of probabilities",  # noqa: E501
     "{_target_: JukeboxLoss}": "for monai.JukeboxLoss: there is none; pass a number",
