@@ -26,6 +26,7 @@ from lossdsl.registry.defining import read_definition
 from lossdsl.registry.discover import Registry, clash, default_registry
 from lossdsl.registry.local import trial
 from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
+from lossdsl.spec.others import refused_name
 from lossdsl.stack import with_room
 from lossdsl.syntax.parse import parse
 
@@ -287,7 +288,10 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Any], key: str, files: b
         return read_formula(source)
     if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_path(source)):
         return read_file(source, key)
-    return read_formula(source) if isinstance(source, str) else read_mapping(source, key)
+    if isinstance(source, str):
+        other = refused_name(source) if not default_registry().candidates(source) else None
+        return Reading(None, (other,)) if other else read_formula(source)
+    return read_mapping(source, key)
 
 
 def _is_path(text: str) -> bool:

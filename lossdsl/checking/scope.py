@@ -15,7 +15,6 @@ from lossdsl.checking.calls import (
     reduction_call,
     where_call,
 )
-from lossdsl.checking.foreign import answer
 from lossdsl.checking.memory import Memory, keep, kept
 from lossdsl.checking.multiscale import multiscale_call
 from lossdsl.checking.resolved import (
@@ -35,6 +34,7 @@ from lossdsl.checking.resolved import (
     Word,
 )
 from lossdsl.checking.similar import similar
+from lossdsl.checking.unknown import several, unknown_name
 from lossdsl.checking.vocabulary import (
     CALL_WORDS,
     COMBINATORS,
@@ -48,10 +48,9 @@ from lossdsl.checking.vocabulary import (
     as_word,
     is_reserved,
 )
-from lossdsl.errors import Diagnostic, Edit, LossError, Source, near_miss, respelt
-from lossdsl.registry.candidates import Candidate
+from lossdsl.errors import Diagnostic, Edit, LossError, Source, near_miss
 from lossdsl.registry.contract import BUILT_IN
-from lossdsl.registry.discover import Registry, clash
+from lossdsl.registry.discover import Registry
 from lossdsl.registry.model import Formula, Loss, Parameter, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.stack import with_room
@@ -246,24 +245,10 @@ class Scope:
     def _no_loss(
         self, node: tree.Name, kind: str, hint: str, known: set[str], call: tree.Call | None = None
     ) -> Resolved:
-        """A name that no library brings; one of them may say why, or another plugin may bring it."""
-        registry = self.memory.registry
-        absence = registry.absence(node.text)
-        if absence:
-            return self.wrong(node, "LD201", f"there is no `{node.text}`: {absence.reason}", absence.instead)
-        advice = registry.advice(node.text)
-        if advice:
-            return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", advice)
-        namesakes = registry.namesakes(node.text)
-        told = answer(self.source, node, call, namesakes, {*known, *self.names})
-        if told and len(namesakes) > 1:
-            return self._clash(node, namesakes, told.hint)
-        if told:
-            return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", told.hint, told.edit)
-        edit = respelt(self.source, node.span, node.text, known, "name")
-        if namesakes and edit is None:
-            return self._clash(node, namesakes)
-        return self.wrong(node, "LD201", f"unknown {kind} `{node.text}`", hint, edit)
+        """A name that no library brings."""
+        found = unknown_name(self.source, node, call, kind, hint, known, self.names, self.memory.registry)
+        self.memory.diagnostics.append(found)
+        return Constant(1.0, Origin(self.source, node.span))
 
     def _use(self, node: tree.Call, origin: Origin) -> Resolved:
         loss = self._loss(node.function)
@@ -360,7 +345,7 @@ class Scope:
         """The loss of a name that there is; None after reporting a clash or a broken plugin."""
         found = self.memory.registry.candidates(node.text, self.home)
         if len(found) > 1:
-            self._clash(node, found)
+            self.memory.diagnostics.append(several(self.source, node, found))
             return None
         try:
             return self.memory.registry.load(found[0])
@@ -370,12 +355,6 @@ class Scope:
                 d if d.source else here.says("LD602", d.message, d.hint) for d in error.diagnostics
             )
             return None
-
-    def _clash(self, node: tree.Name, found: tuple[Candidate, ...], own: str = "") -> Resolved:
-        """own: what to write without any of them."""
-        owners, way_out = clash(found)
-        hint = f"{way_out}; of the built-ins, {own}" if own else way_out
-        return self.wrong(node, "LD601", f"`{node.text}` may be {owners}", hint)
 
     def report(
         self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None

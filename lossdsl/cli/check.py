@@ -11,6 +11,7 @@ from lossdsl.cli.inputs import files_and_formulas, input_options, unopened
 from lossdsl.cli.looking import Looked, look_at_file, look_at_formula, nothing_checked, nowhere, write
 from lossdsl.cli.outcome import Outcome, Wanted
 from lossdsl.cli.places import places
+from lossdsl.cli.progress import watched
 from lossdsl.cli.status import CLEAN, FINDINGS, WRONG_USE
 
 _KEY = click.option(
@@ -20,7 +21,11 @@ _KEY = click.option(
 
 @click.command(short_help="Say everything that is wrong with losses in files or formulas.")
 @input_options(_KEY)
-@click.option("--marked-only", is_flag=True, help="Only losses marked # lossdsl; a FILE without one is no finding.")
+@click.option(
+    "--marked-only",
+    is_flag=True,
+    help="Only losses marked # lossdsl, or made by it; a FILE without is no finding.",
+)
 @click.option("--fix", is_flag=True, help="Make the safe edits, in the FILEs themselves.")
 @click.option("--unsafe", is_flag=True, help="With --fix or --diff: make the suggested edits too.")
 @click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
@@ -45,8 +50,9 @@ def check(
 
     FILE is a YAML or JSON file, a .loss file of definitions, a folder that is searched for them, a pattern such as
     "conf/**/*.yaml", or - for a formula on stdin. In a config, losses stand under --key, which may be repeated and
-    where * is any key or list item, and where a comment # lossdsl stands, at the end of the key's line or alone on the
-    line above. A FILE that is named must have a loss; files of a folder that have none are passed over.
+    where * is any key or list item, where a comment # lossdsl stands, at the end of the key's line or alone on the
+    line above, and where Hydra or Lightning calls lossdsl: _target_ or class_path: lossdsl.compile. A FILE that is
+    named must have a loss; files of a folder that have none are passed over.
 
     \b
     lossdsl check -e "0.5*bce + 0.5*dice"
@@ -89,7 +95,7 @@ def _look(
     files: Sequence[str], formulas: Sequence[str], wanted: Wanted, *, mending: bool, unsafe: bool
 ) -> list[Looked]:
     names, typed = files_and_formulas(files, formulas)
-    looked = [look_at_file(place, wanted, mending=mending, unsafe=unsafe) for place in places(names)]
+    looked = [look_at_file(place, wanted, mending=mending, unsafe=unsafe) for place in watched(list(places(names)))]
     return looked + [look_at_formula(text, label, wanted, mending=mending, unsafe=unsafe) for text, label in typed]
 
 

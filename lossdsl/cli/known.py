@@ -10,6 +10,7 @@ from typing import Any
 from lossdsl import words
 from lossdsl.api.explaining import show_loss
 from lossdsl.api.samples import required_words
+from lossdsl.checking.elsewhere import written_elsewhere
 from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, REDUCTIONS, TENSORS
@@ -68,10 +69,10 @@ def find(name: str, registry: Registry | None = None) -> Known:
 def _unknown(name: str, registry: Registry) -> Diagnostic:
     if name in FUNCTIONS or name in REDUCTIONS or name in COMBINATORS:
         return Diagnostic("LD201", f"`{name}` is a function of the language, not a loss")
-    absence = registry.absence(name)
-    if absence:
-        return Diagnostic("LD201", f"there is no `{name}`: {absence.reason}", hint=absence.instead)
     word = words.word(name, *words.NAMES)
+    told = None if word else written_elsewhere(name, "loss", registry, registry.names())
+    if told:
+        return Diagnostic("LD201", told[0], hint=told[1])
     hint = (
         (word.hint if word else None)
         or registry.advice(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lossdsl.cli.inputs import advised
-from lossdsl.cli.outcome import Outcome, Wanted, formula_outcome, page_outcome
+from lossdsl.cli.outcome import Outcome, Wanted, formula_outcome, page_outcome, passed_over
 from lossdsl.cli.places import Place
 from lossdsl.cli.saving import save
 from lossdsl.errors import Diagnostic
@@ -41,6 +41,8 @@ def look_at_formula(text: str, label: str, wanted: Wanted, *, mending: bool, uns
 
 def look_at_file(place: Place, wanted: Wanted, *, mending: bool, unsafe: bool) -> Looked:
     opened = open_page(place.path)
+    if opened.value is None and passed_over(opened.findings, place, wanted):
+        return Looked(Outcome(skipped=True), place.path)
     if opened.value is None:
         return Looked(Outcome((tuple(advised(finding) for finding in opened.findings),)), place.path)
     page = opened.value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,10 @@ def page_outcome(page: Page, place: Place, wanted: Wanted) -> Outcome:
         from lossdsl.api.libraries import check_library
 
         return _outcome(check_library(page.text, Path(place.path)), lambda diagnostic: diagnostic)
-    found = losses_of(page, wanted.keys)
     named = place.named and not wanted.marked_only
+    if not named and not _may_have_a_loss(page.text, wanted.keys):
+        return Outcome(skipped=True)
+    found = losses_of(page, wanted.keys)
     if not found.is_yaml and not named and not _speaks_of_a_loss(page.text, wanted.keys):
         return Outcome(skipped=True)
     reports = [check_reading(reading, **wanted.options) for reading in found.readings]
@@ -97,6 +99,24 @@ def page_outcome(page: Page, place: Place, wanted: Wanted) -> Outcome:
     if findings:
         losses = ((*findings, *losses[0]), *losses[1:]) if losses else (findings,)
     return replace(outcome, losses=losses)
+
+
+def passed_over(findings: Sequence[Diagnostic], place: Place, wanted: Wanted) -> bool:
+    """Whether a file of a folder that cannot be opened is like one without a loss.
+
+    It is a link to nothing, or too large or in another encoding and does not speak of a loss.
+    """
+    if place.named and not wanted.marked_only:
+        return False
+    if not Path(place.path).exists():
+        return True
+    texts = [finding.source.text for finding in findings if finding.source and finding.source.text]
+    return bool(texts) and not any(_speaks_of_a_loss(text, wanted.keys) for text in texts)
+
+
+def _may_have_a_loss(text: str, keys: tuple[str, ...]) -> bool:
+    """Whether all parts of a key stand in a text, or a mark, or a call of lossdsl. YAML is slow to read in vain."""
+    return "lossdsl" in text or any(all(part in text for part in key.split(".") if part != ANY) for key in keys)
 
 
 def _speaks_of_a_loss(text: str, keys: tuple[str, ...]) -> bool:

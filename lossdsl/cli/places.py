@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUFFIXES = (".yaml", ".yml", ".json", ".loss")
+_OF_OTHERS = "node_modules"  # packages of others, with thousands of JSON files
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ def _matching(name: str) -> Iterator[Place]:
 
     matches = sorted(glob(name, recursive=True))  # noqa: PTH207 - a pattern may be absolute
     for match in matches:
+        if _OF_OTHERS in Path(match).parts and _OF_OTHERS not in name:
+            continue
         yield from _inside(match, os.path.dirname(re.split(r"[*?\[]", name, maxsplit=1)[0]))  # noqa: PTH120
     if not matches:
         yield Place(name)
@@ -54,12 +57,15 @@ def _exists(name: str) -> bool:
 
 
 def _inside(name: str, above: str) -> Iterator[Place]:
-    """The file of this name, or the files of the folder but for those whose names, or folders, begin with a dot."""
+    """The file of this name, or the files of the folder but for those whose names, or folders, begin with a dot.
+
+    Packages in `node_modules` are left out too.
+    """
     if not _exists(name) or not os.path.isdir(name):  # noqa: PTH112 - a name may be no path
         yield Place(name, folder=above or ".")
         return
     for root, folders, files in os.walk(name):
-        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != _OF_OTHERS)
         for file in sorted(files):
             if file.endswith(SUFFIXES) and not file.startswith("."):
                 yield Place(str(Path(root) / file), named=False, folder=name)

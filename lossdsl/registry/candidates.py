@@ -11,7 +11,15 @@ from typing import TypeAlias
 from lossdsl.errors import Diagnostic, LossError, PluginError
 from lossdsl.registry.contract import BUILT_IN, LOSSES, namespaced, provider_of
 from lossdsl.registry.kernels import kernel_of
-from lossdsl.registry.library import Absence, Entry, library_files, parse_entry, read_absences, read_entries
+from lossdsl.registry.library import (
+    Absence,
+    Entry,
+    library_files,
+    parse_entry,
+    read_absences,
+    read_entries,
+    read_packages,
+)
 from lossdsl.registry.local import apart
 from lossdsl.registry.model import LOCAL, Formula, Kernel, Loss, Provider
 from lossdsl.registry.passing import is_passing
@@ -88,6 +96,16 @@ def absences_of(point: EntryPoint) -> list[Absence]:
         return [absence for path in library_files(point.value) for absence in read_absences(path)]
     except (Exception, SystemExit):
         return []
+
+
+def packages_of(point: EntryPoint) -> tuple[str, ...]:
+    """The Python packages whose losses a library has, its own name among them. Nothing for one that cannot be read."""
+    if point.group == LOSSES:
+        return ()
+    try:
+        return (point.name, *(name for path in library_files(point.value) for name in read_packages(path)))
+    except (Exception, SystemExit):
+        return ()
 
 
 def load(candidate: Candidate) -> Loss:

@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from lossdsl.errors import LossError
-from lossdsl.registry.candidates import ANY, Candidate, Unusable, absences_of, candidates_of, load, told
+from lossdsl.registry.candidates import ANY, Candidate, Unusable, absences_of, candidates_of, load, packages_of, told
 from lossdsl.registry.contract import (
     API,
     BUILT_IN,
@@ -176,9 +176,32 @@ class Registry:
 
     def absence(self, name: str) -> Absence | None:
         """Why a library leaves this name out; None where none says so, or where more than one does."""
+        found = self.absences(name)
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    def absences(self, name: str) -> Mapping[str, Absence]:
+        """Why libraries leave this name out, by its full name there."""
         namespace, dot, short = name.rpartition(".")
-        found = [a for home, a in self._absences if a.name == short and (not dot or home == namespace)]
-        return found[0] if len(found) == 1 else None
+        found = ((home, a) for home, a in self._absences if a.name == short and (not dot or home == namespace))
+        return {f"{home}.{short}": absence for home, absence in found}
+
+    def shortened(self, path: str) -> str | None:
+        """The name here of what Python code writes as `package.module.Name`; None where no library speaks of it."""
+        module, _, short = path.rpartition(".")
+        for package, namespace in self._packages:
+            name = f"{namespace}.{short}"
+            if (
+                f"{module}.".startswith(f"{package}.")
+                and name != path
+                and (self.candidates(name) or self.absence(name))
+            ):
+                return name
+        return None
+
+    @cached_property
+    def _packages(self) -> tuple[tuple[str, str], ...]:
+        """Python packages and the namespaces of their losses."""
+        return tuple((package, p.name) for p in self._accepted if p.name != BUILT_IN for package in packages_of(p))
 
     @cached_property
     def _absences(self) -> tuple[tuple[str, Absence], ...]:

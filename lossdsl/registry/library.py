@@ -29,6 +29,7 @@ _CONDITIONS: tuple[str, ...] = ("for", "if", "unless")
 _SHAPE = re.compile(r"\(N, ([1-9]\d{0,3})(?:, ([1-9]\d{0,3}))?\)")
 _HEAD = re.compile(r"^loss[ \t]+([A-Za-z_]\w*)", re.MULTILINE | re.ASCII)
 _FULL_NAMES = re.compile(r"^#[ \t]*Names:[ \t]*full[ \t]*$", re.MULTILINE)
+_PACKAGE = re.compile(r"^#[ \t]*Package:[ \t]*(\S.*)$", re.MULTILINE)
 _ABSENT = re.compile(r"^#[ \t]*Absent:(.*(?:\n#(?![ \t]*[A-Z][a-z]+:)[ \t]*\S.*)*)", re.MULTILINE)
 
 
@@ -99,6 +100,12 @@ def read_absences(path: Path) -> tuple[Absence, ...]:
         names, reason, instead = (part.strip() for part in (*text.split("--", 2), "", "")[:3])
         absences += [Absence(name.strip(), reason, instead) for name in names.split(",")]
     return tuple(absences)
+
+
+@lru_cache(maxsize=256)
+def read_packages(path: Path) -> tuple[str, ...]:
+    """`# Package: name, name`: the Python packages whose names those of a file are."""
+    return tuple(name.strip() for found in _PACKAGE.finditer(_text(path)) for name in found.group(1).split(","))
 
 
 def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 
 from lossdsl.errors import Diagnostic, Source
+from lossdsl.spec.foreign import foreign_finding
 from lossdsl.spec.formula import bindings_of, parsed, read_expression, read_program
+from lossdsl.spec.interpolation import CODE, interpolated, told_once, without_interpolations
 from lossdsl.spec.keys import unknown_keys
 from lossdsl.spec.model import NamedExpression, Options, Reading, Sourced, Spec
 from lossdsl.spec.options import OPTIONS, read_options
 from lossdsl.spec.parts import read_definitions, read_terms
 from lossdsl.spec.prune import prune
+from lossdsl.spec.targets import LOAD, Target, target_of
 from lossdsl.spec.tensors import read_tensors
 from lossdsl.spec.values import Entry, Found, Place, Scalar, Table, Unread, Value, described, is_null, named
 from lossdsl.syntax import tree
@@ -26,6 +30,46 @@ def formula_reading(source: Source) -> Reading:
 
 def reading_of(value: Value, place: Place) -> Reading:
     """A loss in either form. `place` is where to say that there is none."""
+    target = target_of(value) if isinstance(value, Table) else Found(None)
+    if target.value:
+        return _made(target.value, target.findings)
+    foreign = foreign_finding(value)
+    if foreign:
+        return Reading(None, (foreign,))
+    given = without_interpolations(value)
+    reading = _own_reading(given.value, place)
+    return replace(reading, diagnostics=(*told_once(given.findings), *reading.diagnostics))
+
+
+def _made(target: Target, findings: tuple[Diagnostic, ...]) -> Reading:
+    """The loss of `_target_: lossdsl.compile`, with the options beside its source before those inside of it."""
+    place, source = target.entry.place, target.argument("source")
+    if target.function == LOAD:
+        hint = "its path and key are those of lossdsl.load, or of lossdsl check"
+        return Reading(None, (*findings, place.says(CODE, "this loss stands in another file", hint)))
+    options = read_options(target.options)
+    findings = (*findings, *options.findings)
+    if source is None or is_null(source.value):
+        return Reading(None, (*findings, place.says("LD406", "there is no source", "add source: 0.5*bce + 0.5*dice")))
+    if interpolated(source.value):
+        message = "this loss is not checked: its source is filled in when the config is used"
+        found = source.place.says(CODE, message, "write the formula itself, or check what it is filled in with")
+        return Reading(None, (*findings, replace(found, severity="warning")))
+    reading = reading_of(source.value, source.place)
+    return replace(with_options(reading, target.options), diagnostics=(*findings, *reading.diagnostics))
+
+
+def with_options(reading: Reading, entries: Mapping[str, Entry]) -> Reading:
+    """The loss with options from elsewhere in the place of its own; what is wrong with them is told elsewhere."""
+    spec = reading.spec
+    if spec is None:
+        return reading
+    given = {each.name: value for each in fields(Options) if (value := getattr(read_options(entries).value, each.name))}
+    places = {**spec.places, **{name: entries[name].value.place for name in given}}
+    return replace(reading, spec=replace(spec, options=replace(spec.options, **given), places=places))
+
+
+def _own_reading(value: Value, place: Place) -> Reading:
     match value:
         case Unread():
             return Reading(None, ())

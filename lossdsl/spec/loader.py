@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from lossdsl.spec.others import refused
 from lossdsl.spec.page import Page
 from lossdsl.spec.values import Found
 
@@ -41,6 +42,9 @@ class NodeLoader(yaml.SafeLoader):
 
 def compose(page: Page) -> Found[yaml.Node | None]:
     """The node of a file's only document."""
+    foreign = refused(page)
+    if foreign:
+        return Found(None, (foreign,))
     try:
         node = NodeLoader(without_tabs(page.text)).get_single_node()
     except TooDeep as error:
@@ -49,7 +53,7 @@ def compose(page: Page) -> Found[yaml.Node | None]:
     except yaml.YAMLError as error:
         from lossdsl.spec.unreadable import explain  # a right file needs none of it
 
-        return Found(None, (explain(error, page),))
+        return Found(None, (refused(page, unreadable=True) or explain(error, page),))
     if node is None:
         hint = "write for example loss: 0.5*bce + 0.5*dice"
         return Found(None, (page.whole.says("LD401", "the file is empty", hint),))

@@ -8,6 +8,7 @@ import yaml
 
 from lossdsl.errors import Diagnostic, Source
 from lossdsl.spec.cut import Item, items_of
+from lossdsl.spec.interpolation import template_at
 from lossdsl.spec.limits import excess
 from lossdsl.spec.loader import PLAIN, STANDARD
 from lossdsl.spec.locate import repeated
@@ -37,7 +38,9 @@ def _value(page: Page, node: yaml.Node) -> Found[Value]:
         place = _start(page, node)
         return Found(Unread(place), (place.says("LD408", f"the tag {_tag(node)} is not read here", "remove the tag"),))
     if isinstance(node, yaml.MappingNode):
-        return _table(page, node)
+        start = node.start_mark.index
+        template = template_at(page, start, node.end_mark.index) if page.text.startswith("{{", start) else None
+        return Found(Unread(_start(page, node)), (template,)) if template else _table(page, node)
     if isinstance(node, yaml.SequenceNode):
         return _row(page, node)
     assert isinstance(node, yaml.ScalarNode)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import yaml
 
 from lossdsl.errors import Diagnostic
 from lossdsl.spec import nodes
 from lossdsl.spec.answers import answers_in, extent
-from lossdsl.spec.form import reading_of
+from lossdsl.spec.form import reading_of, with_options
+from lossdsl.spec.interpolation import CODE, interpolated
 from lossdsl.spec.loader import compose
 from lossdsl.spec.locate import Located, locate
 from lossdsl.spec.marks import marked
 from lossdsl.spec.model import Reading
-from lossdsl.spec.page import Page
-from lossdsl.spec.values import Found
+from lossdsl.spec.options import read_options
+from lossdsl.spec.page import Page, open_page
+from lossdsl.spec.targets import LOAD, Target, target_of, targets
+from lossdsl.spec.values import Found, Scalar, Table
 
 ANY = "*"
 
@@ -47,8 +51,10 @@ def losses_of(page: Page, keys: Sequence[str]) -> Losses:
         else:
             missing[key] = at_key.findings[-1]
         found |= {_start(located): located for located in at_key.value}
-    found |= {_start(located): located for located in marks.value}
-    readings = tuple(reading_at(page, found[start]) for start in sorted(found))
+    made = targets(page, root.value)
+    found = {start: located for start, located in found.items() if not _holds(located, made)}
+    found |= {_start(located): located for located in (*made, *marks.value)}
+    readings = tuple(_reading(page, found[start]) for start in sorted(found))
     return Losses(readings, tuple(dict.fromkeys(findings)), missing)
 
 
@@ -76,6 +82,51 @@ def _end(node: yaml.Node) -> int:
         if isinstance(here, yaml.ScalarNode) or (isinstance(here, yaml.CollectionNode) and here.flow_style):
             last = max(last, here.end_mark.index)
     return last
+
+
+def _holds(located: Located, made: Sequence[Located]) -> bool:
+    """Whether a mapping is no loss but holds some that lossdsl is called for."""
+    node = located.node
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    keys = {key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode)}
+    inside = any(
+        node.start_mark.index < each.node.start_mark.index and each.node.end_mark.index <= node.end_mark.index
+        for each in made
+    )
+    return inside and not keys & {"expr", "terms"}
+
+
+def _reading(page: Page, located: Located) -> Reading:
+    """As `reading_at`; the loss of `_target_: lossdsl.load` is that of the file which it names."""
+    value = nodes.value_of(page, located.node, located.place)
+    target = target_of(value.value) if isinstance(value.value, Table) else Found(None)
+    if target.value is None or target.value.function != LOAD:
+        return reading_at(page, located)
+    read = _loaded(page, target.value)
+    return replace(read, diagnostics=(*value.findings, *target.findings, *read.diagnostics))
+
+
+def _loaded(page: Page, target: Target) -> Reading:
+    path, key = target.argument("path"), target.argument("key")
+    options = read_options(target.options).findings
+    if path is None or not isinstance(path.value, Scalar):
+        return Reading(None, (*options, target.entry.place.says("LD406", "there is no path", "add path: loss.yaml")))
+    if interpolated(path.value) or (key and interpolated(key.value)):
+        message = "this loss is not checked: where it stands is filled in when the config is used"
+        found = path.place.says(CODE, message, "check the file that it is filled in with")
+        return Reading(None, (*options, replace(found, severity="warning")))
+    name = path.value.text
+    beside = Path(page.file).parent / name
+    other = open_page(beside if beside.exists() and not Path(name).exists() else name)
+    where = key.value.text if key and isinstance(key.value, Scalar) else "loss"
+    if other.value is None:
+        return Reading(None, (*options, *(path.value.place.says(f.code, f.message, f.hint) for f in other.findings)))
+    root = compose(other.value)
+    located = locate(other.value, root.value, where) if root.value else None
+    if located is None or located.value is None:
+        return Reading(None, (*options, *root.findings, *(located.findings if located else ())))
+    reading = with_options(reading_at(other.value, located.value), target.options)
+    return replace(reading, diagnostics=(*options, *located.findings, *reading.diagnostics))
 
 
 def _start(located: Located) -> int:

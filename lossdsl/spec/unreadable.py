@@ -7,6 +7,7 @@ import re
 import yaml
 
 from lossdsl.errors import Diagnostic
+from lossdsl.spec.interpolation import template_at
 from lossdsl.spec.page import Page
 
 # Of a line without white space at its end. The dashes of a list are never given back, which would take quadratic time.
@@ -30,6 +31,10 @@ def explain(error: yaml.YAMLError, page: Page) -> Diagnostic:
     """The finding for an error of PyYAML."""
     problem, offset = _facts(error)
     offset = min(offset, len(page.text))
+    start, end = page.text.rfind("\n", 0, offset) + 1, page.text.find("\n", offset)
+    template = template_at(page, start, end if end >= 0 else len(page.text))
+    if template:
+        return template
     message = f"the file is not valid YAML: {problem}"
     return page.at(offset).says("LD401", message, _hint(problem, page.text, offset))
 

@@ -16,6 +16,7 @@ from lossdsl.spec import read_formula
 
 SHELF = """\
 # Losses of a shelf.
+# Package: shelves, big.shelf
 # Absent: Crooked, Bent -- its sign is that of a score,
 #     so training makes it worse -- write straight
 # Absent: Unsaid -- nobody asked
@@ -79,9 +80,10 @@ def test_the_name_in_a_formula(text: str, registry: Registry) -> None:
 
 
 def test_two_libraries_without_it(registry: Registry) -> None:
-    """A short name that two leave out, each for its own reason, is just unknown."""
+    """A short name that two leave out, each for its own reason, is unknown; both say what to write."""
     (found,) = findings("Bent", registry)
     assert found.message == "unknown loss `Bent`"
+    assert found.hint == "for rest.Bent: nothing; for shelf.Bent: write straight"
     assert findings("rest.Bent", registry)[0].message == "there is no `rest.Bent`: broken here too"
 
 
@@ -114,3 +116,22 @@ def test_refused_words_values_and_pairs(text: str, registry: Registry) -> None:
 @pytest.mark.parametrize("text", ["straight(reduction=mean)", "straight(width=2)", "straight(width=1, depth=3)"])
 def test_other_values_are_not_refused(text: str, registry: Registry) -> None:
     assert findings(text, registry) == ()
+
+
+@pytest.mark.parametrize("package", ["shelves", "big.shelf", "shelves.losses.deep", "shelf.losses"])
+def test_a_path_of_the_package_that_a_library_stands_for(package: str, registry: Registry) -> None:
+    (found,) = findings(f"2*{package}.straight(width=2)", registry)
+    assert (found.message, found.hint) == (f"unknown loss or function `{package}.straight`", "write shelf.straight")
+    (found,) = findings(f"{package}.Crooked", registry)
+    assert found.message.startswith(f"there is no `{package}.Crooked`: its sign is that of a score")
+    assert found.hint == "write straight"
+    with pytest.raises(LossError) as error:
+        find(f"{package}.straight", registry)
+    assert error.value.diagnostics[0].hint == "write shelf.straight"
+
+
+@pytest.mark.parametrize("path", ["shelves.other", "shelvesx.straight", "big.straight", "my.shelves.straight"])
+def test_other_paths(path: str, registry: Registry) -> None:
+    (found,) = findings(path, registry)
+    assert found.hint != "write shelf.straight"
+    assert found.message.startswith(f"unknown loss `{path}`")

@@ -75,7 +75,7 @@ FINDINGS = {
     "loss: {expr: bce, «total»: bce}": ("LD405", "total goes with terms, not with expr", ""),
     "loss: {terms: {«a»: {weight: 1}}}": ("LD406", "the term `a` has no expr", "add expr"),
     # wrong types
-    "loss: «[»bce, dice]": ("LD405", "a loss must be a formula or a mapping, got a list", "quote"),
+    "loss: «[»a, dice]": ("LD405", "a loss must be a formula or a mapping, got a list", "quote"),
     "loss:\n  «-» log(1 - dice)": ("LD405", "got a list", "quote a formula that starts with -"),
     "loss: «true»": ("LD405", "a loss must be a formula, got `true`", ""),
     "loss: «.inf»": ("LD405", "a loss must be finite, got `.inf`", ""),

@@ -38,7 +38,7 @@ REFUSED = {
 }  # fmt: skip
 
 ABSENT = {
-    "toolbelt.CrossEntropyFocalLoss": ("a sigmoid cross-entropy of the same logits", "lossdsl.focal"),
+    "toolbelt.CrossEntropyFocalLoss": ("a sigmoid cross-entropy of the same logits", "`focal` with task=multiclass"),
     "toolbelt.JointLoss(dice, bce)": ("removed them in 2023", "a sum"),
     "monai.MaskedLoss": ("multiplies it into the logits", "mask="),
     "keras.Tversky(alpha=0.3)": ("23333", "fp_weight"),

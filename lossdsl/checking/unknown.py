@@ -1,0 +1,54 @@
+"""The finding for a name that no library brings: the field's words first, then what libraries and plugins say."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from lossdsl import words
+from lossdsl.checking.elsewhere import written_elsewhere
+from lossdsl.checking.foreign import answer
+from lossdsl.errors import Diagnostic, Edit, Source, respelt
+from lossdsl.registry.candidates import Candidate
+from lossdsl.registry.discover import Registry, clash
+from lossdsl.syntax import tree
+
+
+def unknown_name(
+    source: Source,
+    node: tree.Name,
+    call: tree.Call | None,
+    kind: str,
+    hint: str,
+    known: Set[str],
+    values: Set[str],
+    registry: Registry,
+) -> Diagnostic:
+    """kind: what was looked for. hint: what to say where nothing better is known. known: what could stand there.
+    values: the names that have a value, which some languages write a method behind."""
+    name = node.text
+
+    def unknown(way_out: str, edit: Edit | None = None) -> Diagnostic:
+        return Diagnostic("LD201", f"unknown {kind} `{name}`", source, node.span, way_out, edit=edit)
+
+    in_table = words.word(name, *words.NAMES) is not None
+    told_elsewhere = None if in_table else written_elsewhere(name, kind, registry, known)
+    if told_elsewhere:
+        return Diagnostic("LD201", told_elsewhere[0], source, node.span, told_elsewhere[1])
+    advice = None if in_table else registry.advice(name)
+    if advice:
+        return unknown(advice)
+    namesakes = registry.namesakes(name)
+    told = answer(source, node, call, namesakes, known | values)
+    if told and len(namesakes) > 1:
+        return several(source, node, namesakes, told.hint)
+    if told:
+        return unknown(told.hint, told.edit)
+    edit = respelt(source, node.span, name, known, "name")
+    return several(source, node, namesakes) if namesakes and edit is None else unknown(hint, edit)
+
+
+def several(source: Source, node: tree.Name, found: tuple[Candidate, ...], built_in: str = "") -> Diagnostic:
+    """The finding for a name that several libraries bring. built_in: what to write of the language's own."""
+    owners, way_out = clash(found)
+    hint = f"{way_out}; of the built-ins, {built_in}" if built_in else way_out
+    return Diagnostic("LD601", f"`{node.text}` may be {owners}", source, node.span, hint)
