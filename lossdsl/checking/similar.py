@@ -17,7 +17,7 @@ def similar(word: str, known: Iterable[str]) -> str | None:
     space, dot, short = word.rpartition(".")
     found = _in_space(space, short, names) if dot else _anywhere(word, names)
     if not found:
-        return nearest(word, names)
+        return None if dot else nearest(word, names)
     listed = [f"`{name}`" for name in dict.fromkeys(found)][:_MOST]
     return f"did you mean {' or '.join([', '.join(listed[:-1]), listed[-1]] if listed[1:] else listed)}?"
 

@@ -31,7 +31,8 @@ def unknown_name(
         return Diagnostic("LD201", f"unknown {kind} `{name}`", source, node.span, way_out, edit=edit)
 
     in_table = words.word(name, *words.NAMES) is not None
-    told_elsewhere = None if in_table else written_elsewhere(name, kind, registry, known)
+    # A path names a library, which knows best; a short name means the same with and without plugins.
+    told_elsewhere = None if in_table and "." not in name else written_elsewhere(name, kind, registry, known)
     if told_elsewhere:
         return Diagnostic("LD201", told_elsewhere[0], source, node.span, told_elsewhere[1])
     advice = None if in_table else registry.advice(name)
