@@ -14,10 +14,11 @@ from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
-from lossdsl.proving.forms import Forms
+from lossdsl.proving.entropy import is_logarithm, times_logarithm
+from lossdsl.proving.forms import Forms, interval_of
 from lossdsl.proving.interval import ALL, NON_NEGATIVE, UNIT, Interval, interval
 from lossdsl.proving.refining import branch
-from lossdsl.proving.relations import form_interval, ratio_interval
+from lossdsl.proving.relations import cosine_interval, form_interval, ratio_interval
 from lossdsl.proving.transfer import transfer
 
 _SOME = interval(1, math.inf)
@@ -59,7 +60,7 @@ def prove(
     order = before.order if before else in_order(_roots(built) if nodes is None else nodes)
     earlier = before.intervals if before else {}
     intervals = dict(_inputs(built, order, facts))
-    forms = Forms(intervals)
+    forms, whole = Forms(intervals), Forms(intervals, whole=True)
     declared: dict[Node, list[Used]] = {}
     for used in built.trace.used:
         if used.reduction == "mean":
@@ -74,7 +75,7 @@ def prove(
         if earlier and not relate and _stays(node, intervals, earlier):
             intervals[node] = earlier[node]
             continue
-        result = _interval(node, intervals, forms if relate else None)
+        result = _interval(node, intervals, (forms, whole) if relate else ())
         for used in declared.get(node, ()):
             if takes_what_it_needs(used, intervals):
                 declaration = used.use.loss.range
@@ -140,7 +141,8 @@ def takes_what_it_needs(used: Used, intervals: dict[Node, Interval]) -> bool:
     return intervals[head.prediction].within(_predictions(head)) and intervals[head.truth].within(UNIT)
 
 
-def _interval(node: Node, intervals: dict[Node, Interval], forms: Forms | None) -> Interval:
+def _interval(node: Node, intervals: dict[Node, Interval], forms: Sequence[Forms]) -> Interval:
+    """forms: for what the parts have in common, none to do without."""
     arguments = [intervals[argument] for argument in node.arguments]
     result = intervals[node] = transfer(node, arguments)  # a form that grows too large asks for it
     match node.operation:
@@ -148,14 +150,32 @@ def _interval(node: Node, intervals: dict[Node, Interval], forms: Forms | None) 
             condition, chosen, otherwise = node.arguments
             branches = branch(condition, chosen, True, intervals), branch(condition, otherwise, False, intervals)
             return of.hull(*branches)
-        case _ if forms is None:
-            return result
-        case "subtract" | "add" if not _settled(result):
-            return of.meet(result, form_interval(forms, forms.of(node)))
+        case "add" | "subtract":
+            for form in forms:
+                if not _settled(result):
+                    result = of.meet(result, form_interval(form, form.of(node)))
+        case "multiply":
+            for one, other in (node.arguments, node.arguments[::-1]):
+                known = times_logarithm(one, other, intervals) if is_logarithm(other) else None
+                result = result if known is None else of.meet(result, known)
+            for form in forms:
+                if result.low == -math.inf:
+                    result = of.meet(result, interval_of(form, form.of(node)))
         case "divide" if not node.arguments[1].is_constant:
-            related = ratio_interval(forms, *(forms.of(argument) for argument in node.arguments))
-            return result if related is None else of.meet(result, related)
+            for form in forms:
+                if not _bounded(result):
+                    result = of.meet(result, _quotient(form, *node.arguments))
     return result
+
+
+def _quotient(forms: Forms, numerator: Node, denominator: Node) -> Interval:
+    related = ratio_interval(forms, forms.of(numerator), forms.of(denominator))
+    cosine = cosine_interval(forms, numerator, denominator)
+    return of.meet(related or ALL, cosine or ALL)
+
+
+def _bounded(result: Interval) -> bool:
+    return math.isfinite(result.low) and math.isfinite(result.high)
 
 
 def _settled(result: Interval) -> bool:

@@ -1,4 +1,4 @@
-"""Operations in the user's text whose argument can leave their domain or touch its edge, and those that overflow.
+"""Operations in the user's text whose argument can leave their domain or touch its edge.
 
 At run time all of them stay finite (see runtime/ops.py), but a formula that gets there is most likely a slip. Inside a
 definition nothing is looked at: what it does at its edges is documented, and its range is tested.
@@ -10,19 +10,17 @@ import math
 from collections.abc import Iterator
 
 from lossdsl.errors import Diagnostic
-from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.nodes import Node
 from lossdsl.graph.trace import Applied
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.interval import Interval
-from lossdsl.proving.magnitude import LARGEST, magnitudes
 from lossdsl.proving.refining import refined
 from lossdsl.proving.saying import lies, says, written
 from lossdsl.proving.slopes import moves
 from lossdsl.proving.vanishing import Users, vanishes_with
 
 _MEANS = frozenset({"count", "weight"})  # what divides a mean, as a word of it
-_GROWING = frozenset({"exp", "cosh", "power", "divide", "multiply"})
 
 
 def domain_findings(proof: Proof) -> Iterator[Diagnostic]:
@@ -162,22 +160,3 @@ def _steep(base: Interval, exponent: Interval) -> bool:
 
 
 _RULES = {"log": _log, "sqrt": _sqrt, "divide": _divide, "power": _power, "count": _count, "weight": _weight}
-
-
-def overflow_findings(proof: Proof) -> Iterator[Diagnostic]:
-    """Operations in the user's text whose result does not fit into float32 for inputs of a usual size."""
-    # What a stable form stands for is not computed.
-    computed = frozenset(in_order([proof.built.total]))
-    written_by_user = [applied for applied in proof.built.trace.applied if applied.result in computed]
-    written_by_user = [applied for applied in written_by_user if not applied.result.is_constant]
-    if not any(applied.function in _GROWING for applied in written_by_user):
-        return
-    losses = {used.node for used in proof.built.trace.used}
-    sizes = magnitudes([applied.result for applied in written_by_user], proof.intervals, losses)
-    for applied in written_by_user:
-        if sizes[applied.result] <= LARGEST or any(sizes[a] > LARGEST for a in applied.arguments if a in sizes):
-            continue
-        if applied.function in _GROWING:
-            hint = "bound it: min(x, 50), or a form that grows less"
-            message = f"`{applied.function}` overflows float32 for large logits, late epochs or many elements"
-            yield says(applied.origins[0], "LD706", message, hint)

@@ -13,7 +13,7 @@ from lossdsl.graph.nodes import in_order
 from lossdsl.proving.analysis import Proof, prove
 from lossdsl.proving.comparing import comparison_findings
 from lossdsl.proving.direction import direction_findings
-from lossdsl.proving.domain import domain_findings, doubtful_nodes, overflow_findings
+from lossdsl.proving.domain import domain_findings, doubtful_nodes
 from lossdsl.proving.idle import idle_findings, name_findings
 from lossdsl.proving.kinds import (
     activation_findings,
@@ -23,6 +23,7 @@ from lossdsl.proving.kinds import (
     scheduled,
     taken_as_they_are,
 )
+from lossdsl.proving.overflow import overflow_findings
 from lossdsl.registry.discover import Registry
 from lossdsl.spec.model import Spec
 
