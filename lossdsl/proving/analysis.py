@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass
 
 from lossdsl.checking.facts import Facts
@@ -11,17 +11,18 @@ from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.graph.heads import Head
-from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.nodes import NO_AXES, Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
 from lossdsl.proving.entropy import is_logarithm, times_logarithm
-from lossdsl.proving.forms import Forms, interval_of
-from lossdsl.proving.interval import ALL, NON_NEGATIVE, UNIT, Interval, interval
+from lossdsl.proving.forms import Forms
+from lossdsl.proving.interval import ALL, NON_NEGATIVE, UNIT, Interval, Known, interval
 from lossdsl.proving.refining import branch
 from lossdsl.proving.relations import cosine_interval, form_interval, ratio_interval
 from lossdsl.proving.transfer import transfer
 
 _SOME = interval(1, math.inf)
+_MOST_SUMMANDS = 8
 _CLASSES = {"binary": of.ONE, "multiclass": interval(2, math.inf)}
 
 
@@ -65,6 +66,7 @@ def prove(
     for used in built.trace.used:
         if used.reduction == "mean":
             declared.setdefault(used.node, []).append(used)
+    alone = frozenset({"class"}) if {head.space.task for head in built.heads} == {"binary"} else NO_AXES
     trained = set()
     for node in order:
         if node.operation == "input" and _is_trained(node.input_name, facts):
@@ -75,6 +77,9 @@ def prove(
         if earlier and not relate and _stays(node, intervals, earlier):
             intervals[node] = earlier[node]
             continue
+        if node.operation == "sum" and alone.issuperset(_over(node)):  # of one element
+            intervals[node] = intervals[node.arguments[0]]
+            continue
         result = _interval(node, intervals, (forms, whole) if relate else ())
         for used in declared.get(node, ()):
             if takes_what_it_needs(used, intervals):
@@ -83,6 +88,12 @@ def prove(
                 result = of.meet(result, promised)
         intervals[node] = result
     return Proof(objective, facts, built, context, order, intervals, forms, frozenset(trained))
+
+
+def _over(node: Node) -> tuple[Hashable, ...]:
+    (axes,) = node.attributes
+    assert isinstance(axes, tuple)
+    return axes
 
 
 def _stays(node: Node, intervals: dict[Node, Interval], earlier: dict[Node, Interval]) -> bool:
@@ -115,7 +126,7 @@ def _inputs(built: BuiltLoss, order: Sequence[Node], facts: Facts) -> list[tuple
     for node in order:
         name = node.input_name.removeprefix("tensor:")
         if name in facts.targets:
-            known.append((node, _labels(built.heads[0])))
+            known.append((node, _labels_by_name(node, built.heads[0])))
         elif name in facts.predictions:
             known.append((node, _predictions(built.heads[0])))
         elif node.operation == "classes":
@@ -131,6 +142,13 @@ def _labels(head: Head) -> Interval:
     if head.space.task == "regression":
         return ALL
     return NON_NEGATIVE if head.indexed else UNIT
+
+
+def _labels_by_name(node: Node, head: Head) -> Interval:
+    """Those that the caller passes by name: class indices where they have no classes, whatever `target` is."""
+    if head.space.task == "multiclass":
+        return UNIT if "class" in node.axes else NON_NEGATIVE
+    return _labels(head)
 
 
 def takes_what_it_needs(used: Used, intervals: dict[Node, Interval]) -> bool:
@@ -155,12 +173,8 @@ def _interval(node: Node, intervals: dict[Node, Interval], forms: Sequence[Forms
                 if not _settled(result):
                     result = of.meet(result, form_interval(form, form.of(node)))
         case "multiply":
-            for one, other in (node.arguments, node.arguments[::-1]):
-                known = times_logarithm(one, other, intervals) if is_logarithm(other) else None
-                result = result if known is None else of.meet(result, known)
-            for form in forms:
-                if result.low == -math.inf:
-                    result = of.meet(result, interval_of(form, form.of(node)))
+            for one, other in (node.arguments, node.arguments[::-1]) if forms else ():
+                result = of.meet(result, _times_logarithms(one, other, intervals))
         case "divide" if not node.arguments[1].is_constant:
             for form in forms:
                 if not _bounded(result):
@@ -168,8 +182,37 @@ def _interval(node: Node, intervals: dict[Node, Interval], forms: Sequence[Forms
     return result
 
 
+def _times_logarithms(factor: Node, value: Node, known: Known) -> Interval:
+    """A number times a sum with its logarithm, as in p*(log(p) - log(q)): part by part."""
+    result, found = of.ZERO, False
+    for sign, part in _summands(value):
+        entropy = times_logarithm(factor, part, known) if is_logarithm(part) else None
+        found |= entropy is not None
+        product = of.multiply(known[factor], known[part]) if entropy is None else entropy
+        result = of.add(result, of.scale(product, sign))
+    return result if found else ALL
+
+
+def _summands(node: Node) -> list[tuple[float, Node]]:
+    """The parts of a sum with their signs; one with many is a part by itself."""
+    found, waiting = [], [(1.0, node)]
+    while waiting:
+        sign, current = waiting.pop()
+        match current.operation:
+            case "add" | "subtract":
+                left, right = current.arguments
+                waiting += [(sign, left), (sign if current.operation == "add" else -sign, right)]
+            case "negative":
+                waiting.append((-sign, current.arguments[0]))
+            case _:
+                found.append((sign, current))
+        if len(found) + len(waiting) > _MOST_SUMMANDS:
+            return [(1.0, node)]
+    return found
+
+
 def _quotient(forms: Forms, numerator: Node, denominator: Node) -> Interval:
-    related = ratio_interval(forms, forms.of(numerator), forms.of(denominator))
+    related = ratio_interval(forms, numerator, denominator)
     cosine = cosine_interval(forms, numerator, denominator)
     return of.meet(related or ALL, cosine or ALL)
 

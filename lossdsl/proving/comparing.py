@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from lossdsl.checking.heads import is_raw, reads_of_loss, takes_head
 from lossdsl.checking.resolved import Apply, Chain, Local, Resolved, TensorOf, every
 from lossdsl.errors import Diagnostic
-from lossdsl.graph.trace import Used
+from lossdsl.graph.nodes import Node
+from lossdsl.graph.trace import Applied, Used
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.saying import says, written
 
@@ -17,6 +18,7 @@ _TARGETS = frozenset({"y", "target"})
 
 def comparison_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Losses by name whose own comparison with the target is not the one that the text looks like."""
+    yield from _written_out(proof)
     bindings = dict(proof.objective.bindings)
     reads: dict[str, frozenset[str]] = {}
     for used in proof.built.trace.used:
@@ -32,6 +34,40 @@ def comparison_findings(proof: Proof) -> Iterator[Diagnostic]:
             yield _with_labels(used)
         if len(used.use.tensors) == 1:
             yield from _twice(used, raw, bindings)
+
+
+def _written_out(proof: Proof) -> Iterator[Diagnostic]:
+    """The same in the text itself: the distance of the logits from the labels, as in (z - y)**2."""
+    if proof.context.task == "regression" or proof.context.input != "logits":
+        return
+    for applied in proof.built.trace.applied:
+        value = applied.arguments[0]
+        if not _is_distance(applied) or value.operation != "subtract":
+            continue
+        names = {_tensor(argument) for argument in value.arguments}
+        if names == {"pred", "target"}:
+            text = written(applied.origins[0])
+            message = f"`{text}` compares the logits with the labels"
+            hint = "p - y compares the probabilities; where the logits are meant write mse(z, y) or l1(z, y)"
+            yield says(applied.origins[0], "LD726", message, hint)
+
+
+def _is_distance(applied: Applied) -> bool:
+    """Whether an operation makes a distance of a difference."""
+    match applied.function:
+        case "power":
+            exponent = applied.arguments[1]
+            return exponent.is_constant and exponent.value % 2 == 0
+        case "multiply":
+            return applied.arguments[0] is applied.arguments[1]
+    return applied.function in ("abs", "cosh", "logcosh")
+
+
+def _tensor(node: Node) -> str:
+    """`pred` or `target` where a node is that and nothing else, as logits or as labels."""
+    while node.operation in ("cast", "cast_like", "keep", "one_hot", "index"):
+        node = node.arguments[0]
+    return node.input_name
 
 
 def _of_logits(used: Used) -> bool:

@@ -8,7 +8,7 @@ from lossdsl.graph.nodes import Node
 from lossdsl.proving import interval as of
 from lossdsl.proving.interval import Interval, Known, interval
 
-_LOGARITHMS = frozenset({"log", "log_sigmoid", "log_softmax"})
+_LOGARITHMS = frozenset({"log", "log_sigmoid", "log_softmax", "log_one_minus_softmax"})
 
 
 def is_logarithm(node: Node) -> bool:
@@ -17,11 +17,25 @@ def is_logarithm(node: Node) -> bool:
 
 
 def is_logarithm_of(logarithm: Node, value: Node) -> bool:
-    """log(x) for x, also in the form that it has for a probability from logits."""
+    """log(x) for x, also in the form that it has for a probability from logits, and for one minus such."""
+    if not is_logarithm(logarithm):
+        return False
+    (argument,) = logarithm.arguments
     if logarithm.operation == "log":
-        return logarithm.arguments[0] is value
+        return argument is value
+    if value.operation == "subtract" and value.arguments[0].is_constant and value.arguments[0].value == 1:
+        probability = value.arguments[1]
+        if (probability.operation, logarithm.operation) == ("softmax", "log_one_minus_softmax"):
+            return probability.arguments[0] is argument
+        if (probability.operation, logarithm.operation) == ("sigmoid", "log_sigmoid"):
+            logit = probability.arguments[0]
+            return any(
+                one.operation == "negative" and one.arguments[0] is other
+                for one, other in ((argument, logit), (logit, argument))
+            )
+        return False
     is_pair = (value.operation, logarithm.operation) in (("sigmoid", "log_sigmoid"), ("softmax", "log_softmax"))
-    return is_pair and value.arguments[0] is logarithm.arguments[0]
+    return is_pair and value.arguments[0] is argument
 
 
 def entropy(x: Interval) -> Interval:

@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 from lossdsl.graph.nodes import NO_AXES, Node
 from lossdsl.proving import interval as of
+from lossdsl.proving.averages import Average, average, factors, is_whole_power
 from lossdsl.proving.entropy import is_logarithm, times_logarithm
 from lossdsl.proving.interval import ONE, UNIT, Interval, interval
 
@@ -106,6 +107,8 @@ class Forms:
                 return self.product(*parts)
             case "divide" if node.arguments[1].is_constant and node.arguments[1].value:
                 return {m: c / node.arguments[1].value for m, c in parts[0].items()}
+            case "divide" if self.whole and (found := average(node, self.intervals)):
+                return self._average(found)
             case "power" if parts:
                 result = parts[0]
                 for _ in range(int(node.arguments[1].value) - 1):
@@ -127,20 +130,30 @@ class Forms:
     def _parts(self, node: Node) -> tuple[Node, ...]:
         """The arguments, or factors of one, whose forms make up the form of a node; none for an atom."""
         if self.whole and (_is_product(node) or node.operation in _REDUCTIONS):
-            _, factors = _factors(node if _is_product(node) else node.arguments[0])
-            return tuple(factor for factor in factors if factor.operation in _REDUCTIONS)
+            inner = factors(node if _is_product(node) else node.arguments[0]).others
+            return tuple(factor for factor in inner if factor.operation in _AVERAGES)
         return _parts(node)
 
     def _whole(self, node: Node) -> Form | None:
         """A product of nodes that are taken as they are."""
-        coefficient, factors = _factors(node)
-        if not coefficient or len(factors) > _HIGHEST_DEGREE:
+        coefficient, others = factors(node)
+        if not coefficient or len(others) > _HIGHEST_DEGREE:
             return None
         result: Form = {_CONSTANT: coefficient}
-        for factor in factors:
-            of_factor = self._forms[factor] if factor.operation in _REDUCTIONS else {(self._node(factor),): 1.0}
+        for factor in others:
+            of_factor: Form = self._forms[factor] if factor.operation in _AVERAGES else {(self._node(factor),): 1.0}
             result = self.product(result, of_factor)
         return result
+
+    def _average(self, found: Average) -> Form | None:
+        """A weighted mean as an atom of its own, with that of the same weights in common."""
+        if not found.coefficient or not 0 < len(found.values) <= _HIGHEST_DEGREE:
+            return None
+        weights = [self._node(weight) for weight in found.weights]
+        values = [self._node(value) for value in found.values]
+        counted = [atom for atom in values if not (atom in weights and self.atoms[atom].whole)]
+        total = self.total(f"mean by {sorted(weights)}", found.over, self.ordered(tuple(counted)))
+        return {(total,): found.coefficient}
 
     def _node(self, node: Node) -> int:
         """The atom of a node."""
@@ -203,7 +216,7 @@ class Forms:
         def make() -> Atom:
             axes = NO_AXES.union(*(self.atoms[a].axes for a in monomial)) - over
             inner = self.bounds(monomial)
-            known = of.added_up(inner) if kind == "sum" else inner
+            known = of.added_up(inner) if kind == "sum" else inner if kind == "mean" else of.hull(inner, of.ZERO)
             return Atom(known, axes, key, factors=max(1, self.degree(monomial)))
 
         return self._number(key, make)
@@ -240,6 +253,7 @@ class Forms:
 
 
 _REDUCTIONS = frozenset({"sum", "mean"})
+_AVERAGES = frozenset({*_REDUCTIONS, "divide"})
 _WHOLE = frozenset({"one_hot", "foreground", "compare"})
 _COUNTING = frozenset({"class_is_one_of", "differs", "both", "any", "any_of"})
 
@@ -253,7 +267,7 @@ def _parts(node: Node) -> tuple[Node, ...]:
             return node.arguments[:1]
         case "divide" if node.arguments[1].is_constant:
             return node.arguments[:1]
-        case "power" if node.arguments[1].is_constant and node.arguments[1].value in (2.0, 3.0, 4.0):
+        case "power" if is_whole_power(node):
             return node.arguments[:1]
     return ()
 
@@ -261,28 +275,7 @@ def _parts(node: Node) -> tuple[Node, ...]:
 def _is_product(node: Node) -> bool:
     if node.operation == "multiply":
         return not any(argument.is_constant for argument in node.arguments)
-    return node.operation == "power" and bool(_parts(node))
-
-
-def _factors(node: Node) -> tuple[float, list[Node]]:
-    """The numbers of a product, multiplied, and its other factors, each as often as it occurs."""
-    coefficient, factors, waiting = 1.0, [], [node]
-    while waiting and len(factors) <= _HIGHEST_DEGREE:
-        current = waiting.pop()
-        match current.operation:
-            case "constant":
-                coefficient *= current.value
-            case "negative":
-                coefficient = -coefficient
-                waiting += current.arguments
-            case "multiply" | "keep":
-                waiting += current.arguments
-            case "cast" | "cast_like" | "power" if _parts(current):
-                times = int(current.arguments[1].value) if current.operation == "power" else 1
-                waiting += times * [current.arguments[0]]
-            case _:
-                factors.append(current)
-    return coefficient, [*factors, *waiting]
+    return is_whole_power(node)
 
 
 def _space(node: Node) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeAlias
 
 from lossdsl.graph.nodes import Node, for_each_operation, in_order
+from lossdsl.proving.averages import average
 from lossdsl.proving.interval import Known
 
 LARGEST = 3e38
@@ -72,47 +73,13 @@ def _multiply(node: Node, _: Known, sizes: _Sizes) -> float:
 def _divide(node: Node, known: Known, sizes: _Sizes) -> float:
     numerator, denominator = node.arguments
     quotient = _product(sizes[numerator], 1 / _least(denominator, known))
-    average = _average(numerator, denominator, known, sizes)
-    return quotient if average is None else min(quotient, average)
-
-
-def _average(numerator: Node, denominator: Node, known: Known, sizes: _Sizes) -> float | None:
-    """A bound of sum(w*x)/sum(w) for weights that are at least 0: that of x. None for what is no such quotient."""
-    above, below = list(_parts(numerator)), list(_parts(denominator))
-    over = {axis for node in above if node.operation == "sum" for axis in _axes(node)}
-    if not over <= {axis for node in below if node.operation in ("sum", "size") for axis in _axes(node)}:
-        return None
-    values = [node for node in above if node.operation not in _TAKEN_APART]
-    for weight in (node for node in below if node.operation not in _TAKEN_APART):
-        if weight not in values or not known[weight].at_least_0:
-            return None
-        values.remove(weight)
-    bound = 1.0
-    for value in values:
-        bound = _product(bound, sizes[value])
-    return bound
-
-
-_TAKEN_APART = frozenset({"sum", "size", "multiply", "keep", "cast", "cast_like", "negative"})
-_MOST_PARTS = 40
-
-
-def _parts(node: Node) -> Iterator[Node]:
-    """The sums and products that a value is made of, and their factors."""
-    waiting, count = [node], 0
-    while waiting and count < _MOST_PARTS:
-        current, count = waiting.pop(), count + 1
-        yield current
-        if current.operation in ("multiply", "keep", "sum", "negative"):
-            waiting += current.arguments
-        elif current.operation in ("cast", "cast_like"):
-            waiting.append(current.arguments[0])
-    yield from waiting
-
-
-def _axes(node: Node) -> tuple[str, ...]:
-    (axes,) = node.attributes
-    return axes if isinstance(axes, tuple) else (str(axes),)
+    mean = average(node, known)
+    if mean is None:
+        return quotient
+    size = abs(mean.coefficient)
+    for value in mean.values:
+        size = _product(size, sizes[value])
+    return min(quotient, size)
 
 
 def _power(node: Node, known: Known, sizes: _Sizes) -> float:
@@ -214,8 +181,8 @@ _GROWTH: Mapping[str, _Growth] = for_each_operation({
     **dict.fromkeys(("where", "per_class"), _one_of),
     **dict.fromkeys(("minimum", "maximum"), _largest),
     **dict.fromkeys(("local_mean", "local_min", "local_max"), _window),
-    **dict.fromkeys(("negative", "abs", "relu", "logcosh", "stop_gradient", "cast", "cast_like", "pick", "index"), _first),
-    **dict.fromkeys(("mean", "keep", "reduce_max", "reduce_min", "topk"), _first),
+    **dict.fromkeys(("negative", "abs", "relu", "logcosh", "stop_gradient", "cast", "cast_like"), _first),
+    **dict.fromkeys(("mean", "keep", "pick", "index", "reduce_max", "reduce_min", "topk"), _first),
     **dict.fromkeys(("tanh", "sigmoid", "softmax", "compare", "one_hot", "ones", "foreground"), _always(1.0)),
     **dict.fromkeys(("class_is_one_of", "differs", "both", "any", "any_of"), _always(1.0)),
 })  # fmt: skip

@@ -12,11 +12,12 @@ from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.idle import weight_place
-from lossdsl.proving.magnitude import LARGEST, LOGITS, magnitudes
+from lossdsl.proving.magnitude import LARGEST, magnitudes
 from lossdsl.proving.saying import says, written
 
-# Losses by name are tested to stay finite for parameters of such a size, and inputs as they come.
+# Losses by name are tested to stay finite for parameters of such a size, and for inputs far beyond logits.
 _USUAL = (1e-12, 1e12)
+_LARGE = 1e9
 _ADDING = "bound what is added up: min(x, 1e6)"
 _GROWING = "bound it: min(x, 50), or a form that grows less"
 _HINTS = {**dict.fromkeys(("exp", "cosh", "power"), _GROWING), **dict.fromkeys(("sum", "mean", "topk"), _ADDING)}
@@ -48,7 +49,7 @@ def _trusted(proof: Proof, sizes: dict[Node, float]) -> set[Node]:
 
 def _is_usual(used: Used, sizes: dict[Node, float]) -> bool:
     tensors = (used.head.prediction, used.head.truth)
-    if any(sizes.get(tensor, 0.0) > LOGITS for tensor in tensors):
+    if any(sizes.get(tensor, 0.0) > _LARGE for tensor in tensors):
         return False
     least, most = _USUAL
     return all(not sizes.get(number) or least <= sizes[number] <= most for number in _numbers(used))

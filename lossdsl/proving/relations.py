@@ -180,14 +180,15 @@ def _pairs_of(monomial: Monomial) -> list[tuple[int, int, Monomial]]:
     ]
 
 
-def ratio_interval(forms: Forms, numerator: Form, denominator: Form) -> Interval | None:
-    """Where numerator/denominator lies for a denominator that is at least 0, as far as the two are related.
+def ratio_interval(forms: Forms, above: Node, below: Node) -> Interval | None:
+    """Where above/below lies for a denominator that is at least 0, as far as the two are related.
 
     x/d <= c holds where c*d - x >= 0, and where d is 0 both ways: the quotient is 0 there, or has the sign of x.
     """
+    numerator, denominator = forms.of(above), forms.of(below)
     if len(numerator) + len(denominator) > _MOST:
         return None
-    least = _held_up(forms, denominator)
+    least = of.meet(_held_up(forms, denominator), forms.intervals[below])
     if not least.at_least_0:
         return None
     convex = _average(forms, numerator, denominator)
@@ -214,10 +215,6 @@ def cosine_interval(forms: Forms, numerator: Node, denominator: Node) -> Interva
 def _square_below(forms: Forms, node: Node) -> Form | None:
     """A form that is at least 0 and whose root a node is at least, as roots and products of roots are."""
     match node.operation:
-        case "sqrt":
-            form = forms.of(node.arguments[0])
-        case "power" if node.arguments[1].is_constant and node.arguments[1].value == 0.5:
-            form = forms.of(node.arguments[0])
         case "constant":
             return {(): node.value**2} if node.value > 0 else None
         case "multiply":
@@ -225,15 +222,20 @@ def _square_below(forms: Forms, node: Node) -> Form | None:
             return None if left is None or right is None else forms.product(left, right)
         case "add" | "maximum":
             for one, other in (node.arguments, node.arguments[::-1]):
-                form = _square_below(forms, one) if not one.is_constant else None
-                if form is not None and (node.operation == "maximum" or forms.intervals[other].at_least_0):
-                    return form
+                below = _square_below(forms, one) if not one.is_constant else None
+                if below is not None and (node.operation == "maximum" or forms.intervals[other].at_least_0):
+                    return below
             return None
         case "cast" | "cast_like":
             return _square_below(forms, node.arguments[0])
-        case _:
-            return None
+    if node.operation != "sqrt" and not (node.operation == "power" and _is(node.arguments[1], 0.5)):
+        return None
+    form = forms.of(node.arguments[0])
     return form if _held_up(forms, form).at_least_0 else None
+
+
+def _is(node: Node, number: float) -> bool:
+    return node.is_constant and node.value == number
 
 
 def _bound_above(forms: Forms, numerator: Form, denominator: Form, positive: bool) -> Interval:

@@ -14,7 +14,7 @@ from lossdsl.registry.model import Kernel
 
 Transfer: TypeAlias = Callable[[Node, list[Interval]], Interval]
 
-_LEAST_LOG = -87.0  # a little above that of the smallest normal number of float32
+LEAST_LOG = -87.0  # a little above that of the smallest normal number of float32
 # Numbers of the run; what is learned may become anything.
 _SCALARS = {"scalar:epoch": NON_NEGATIVE, "scalar:step": NON_NEGATIVE, "mask": UNIT, "class_weight": NON_NEGATIVE}
 
@@ -99,7 +99,7 @@ def _log(x: float) -> float:
 def _logarithm(_: Node, arguments: list[Interval]) -> Interval:
     """At and below 0 it is that of the smallest normal number."""
     (a,) = arguments
-    return interval(_log(a.low), max(_log(a.high), _LEAST_LOG), a.low_open, a.high_open and _log(a.high) > _LEAST_LOG)
+    return interval(_log(a.low), max(_log(a.high), LEAST_LOG), a.low_open, a.high_open and _log(a.high) > LEAST_LOG)
 
 
 def _sigmoid(x: float) -> float:
