@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lossdsl.checking.heads import is_raw, reads_of_loss, takes_head
 from lossdsl.checking.resolved import Apply, Chain, Local, Resolved, TensorOf, every
+from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.trace import Applied, Used
@@ -14,10 +15,16 @@ from lossdsl.proving.analysis import Proof
 from lossdsl.proving.saying import says, written
 
 _TARGETS = frozenset({"y", "target"})
+# What `pred` and `target` are called elsewhere.
+_USUAL_NAMES = frozenset({
+    "y_pred", "y_hat", "yhat", "y_score", "preds", "prediction", "predictions", "output", "outputs", "logit", "logits",
+    "prob", "probs", "probabilities", "y_true", "targets", "label", "labels", "gt", "ground_truth", "truth", "y_gt",
+})  # fmt: skip
 
 
 def comparison_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Losses by name whose own comparison with the target is not the one that the text looks like."""
+    yield from _under_usual_names(proof)
     yield from _written_out(proof)
     bindings = dict(proof.objective.bindings)
     reads: dict[str, frozenset[str]] = {}
@@ -34,6 +41,22 @@ def comparison_findings(proof: Proof) -> Iterator[Diagnostic]:
             yield _with_labels(used)
         if len(used.use.tensors) == 1:
             yield from _twice(used, raw, bindings)
+
+
+def _under_usual_names(proof: Proof) -> Iterator[Diagnostic]:
+    """A loss of a prediction and a target that are passed by name, under names by which `pred` and `target` go."""
+    used = [one for one in proof.built.trace.used if one.by_user and takes_head(one.use.loss)]
+    text = [one for one, _ in proof.built.trace.read if isinstance(one, TensorOf)]
+    if any(not one.use.tensors for one in used) or any(one.name in TENSORS for one in text):
+        return
+    for one in used:
+        tensors = one.use.tensors
+        names = [tensor.name for tensor in tensors if isinstance(tensor, TensorOf)]
+        if len(names) == len(tensors) and _USUAL_NAMES.issuperset(names):
+            needed = " and ".join(f"`{name}`" for name in names)
+            message = f"`{written(one.use.origin)}` needs the tensors {needed} in every call, by these names"
+            hint = f"`pred` and `target` are what a call passes without a name: {one.use.loss.name}(pred, target)"
+            yield says(one.use.origin, "LD737", message, hint)
 
 
 def _written_out(proof: Proof) -> Iterator[Diagnostic]:
