@@ -14,8 +14,9 @@ from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import NO_AXES, Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
+from lossdsl.proving.averages import factors
 from lossdsl.proving.entropy import is_logarithm, times_logarithm
-from lossdsl.proving.forms import Forms
+from lossdsl.proving.forms import COUNTING, Forms
 from lossdsl.proving.interval import ALL, NON_NEGATIVE, UNIT, Interval, Known, interval
 from lossdsl.proving.refining import branch
 from lossdsl.proving.relations import cosine_interval, form_interval, ratio_interval
@@ -23,6 +24,7 @@ from lossdsl.proving.transfer import transfer
 
 _SOME = interval(1, math.inf)
 _MOST_SUMMANDS = 8
+_LOG_PROBABILITIES = interval(-math.inf, -2 * math.log(2))  # their sum over two classes or more
 _CLASSES = {"binary": of.ONE, "multiclass": interval(2, math.inf)}
 
 
@@ -66,7 +68,8 @@ def prove(
     for used in built.trace.used:
         if used.reduction == "mean":
             declared.setdefault(used.node, []).append(used)
-    alone = frozenset({"class"}) if {head.space.task for head in built.heads} == {"binary"} else NO_AXES
+    tasks = {head.space.task for head in built.heads}
+    alone = frozenset({"class"}) if tasks == {"binary"} else NO_AXES
     trained = set()
     for node in order:
         if node.operation == "input" and _is_trained(node.input_name, facts):
@@ -81,6 +84,8 @@ def prove(
             intervals[node] = intervals[node.arguments[0]]
             continue
         result = _interval(node, intervals, (forms, whole) if relate else ())
+        if tasks == {"multiclass"} and _adds_log_probabilities(node):
+            result = of.meet(result, _LOG_PROBABILITIES)
         for used in declared.get(node, ()):
             if takes_what_it_needs(used, intervals):
                 declaration = used.use.loss.range
@@ -94,6 +99,10 @@ def _over(node: Node) -> tuple[Hashable, ...]:
     (axes,) = node.attributes
     assert isinstance(axes, tuple)
     return axes
+
+
+def _adds_log_probabilities(node: Node) -> bool:
+    return node.operation == "sum" and node.arguments[0].operation == "log_softmax" and "class" in _over(node)
 
 
 def _stays(node: Node, intervals: dict[Node, Interval], earlier: dict[Node, Interval]) -> bool:
@@ -168,6 +177,8 @@ def _interval(node: Node, intervals: dict[Node, Interval], forms: Sequence[Forms
             condition, chosen, otherwise = node.arguments
             branches = branch(condition, chosen, True, intervals), branch(condition, otherwise, False, intervals)
             return of.hull(*branches)
+        case "sum" if node.attributes == (("class",),):
+            return of.meet(result, _of_probabilities(node.arguments[0], intervals))
         case "add" | "subtract":
             for form in forms:
                 if not _settled(result):
@@ -180,6 +191,21 @@ def _interval(node: Node, intervals: dict[Node, Interval], forms: Sequence[Forms
                 if not _bounded(result):
                     result = of.meet(result, _quotient(form, *node.arguments))
     return result
+
+
+def _of_probabilities(added: Node, known: Known) -> Interval:
+    """A sum over the classes of values times probabilities lies where the values do: the probabilities add up to 1."""
+    coefficient, others = factors(added)
+    probability = next((factor for factor in others if factor.operation == "softmax"), None)
+    if probability is None:
+        return ALL
+    others.remove(probability)
+    result = of.ONE
+    for factor in others:
+        result = of.multiply(result, known[factor])
+    chosen = any("class" in factor.axes and factor.operation in COUNTING for factor in others)
+    result = of.scale(result, coefficient)
+    return of.hull(result, of.ZERO) if chosen else result
 
 
 def _times_logarithms(factor: Node, value: Node, known: Known) -> Interval:

@@ -157,8 +157,8 @@ class Forms:
 
     def _node(self, node: Node) -> int:
         """The atom of a node."""
-        whole = node.operation in _WHOLE | _COUNTING or node.input_name == "mask"
-        counts = node.operation in _COUNTING or node.input_name in ("mask", "class_weight")
+        whole = node.operation in _WHOLE | COUNTING or node.input_name == "mask"
+        counts = node.operation in COUNTING or node.input_name in ("mask", "class_weight")
         known = UNIT if whole else self.intervals[node]
         return self._number(node, lambda: Atom(known, node.axes, whole=whole, counts=counts, node=node))
 
@@ -255,7 +255,7 @@ class Forms:
 _REDUCTIONS = frozenset({"sum", "mean"})
 _AVERAGES = frozenset({*_REDUCTIONS, "divide"})
 _WHOLE = frozenset({"one_hot", "foreground", "compare"})
-_COUNTING = frozenset({"class_is_one_of", "differs", "both", "any", "any_of"})
+COUNTING = frozenset({"class_is_one_of", "differs", "both", "any", "any_of"})
 
 
 def _parts(node: Node) -> tuple[Node, ...]:

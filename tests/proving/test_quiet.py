@@ -147,7 +147,8 @@ RIGHT += [
     ("c = sum(pred*target)/sqrt(sum(pred**2)*sum(target**2) + 1e-6)\n1 - abs(c)", {}),
     ("1 - abs(sum(p*y)/(sqrt(sum(p**2) + 1e-6)*sqrt(sum(y**2) + 1e-6)))", {"task": "binary"}),
     (
-        "n = sum(pred**2, over=class)*sum(target**2, over=class)\n1 - abs(mean(sum(pred*target, over=class)/sqrt(n + 1)))",
+        "n = sum(pred**2, over=class)*sum(target**2, over=class)\n"
+        "1 - abs(mean(sum(pred*target, over=class)/sqrt(n + 1)))",
         {},
     ),
     ("a = p - mean(p)\nb = y - mean(y)\n1 - abs(sum(a*b)/sqrt(sum(a**2)*sum(b**2) + 1e-6))", {"task": "binary"}),
