@@ -159,7 +159,7 @@ def _least(node: Node, known: Known) -> float:
 # What adds up all elements before it divides.
 _ADDED_UP = frozenset({"mean", "topk"})
 _GROWTH: Mapping[str, _Growth] = for_each_operation({
-    "constant": lambda node, _known, _sizes: abs(node.value),
+    "constant": lambda node, _known, _sizes: min(abs(node.value), LARGEST),  # larger ones are refused
     "input": _input,
     "add": _sum_of_two,
     "subtract": _sum_of_two,

@@ -31,7 +31,7 @@ def overflow_findings(proof: Proof) -> Iterator[Diagnostic]:
     if all(size <= LARGEST for size in sizes.values()):
         return
     sizes = magnitudes([total], proof.intervals, _trusted(proof, sizes))
-    too_large = {node for node, size in sizes.items() if size > LARGEST and not node.is_constant}
+    too_large = {node for node, size in sizes.items() if size > LARGEST}
     for what, origin in dict.fromkeys(_places(proof, too_large)):
         message = f"`{what}` overflows float32 for large logits, late epochs or many elements"
         yield says(origin, "LD706", message, _HINTS.get(what, _OTHERWISE))

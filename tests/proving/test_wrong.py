@@ -243,6 +243,7 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("LD706", "mean(<<p/1e-20/1e-20>>)", {}),
     ("LD706", "<<bce(pos_weight=1e38)>>", {}),
     ("LD706", "iou + <<1e38>>*focal", BINARY),
+    ("LD706", "<<bce(pos_weight=3.4e38)>>", {}),
     ("LD706", "<<1e38>>*bce", BINARY),
     ("LD706", "<<mse(z**8, w)>>", {}),
     ("LD706", "<<topk(exp(min(z, 80)), share=0.5)>>", BINARY),
