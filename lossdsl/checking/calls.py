@@ -195,7 +195,11 @@ def for_class_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     if isinstance(written, tree.Name) and written.text in scope.parameters:
         return ForClass(scope.expression(value), ParameterOf(written.text, origin), origin)
     items = written.items if isinstance(written, tree.Listing) else (written,)
-    classes = class_numbers([item.value if isinstance(item, tree.Number) else -1 for item in items])
+    numbers = [item.value if isinstance(item, tree.Number) else -1 for item in items]
+    classes = class_numbers(numbers)
     if classes is None:
         return scope.wrong(written, "LD205", NO_CLASSES, hint)
+    for place, item in enumerate(items):
+        if numbers[place] in numbers[:place]:
+            return scope.wrong(item, "LD205", f"the class {item} is listed twice", "each class counts once")
     return ForClass(scope.expression(value), classes, origin)

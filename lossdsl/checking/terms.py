@@ -49,6 +49,23 @@ def merges(spec: Spec, terms: tuple[TermSpec, ...]) -> bool:
     return not spec.terms and spec.total is not None and len(_summands(spec.total.expression)) > len(terms)
 
 
+def repeated_terms(spec: Spec) -> tuple[NamedExpression, ...]:
+    """What an expression adds up that it has added up before, each with its place; numbers are not meant."""
+    if spec.terms or spec.total is None:
+        return ()
+    scalars = frozenset(definition.name for definition in spec.definitions) - _data_names(spec.definitions)
+    seen: set[str] = set()
+    repeated = []
+    for sign, summand in _summands(spec.total.expression):
+        _, value = _split(sign, summand, scalars)
+        if str(value) in seen:
+            place = Place(spec.total.source, value.span)
+            repeated.append(NamedExpression(str(value), Sourced(value, spec.total.source), place))
+        elif _names(value) - scalars:
+            seen.add(str(value))
+    return tuple(repeated)
+
+
 def _summands(expression: tree.Expression) -> list[tuple[str, tree.Expression]]:
     if isinstance(expression, tree.Sum):
         return [(part.operator, part.operand) for part in expression.parts]

@@ -167,6 +167,9 @@ def _reduced(graph: Graph, node: Node, exponent: Node, part: Scaled) -> Scaled:
     assert isinstance(over, tuple)
     if not set(over) <= exponent.axes:
         return Scaled(None, node)
+    if not part.rest.is_constant and not part.rest.axes & set(over):  # the same for all that is added up
+        inner = _reduced(graph, node, exponent, Scaled(exponent, graph.constant(1.0), part.valid))
+        return Scaled(inner.exponent, make("multiply", part.rest, inner.rest), inner.valid)
     pure, valid = _is_one(part.rest), part.valid
     if not part.rest.is_constant:
         there = make("compare", part.rest, graph.constant(0.0), attributes=("!=",))

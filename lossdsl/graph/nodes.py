@@ -6,9 +6,9 @@ is 0-d. So broadcasting follows the names of axes and never the sizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 AXES = ("batch", "class", "pixel")
 NO_AXES: frozenset[str] = frozenset()
@@ -16,8 +16,33 @@ NO_AXES: frozenset[str] = frozenset()
 # Operations whose other arguments only say how: a dtype, or which elements stay.
 _LIKE_THE_FIRST = frozenset({"cast_like", "keep"})
 
+# All that the graph of a formula is made of. The graph that is run has further ones, which only it is made of.
+OPERATIONS = frozenset({
+    "constant", "input", "ones", "size", "classes", "per_class", "kernel", "filled_image",
+    "add", "subtract", "multiply", "divide", "power", "negative", "abs", "minimum", "maximum", "relu", "sqrt",
+    "exp", "log", "log1p", "cosh", "logcosh", "tanh", "sigmoid", "softplus", "log_sigmoid",
+    "softmax", "log_softmax", "log_one_minus_softmax", "logsumexp",
+    "where", "compare", "stop_gradient", "cast", "cast_like", "keep", "pick", "index",
+    "sum", "mean", "reduce_max", "reduce_min", "topk", "local_mean", "local_min", "local_max",
+    "one_hot", "foreground", "class_is_one_of", "differs", "both", "any", "any_of",
+})  # fmt: skip
+
 _NUMBERS = frozenset({"constant", "size"})
 NUMBER_ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "quotient", "negative"})
+
+
+_Row = TypeVar("_Row")
+
+
+def for_each_operation(table: Mapping[str, _Row]) -> Mapping[str, _Row]:
+    """A table with a row for each operation of a formula, and no other.
+
+    Where one is missing this raises: it would be taken for harmless, and what is proved of a formula would not hold.
+    """
+    wrong = OPERATIONS ^ table.keys()
+    if wrong:
+        raise LookupError(f"a table is about the operations of a formula, all of them: {', '.join(sorted(wrong))}")
+    return table
 
 
 @dataclass(frozen=True, slots=True, eq=False)

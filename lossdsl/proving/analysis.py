@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass
 
 from lossdsl.checking.facts import Facts
@@ -11,16 +11,20 @@ from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.graph.heads import Head
-from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.nodes import NO_AXES, Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
-from lossdsl.proving.forms import Forms
-from lossdsl.proving.interval import ALL, NON_NEGATIVE, UNIT, Interval, interval
+from lossdsl.proving.averages import factors
+from lossdsl.proving.entropy import is_logarithm, times_logarithm
+from lossdsl.proving.forms import COUNTING, Forms
+from lossdsl.proving.interval import ALL, NON_NEGATIVE, UNIT, Interval, Known, interval
 from lossdsl.proving.refining import branch
-from lossdsl.proving.relations import form_interval, ratio_interval
+from lossdsl.proving.relations import cosine_interval, form_interval, ratio_interval
 from lossdsl.proving.transfer import transfer
 
 _SOME = interval(1, math.inf)
+_MOST_SUMMANDS = 8
+_LOG_PROBABILITIES = interval(-math.inf, -2 * math.log(2))  # their sum over two classes or more
 _CLASSES = {"binary": of.ONE, "multiclass": interval(2, math.inf)}
 
 
@@ -59,11 +63,13 @@ def prove(
     order = before.order if before else in_order(_roots(built) if nodes is None else nodes)
     earlier = before.intervals if before else {}
     intervals = dict(_inputs(built, order, facts))
-    forms = Forms(intervals)
+    forms, whole = Forms(intervals), Forms(intervals, whole=True)
     declared: dict[Node, list[Used]] = {}
     for used in built.trace.used:
         if used.reduction == "mean":
             declared.setdefault(used.node, []).append(used)
+    tasks = {head.space.task for head in built.heads}
+    alone = frozenset({"class"}) if tasks == {"binary"} else NO_AXES
     trained = set()
     for node in order:
         if node.operation == "input" and _is_trained(node.input_name, facts):
@@ -74,7 +80,12 @@ def prove(
         if earlier and not relate and _stays(node, intervals, earlier):
             intervals[node] = earlier[node]
             continue
-        result = _interval(node, intervals, forms if relate else None)
+        if node.operation == "sum" and alone.issuperset(_over(node)):  # of one element
+            intervals[node] = intervals[node.arguments[0]]
+            continue
+        result = _interval(node, intervals, (forms, whole) if relate else ())
+        if tasks == {"multiclass"} and _adds_log_probabilities(node):
+            result = of.meet(result, _LOG_PROBABILITIES)
         for used in declared.get(node, ()):
             if takes_what_it_needs(used, intervals):
                 declaration = used.use.loss.range
@@ -82,6 +93,16 @@ def prove(
                 result = of.meet(result, promised)
         intervals[node] = result
     return Proof(objective, facts, built, context, order, intervals, forms, frozenset(trained))
+
+
+def _over(node: Node) -> tuple[Hashable, ...]:
+    (axes,) = node.attributes
+    assert isinstance(axes, tuple)
+    return axes
+
+
+def _adds_log_probabilities(node: Node) -> bool:
+    return node.operation == "sum" and node.arguments[0].operation == "log_softmax" and "class" in _over(node)
 
 
 def _stays(node: Node, intervals: dict[Node, Interval], earlier: dict[Node, Interval]) -> bool:
@@ -118,7 +139,7 @@ def _inputs(built: BuiltLoss, order: Sequence[Node], facts: Facts) -> list[tuple
             ends = declared[name]
             known.append((node, interval(ends.low, ends.high, ends.low_open, ends.high_open)))
         elif name in facts.targets:
-            known.append((node, _labels(built.heads[0])))
+            known.append((node, _labels_by_name(node, built.heads[0])))
         elif name in facts.predictions:
             known.append((node, _predictions(built.heads[0])))
         elif node.operation == "classes":
@@ -136,6 +157,13 @@ def _labels(head: Head) -> Interval:
     return NON_NEGATIVE if head.indexed else UNIT
 
 
+def _labels_by_name(node: Node, head: Head) -> Interval:
+    """Those that the caller passes by name: class indices where they have no classes, whatever `target` is."""
+    if head.space.task == "multiclass":
+        return UNIT if "class" in node.axes else NON_NEGATIVE
+    return _labels(head)
+
+
 def takes_what_it_needs(used: Used, intervals: dict[Node, Interval]) -> bool:
     """Whether the tensors of a loss are what its declared range is for: labels and probabilities in [0, 1]."""
     head = used.head
@@ -144,7 +172,8 @@ def takes_what_it_needs(used: Used, intervals: dict[Node, Interval]) -> bool:
     return intervals[head.prediction].within(_predictions(head)) and intervals[head.truth].within(UNIT)
 
 
-def _interval(node: Node, intervals: dict[Node, Interval], forms: Forms | None) -> Interval:
+def _interval(node: Node, intervals: dict[Node, Interval], forms: Sequence[Forms]) -> Interval:
+    """forms: for what the parts have in common, none to do without."""
     arguments = [intervals[argument] for argument in node.arguments]
     result = intervals[node] = transfer(node, arguments)  # a form that grows too large asks for it
     match node.operation:
@@ -152,14 +181,74 @@ def _interval(node: Node, intervals: dict[Node, Interval], forms: Forms | None) 
             condition, chosen, otherwise = node.arguments
             branches = branch(condition, chosen, True, intervals), branch(condition, otherwise, False, intervals)
             return of.hull(*branches)
-        case _ if forms is None:
-            return result
-        case "subtract" | "add" if not _settled(result):
-            return of.meet(result, form_interval(forms, forms.of(node)))
+        case "sum" if node.attributes == (("class",),):
+            return of.meet(result, _of_probabilities(node.arguments[0], intervals))
+        case "add" | "subtract":
+            for form in forms:
+                if not _settled(result):
+                    result = of.meet(result, form_interval(form, form.of(node)))
+        case "multiply":
+            for one, other in (node.arguments, node.arguments[::-1]) if forms else ():
+                result = of.meet(result, _times_logarithms(one, other, intervals))
         case "divide" if not node.arguments[1].is_constant:
-            related = ratio_interval(forms, *(forms.of(argument) for argument in node.arguments))
-            return result if related is None else of.meet(result, related)
+            for form in forms:
+                if not _bounded(result):
+                    result = of.meet(result, _quotient(form, *node.arguments))
     return result
+
+
+def _of_probabilities(added: Node, known: Known) -> Interval:
+    """A sum over the classes of values times probabilities lies where the values do: the probabilities add up to 1."""
+    coefficient, others = factors(added)
+    probability = next((factor for factor in others if factor.operation == "softmax"), None)
+    if probability is None:
+        return ALL
+    others.remove(probability)
+    result = of.ONE
+    for factor in others:
+        result = of.multiply(result, known[factor])
+    chosen = any("class" in factor.axes and factor.operation in COUNTING for factor in others)
+    result = of.scale(result, coefficient)
+    return of.hull(result, of.ZERO) if chosen else result
+
+
+def _times_logarithms(factor: Node, value: Node, known: Known) -> Interval:
+    """A number times a sum with its logarithm, as in p*(log(p) - log(q)): part by part."""
+    result, found = of.ZERO, False
+    for sign, part in _summands(value):
+        entropy = times_logarithm(factor, part, known) if is_logarithm(part) else None
+        found |= entropy is not None
+        product = of.multiply(known[factor], known[part]) if entropy is None else entropy
+        result = of.add(result, of.scale(product, sign))
+    return result if found else ALL
+
+
+def _summands(node: Node) -> list[tuple[float, Node]]:
+    """The parts of a sum with their signs; one with many is a part by itself."""
+    found, waiting = [], [(1.0, node)]
+    while waiting:
+        sign, current = waiting.pop()
+        match current.operation:
+            case "add" | "subtract":
+                left, right = current.arguments
+                waiting += [(sign, left), (sign if current.operation == "add" else -sign, right)]
+            case "negative":
+                waiting.append((-sign, current.arguments[0]))
+            case _:
+                found.append((sign, current))
+        if len(found) + len(waiting) > _MOST_SUMMANDS:
+            return [(1.0, node)]
+    return found
+
+
+def _quotient(forms: Forms, numerator: Node, denominator: Node) -> Interval:
+    related = ratio_interval(forms, numerator, denominator)
+    cosine = cosine_interval(forms, numerator, denominator)
+    return of.meet(related or ALL, cosine or ALL)
+
+
+def _bounded(result: Interval) -> bool:
+    return math.isfinite(result.low) and math.isfinite(result.high)
 
 
 def _settled(result: Interval) -> bool:

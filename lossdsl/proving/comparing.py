@@ -7,16 +7,25 @@ from dataclasses import dataclass
 
 from lossdsl.checking.heads import is_raw, reads_of_loss, takes_head
 from lossdsl.checking.resolved import Apply, Chain, Local, Resolved, TensorOf, every
+from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.errors import Diagnostic
-from lossdsl.graph.trace import Used
+from lossdsl.graph.nodes import Node
+from lossdsl.graph.trace import Applied, Used
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.saying import says, written
 
 _TARGETS = frozenset({"y", "target"})
+# What `pred` and `target` are called elsewhere.
+_USUAL_NAMES = frozenset({
+    "y_pred", "y_hat", "yhat", "y_score", "preds", "prediction", "predictions", "output", "outputs", "logit", "logits",
+    "prob", "probs", "probabilities", "y_true", "targets", "label", "labels", "gt", "ground_truth", "truth", "y_gt",
+})  # fmt: skip
 
 
 def comparison_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Losses by name whose own comparison with the target is not the one that the text looks like."""
+    yield from _under_usual_names(proof)
+    yield from _written_out(proof)
     bindings = dict(proof.objective.bindings)
     reads: dict[str, frozenset[str]] = {}
     for used in proof.built.trace.used:
@@ -32,6 +41,56 @@ def comparison_findings(proof: Proof) -> Iterator[Diagnostic]:
             yield _with_labels(used)
         if len(used.use.tensors) == 1:
             yield from _twice(used, raw, bindings)
+
+
+def _under_usual_names(proof: Proof) -> Iterator[Diagnostic]:
+    """A loss of a prediction and a target that are passed by name, under names by which `pred` and `target` go."""
+    used = [one for one in proof.built.trace.used if one.by_user and takes_head(one.use.loss)]
+    text = [one for one, _ in proof.built.trace.read if isinstance(one, TensorOf)]
+    if any(not one.use.tensors for one in used) or any(one.name in TENSORS for one in text):
+        return
+    for one in used:
+        tensors = one.use.tensors
+        names = [tensor.name for tensor in tensors if isinstance(tensor, TensorOf)]
+        if len(names) == len(tensors) and _USUAL_NAMES.issuperset(names):
+            needed = " and ".join(f"`{name}`" for name in names)
+            message = f"`{written(one.use.origin)}` needs the tensors {needed} in every call, by these names"
+            hint = f"`pred` and `target` are what a call passes without a name: {one.use.loss.name}(pred, target)"
+            yield says(one.use.origin, "LD737", message, hint)
+
+
+def _written_out(proof: Proof) -> Iterator[Diagnostic]:
+    """The same in the text itself: the distance of the logits from the labels, as in (z - y)**2."""
+    if proof.context.task == "regression" or proof.context.input != "logits":
+        return
+    for applied in proof.built.trace.applied:
+        value = applied.arguments[0]
+        if not _is_distance(applied) or value.operation != "subtract":
+            continue
+        names = {_tensor(argument) for argument in value.arguments}
+        if names == {"pred", "target"}:
+            text = written(applied.origins[0])
+            message = f"`{text}` compares the logits with the labels"
+            hint = "p - y compares the probabilities; where the logits are meant write mse(z, y) or l1(z, y)"
+            yield says(applied.origins[0], "LD726", message, hint)
+
+
+def _is_distance(applied: Applied) -> bool:
+    """Whether an operation makes a distance of a difference."""
+    match applied.function:
+        case "power":
+            exponent = applied.arguments[1]
+            return exponent.is_constant and exponent.value % 2 == 0
+        case "multiply":
+            return applied.arguments[0] is applied.arguments[1]
+    return applied.function in ("abs", "cosh", "logcosh")
+
+
+def _tensor(node: Node) -> str:
+    """`pred` or `target` where a node is that and nothing else, as logits or as labels."""
+    while node.operation in ("cast", "cast_like", "keep", "one_hot", "index"):
+        node = node.arguments[0]
+    return node.input_name
 
 
 def _of_logits(used: Used) -> bool:

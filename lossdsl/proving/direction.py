@@ -11,6 +11,7 @@ from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
+from lossdsl.proving.bottom import falls_for_a_prediction, is_bounded_below
 from lossdsl.proving.idle import weight_place
 from lossdsl.proving.interval import Interval
 from lossdsl.proving.saying import lies, says
@@ -32,9 +33,10 @@ def direction_findings(proof: Proof) -> Iterator[Diagnostic]:
     yield from turning
     yield from _loose(proof, found, leaves) if not turning else ()
     total = proof.intervals[proof.built.total]
-    falls = total.low == -math.inf and total.high < math.inf
-    if falls and not wrong and not turning and moves(proof.built.total, proof.trained):
-        yield _bottomless(proof, total)
+    if total.low == -math.inf and not wrong and not turning and moves(proof.built.total, proof.trained):
+        falls = falls_for_a_prediction(proof) if total.high == math.inf else not is_bounded_below(proof)
+        if falls:
+            yield _bottomless(proof, total)
 
 
 def _leaves(proof: Proof) -> dict[Node, Used]:

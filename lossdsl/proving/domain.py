@@ -1,4 +1,4 @@
-"""Operations in the user's text whose argument can leave their domain or touch its edge, and those that overflow.
+"""Operations in the user's text whose argument can leave their domain or touch its edge.
 
 At run time all of them stay finite (see runtime/ops.py), but a formula that gets there is most likely a slip. Inside a
 definition nothing is looked at: what it does at its edges is documented, and its range is tested.
@@ -7,22 +7,23 @@ definition nothing is looked at: what it does at its edges is documented, and it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lossdsl.errors import Diagnostic
-from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.nodes import Node
 from lossdsl.graph.trace import Applied
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.interval import Interval
-from lossdsl.proving.magnitude import LARGEST, magnitudes
 from lossdsl.proving.refining import refined
+from lossdsl.proving.relations import ratio_interval
 from lossdsl.proving.saying import lies, says, written
 from lossdsl.proving.slopes import moves
-from lossdsl.proving.vanishing import Users, vanishes_with
+from lossdsl.proving.transfer import LEAST_LOG
+from lossdsl.proving.vanishing import Users, dies_out, is_cut_off, vanishes_with
 
+_LEAST_DENOMINATOR = 1e-19  # nothing nearer to 0 is divided by in float32
 _MEANS = frozenset({"count", "weight"})  # what divides a mean, as a word of it
-_GROWING = frozenset({"exp", "cosh", "power", "divide", "multiply"})
 
 
 def domain_findings(proof: Proof) -> Iterator[Diagnostic]:
@@ -65,22 +66,40 @@ class _Case:
         message = f"{message}; `{written(origin)}` is {lies(self.intervals[at])}"
         return says(origin, code, message, hint)
 
-    def moves(self, at: int = 0) -> bool:
-        """Whether a gradient flows through an operand. That of a plain sigmoid or softmax dies out at its ends."""
-        node = self.applied.arguments[at]
-        return not _dies_out(node) and moves(node, self.proof.trained)
+    def is_steep(self) -> bool:
+        """Whether a slope without bound at 0 reaches the model: that of probabilities dies out there."""
+        proof, node = self.proof, self.applied.arguments[0]
+        if not moves(node, proof.trained) or dies_out(node, proof.intervals, proof.trained):
+            return False
+        return not self.is_cut_off("maximum", lambda other: proof.intervals[other].positive)
 
+    def is_cut_off(self, operation: str, reached: Callable[[Node], bool]) -> bool:
+        """Whether all that is made of the result is the smaller or larger of it and a number that is reached first."""
+        return is_cut_off(self.applied.result, operation, reached, self.users)
 
-def _dies_out(node: Node) -> bool:
-    if node.operation == "subtract" and node.arguments[0].is_constant:
-        node = node.arguments[1]
-    return node.operation in ("sigmoid", "softmax")
+    def vanishes_with(self, *values: Node) -> bool:
+        """Whether the result is multiplied by what is 0 where one of some values is, before anything else is done."""
+
+        def goes_to_0(factor: Node) -> bool:
+            return factor in values or any(self._is_held(factor, value) for value in values)
+
+        return vanishes_with(self.applied.result, goes_to_0, self.users)
+
+    def _is_held(self, factor: Node, value: Node) -> bool:
+        """Whether a factor from 0 on is at most some times the value."""
+        if not (self.proof.intervals[factor].at_least_0 and factor.axes == value.axes):
+            return False
+        ratio = ratio_interval(self.proof.forms, factor, value)
+        return ratio is not None and ratio.high < math.inf
 
 
 def _log(case: _Case) -> Iterator[Diagnostic]:
     (a,) = case.intervals
     node = case.applied.arguments[0]
-    if a.positive or (a.at_least_0 and vanishes_with(case.applied.result, node, case.users)):
+    below = node.arguments[:1] if node.operation == "divide" else ()
+    if a.positive or (a.at_least_0 and case.vanishes_with(node, *below)):
+        return
+    if a.at_least_0 and case.is_cut_off("maximum", lambda other: case.proof.intervals[other].low > LEAST_LOG):
         return
     if a.at_most_0:
         yield case.tells("LD701", "the logarithm of a number that is never above 0", "log needs numbers above 0")
@@ -98,14 +117,32 @@ def _sqrt(case: _Case) -> Iterator[Diagnostic]:
         yield case.tells("LD702", message, "sqrt needs numbers from 0 on")
     elif not a.at_least_0:
         yield case.tells("LD702", "the root of a number that can be below 0", "it counts as 0 there")
-    elif not a.positive and case.moves():
+    elif not a.positive and case.is_steep():
         hint = "add a small number under the root: sqrt(x + 1e-6)"
         yield case.tells("LD705", "the root of a number that can be 0 has an infinite slope there", hint)
 
 
 def _divide(case: _Case) -> Iterator[Diagnostic]:
+    if _is_harmless_quotient(case):
+        return
     hint = "add a positive number to it, as smooth does; a mean weighted by w is mean(x, weight=w)"
     yield from _by_what_can_be_0(case, "a division by a number", hint)
+
+
+def _is_harmless_quotient(case: _Case) -> bool:
+    """p*log(p/m), where m is 0 only where p is; and min(1/x, 10), which is 10 where x is 0."""
+    a, b = case.intervals
+    result, known = case.applied.result, case.proof.intervals
+    if not (a.at_least_0 and b.at_least_0) or b == of.ZERO or result.operation != "divide":
+        return False
+    if a.positive and case.is_cut_off("minimum", lambda other: known[other].high < 1 / _LEAST_DENOMINATOR):
+        return True
+    logarithms = case.users.of(result)
+    vanishing = all(
+        user.operation == "log" and vanishes_with(user, lambda factor: factor is result.arguments[0], case.users)
+        for user in logarithms
+    )
+    return bool(logarithms) and vanishing and known[result].high < math.inf
 
 
 def _count(case: _Case) -> Iterator[Diagnostic]:
@@ -152,7 +189,7 @@ def _power(case: _Case) -> Iterator[Diagnostic]:
     elif not whole and not base.at_least_0:
         message = f"a number that can be below 0 to the power {exponent} counts as 0 there"
         yield case.tells("LD704", message, "abs(x), or a whole number as the power")
-    elif _steep(base, exponent) and case.moves():
+    elif _steep(base, exponent) and case.is_steep():
         message = f"a number that can be 0 to the power {exponent} has an infinite slope there"
         yield case.tells("LD705", message, "a power of at least 1, or a small number added: (x + 1e-6)**0.5")
 
@@ -162,22 +199,3 @@ def _steep(base: Interval, exponent: Interval) -> bool:
 
 
 _RULES = {"log": _log, "sqrt": _sqrt, "divide": _divide, "power": _power, "count": _count, "weight": _weight}
-
-
-def overflow_findings(proof: Proof) -> Iterator[Diagnostic]:
-    """Operations in the user's text whose result does not fit into float32 for inputs of a usual size."""
-    # What a stable form stands for is not computed.
-    computed = frozenset(in_order([proof.built.total]))
-    written_by_user = [applied for applied in proof.built.trace.applied if applied.result in computed]
-    written_by_user = [applied for applied in written_by_user if not applied.result.is_constant]
-    if not any(applied.function in _GROWING for applied in written_by_user):
-        return
-    losses = {used.node for used in proof.built.trace.used}
-    sizes = magnitudes([applied.result for applied in written_by_user], proof.intervals, losses)
-    for applied in written_by_user:
-        if sizes[applied.result] <= LARGEST or any(sizes[a] > LARGEST for a in applied.arguments if a in sizes):
-            continue
-        if applied.function in _GROWING:
-            hint = "bound it: min(x, 50), or a form that grows less"
-            message = f"`{applied.function}` overflows float32 for large logits, late epochs or many elements"
-            yield says(applied.origins[0], "LD706", message, hint)

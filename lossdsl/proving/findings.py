@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from lossdsl.checking.facts import Facts
@@ -13,7 +14,7 @@ from lossdsl.graph.nodes import in_order
 from lossdsl.proving.analysis import Proof, prove
 from lossdsl.proving.comparing import comparison_findings
 from lossdsl.proving.direction import direction_findings
-from lossdsl.proving.domain import domain_findings, doubtful_nodes, overflow_findings
+from lossdsl.proving.domain import domain_findings, doubtful_nodes
 from lossdsl.proving.idle import idle_findings, name_findings
 from lossdsl.proving.kinds import (
     activation_findings,
@@ -23,9 +24,11 @@ from lossdsl.proving.kinds import (
     scheduled,
     taken_as_they_are,
 )
+from lossdsl.proving.overflow import overflow_findings
 from lossdsl.registry.discover import Registry
 from lossdsl.spec.model import Spec
 
+_CAUSES = frozenset({"LD703", "LD720", "LD721", "LD724"})  # why a total falls that would not with the right parts
 _LASTING = frozenset({"LD710", "LD713"})  # what is the wrong way stays so, however close the intervals are
 
 
@@ -53,8 +56,11 @@ def warnings(
     if any(finding.code not in _LASTING for finding in whole):
         proof = prove(objective, built, context, facts)
         whole = tuple(_of_the_whole(proof))
+    doubts = tuple(domain_findings(proof) if doubtful else ())
+    if proof.intervals[built.total].high == math.inf and any(one.code in _CAUSES for one in (*doubts, *whole)):
+        whole = tuple(one for one in whole if one.code != "LD712")
     found = (
-        *(domain_findings(proof) if doubtful else ()),
+        *doubts,
         *whole,
         *comparison_findings(proof),
         *idle_findings(proof),

@@ -3,6 +3,9 @@
 A form is a sum of monomials with coefficients. A monomial is a product of atoms: nodes that are no sums and no
 products, and sums or means of monomials. So `sum(p) + sum(y) - 2*sum(p*y)` is seen to be at least 0: each p*y is
 at most p and at most y.
+
+A difference may also be taken as a whole: with d an atom, `mean(d**2) - mean(d)**2` is a variance, and a square that is
+not multiplied out is at least 0.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from typing import NamedTuple, TypeAlias
 
 from lossdsl.graph.nodes import NO_AXES, Node
 from lossdsl.proving import interval as of
+from lossdsl.proving.averages import Average, average, factors, is_whole_power
+from lossdsl.proving.entropy import is_logarithm, times_logarithm
 from lossdsl.proving.interval import ONE, UNIT, Interval, interval
 
 Monomial: TypeAlias = tuple[int, ...]
@@ -38,7 +43,7 @@ class Total(NamedTuple):
 class Atom:
     """interval: where its value lies. total: what it adds up, None for a node. whole: it is 0 or 1.
     counts: it says which elements count, or how much each class does; some element and some class do.
-    factors: how many it is made of.
+    factors: how many it is made of. node: the node that it is, None for a total.
     """
 
     interval: Interval
@@ -47,13 +52,18 @@ class Atom:
     whole: bool = False
     counts: bool = False
     factors: int = 1
+    node: Node | None = None
 
 
 @dataclass(slots=True)
 class Forms:
-    """The forms of the nodes of one graph. `intervals` grows as the nodes are looked at in their order."""
+    """The forms of the nodes of one graph. `intervals` grows as the nodes are looked at in their order.
+
+    whole: a sum or difference that is multiplied or added up is an atom.
+    """
 
     intervals: Mapping[Node, Interval]
+    whole: bool = False
     atoms: list[Atom] = field(default_factory=list)
     _numbers: dict[Hashable, int] = field(default_factory=dict)
     _forms: dict[Node, Form] = field(default_factory=dict)
@@ -64,7 +74,7 @@ class Forms:
         waiting = [node]
         while waiting:
             current = waiting[-1]
-            missing = [part for part in _parts(current) if part not in self._forms]
+            missing = [part for part in self._parts(current) if part not in self._forms]
             if missing:
                 waiting += missing
                 continue
@@ -83,7 +93,9 @@ class Forms:
 
     def _expanded(self, node: Node) -> Form | None:
         """None for what is an atom."""
-        parts = [self._forms[part] for part in _parts(node)]
+        if self.whole and _is_product(node):
+            return self._whole(node)
+        parts = [self._forms[part] for part in self._parts(node)]
         match node.operation:
             case "constant":
                 return {_CONSTANT: node.value} if node.value else {}
@@ -95,6 +107,8 @@ class Forms:
                 return self.product(*parts)
             case "divide" if node.arguments[1].is_constant and node.arguments[1].value:
                 return {m: c / node.arguments[1].value for m, c in parts[0].items()}
+            case "divide" if self.whole and (found := average(node, self.intervals)):
+                return self._average(found)
             case "power" if parts:
                 result = parts[0]
                 for _ in range(int(node.arguments[1].value) - 1):
@@ -107,17 +121,46 @@ class Forms:
             case "sum" | "mean":
                 (over,) = node.attributes
                 assert isinstance(over, tuple)
-                return self._reduced(node, frozenset(over), parts[0])
+                inner = self._whole(node.arguments[0]) if self.whole else parts[0]
+                return None if inner is None else self._reduced(node, frozenset(over), inner)
             case "size":
                 return {(self._size(str(node.attributes[0]), node.arguments[0]),): 1.0}
         return None
 
+    def _parts(self, node: Node) -> tuple[Node, ...]:
+        """The arguments, or factors of one, whose forms make up the form of a node; none for an atom."""
+        if self.whole and (_is_product(node) or node.operation in _REDUCTIONS):
+            inner = factors(node if _is_product(node) else node.arguments[0]).others
+            return tuple(factor for factor in inner if factor.operation in _AVERAGES)
+        return _parts(node)
+
+    def _whole(self, node: Node) -> Form | None:
+        """A product of nodes that are taken as they are."""
+        coefficient, others = factors(node)
+        if not coefficient or len(others) > _HIGHEST_DEGREE:
+            return None
+        result: Form = {_CONSTANT: coefficient}
+        for factor in others:
+            of_factor: Form = self._forms[factor] if factor.operation in _AVERAGES else {(self._node(factor),): 1.0}
+            result = self.product(result, of_factor)
+        return result
+
+    def _average(self, found: Average) -> Form | None:
+        """A weighted mean as an atom of its own, with that of the same weights in common."""
+        if not found.coefficient or not 0 < len(found.values) <= _HIGHEST_DEGREE:
+            return None
+        weights = [self._node(weight) for weight in found.weights]
+        values = [self._node(value) for value in found.values]
+        counted = [atom for atom in values if not (atom in weights and self.atoms[atom].whole)]
+        total = self.total(f"mean by {sorted(weights)}", found.over, self.ordered(tuple(counted)))
+        return {(total,): found.coefficient}
+
     def _node(self, node: Node) -> int:
         """The atom of a node."""
-        whole = node.operation in _WHOLE | _COUNTING or node.input_name == "mask"
-        counts = node.operation in _COUNTING or node.input_name in ("mask", "class_weight")
+        whole = node.operation in _WHOLE | COUNTING or node.input_name == "mask"
+        counts = node.operation in COUNTING or node.input_name in ("mask", "class_weight")
         known = UNIT if whole else self.intervals[node]
-        return self._number(node, lambda: Atom(known, node.axes, whole=whole, counts=counts))
+        return self._number(node, lambda: Atom(known, node.axes, whole=whole, counts=counts, node=node))
 
     def _number(self, key: Hashable, make: Callable[[], Atom]) -> int:
         if key not in self._numbers:
@@ -133,14 +176,14 @@ class Forms:
         return result
 
     def _put(self, form: Form, atoms: Monomial, coefficient: float) -> None:
-        monomial = self._ordered(atoms)
+        monomial = self.ordered(atoms)
         total = form.get(monomial, 0.0) + coefficient
         if total:
             form[monomial] = total
         else:
             form.pop(monomial, None)  # so that every coefficient can be divided by
 
-    def _ordered(self, atoms: Monomial) -> Monomial:
+    def ordered(self, atoms: Monomial) -> Monomial:
         """Sorted, and 1*1 is 1 where an atom is 0 or 1."""
         kept: list[int] = []
         for atom in sorted(atoms):
@@ -173,31 +216,46 @@ class Forms:
         def make() -> Atom:
             axes = NO_AXES.union(*(self.atoms[a].axes for a in monomial)) - over
             inner = self.bounds(monomial)
-            known = of.added_up(inner) if kind == "sum" else inner
+            known = of.added_up(inner) if kind == "sum" else inner if kind == "mean" else of.hull(inner, of.ZERO)
             return Atom(known, axes, key, factors=max(1, self.degree(monomial)))
 
         return self._number(key, make)
 
     def known(self, kind: str, over: frozenset[str], monomial: Monomial) -> int | None:
         """The atom of a sum or mean that occurs somewhere."""
-        return self._numbers.get(Total(kind, over, self._ordered(monomial)))
+        return self._numbers.get(Total(kind, over, self.ordered(monomial)))
 
     def bounds(self, monomial: Monomial) -> Interval:
         """The interval of a monomial; even powers of one atom are not negative."""
         if monomial not in self._bounds:
-            result = ONE
-            for atom in dict.fromkeys(monomial):
-                result = of.multiply(result, of.whole_power(self.atoms[atom].interval, monomial.count(atom)))
+            result, rest = self._with_logarithm(monomial)
+            for atom in dict.fromkeys(rest):
+                result = of.multiply(result, of.whole_power(self.atoms[atom].interval, rest.count(atom)))
             self._bounds[monomial] = result
         return self._bounds[monomial]
+
+    def _with_logarithm(self, monomial: Monomial) -> tuple[Interval, Monomial]:
+        """The interval of x*log(x) where both are in a monomial, and the other atoms."""
+        nodes = [(atom, node) for atom in monomial if (node := self.atoms[atom].node) is not None]
+        for one, logarithm in nodes if any(is_logarithm(node) for _, node in nodes) else ():
+            for other, factor in nodes:
+                known = times_logarithm(factor, logarithm, self.intervals) if is_logarithm(logarithm) else None
+                if known is not None:
+                    rest = list(monomial)
+                    rest.remove(one)
+                    rest.remove(other)
+                    return known, tuple(rest)
+        return ONE, monomial
 
     def degree(self, monomial: Monomial) -> int:
         """How many factors a monomial has, those under sums counted."""
         return sum(self.atoms[atom].factors for atom in monomial)
 
 
+_REDUCTIONS = frozenset({"sum", "mean"})
+_AVERAGES = frozenset({*_REDUCTIONS, "divide"})
 _WHOLE = frozenset({"one_hot", "foreground", "compare"})
-_COUNTING = frozenset({"class_is_one_of", "differs", "both", "any", "any_of"})
+COUNTING = frozenset({"class_is_one_of", "differs", "both", "any", "any_of"})
 
 
 def _parts(node: Node) -> tuple[Node, ...]:
@@ -209,9 +267,15 @@ def _parts(node: Node) -> tuple[Node, ...]:
             return node.arguments[:1]
         case "divide" if node.arguments[1].is_constant:
             return node.arguments[:1]
-        case "power" if node.arguments[1].is_constant and node.arguments[1].value in (2.0, 3.0, 4.0):
+        case "power" if is_whole_power(node):
             return node.arguments[:1]
     return ()
+
+
+def _is_product(node: Node) -> bool:
+    if node.operation == "multiply":
+        return not any(argument.is_constant for argument in node.arguments)
+    return is_whole_power(node)
 
 
 def _space(node: Node) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 
 from lossdsl.checking.resolved import Constant, Local, Origin, Term, Use, every
+from lossdsl.checking.terms import repeated_terms
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltTerm
 from lossdsl.graph.nodes import Node
@@ -23,14 +24,14 @@ def idle_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Terms without an effect on the training."""
     terms = list(zip(proof.built.terms, proof.objective.terms, strict=True))
     falling = any(proof.intervals[built.weight].negative for built, _ in terms if not built.value.is_constant)
-    restored = _taken_off(proof)
+    restored, trained = _taken_off(proof), proof.trained | _second_predictions(proof)
     seen: dict[Hashable, tuple[str, float]] = {}
     for built, term in terms:
         if built.value.is_constant and built.value.value and falling:
             continue  # 1 - a score
         if built.value in restored:
             continue  # abs(bce - b) + b
-        finding = _without_effect(proof, built, term)
+        finding = _without_effect(proof, built, term, trained)
         if finding:
             yield finding
             continue
@@ -54,12 +55,27 @@ def _taken_off(proof: Proof) -> frozenset[Node]:
     )
 
 
-def _without_effect(proof: Proof, built: BuiltTerm, term: Term) -> Diagnostic | None:
+def _second_predictions(proof: Proof) -> frozenset[Node]:
+    """The target where nothing compares the prediction with it: what a discriminator says of the real images, say."""
+    if not proof.facts.raw_only:
+        return frozenset()
+    targets = frozenset(node for node in proof.order if node.input_name == "target")
+    of_prediction = [moves(term.value, proof.trained) for term in proof.built.terms]
+    of_target = [moves(term.value, targets) for term in proof.built.terms]
+    together = any(map(all, zip(of_prediction, of_target, strict=True)))
+    return targets if any(of_prediction) and not together else frozenset()
+
+
+def _without_effect(proof: Proof, built: BuiltTerm, term: Term, trained: frozenset[Node]) -> Diagnostic | None:
     if proof.intervals[built.weight] == of.ZERO:
         return says(weight_place(term), "LD732", f"the weight of `{built.name}` is always 0", "leave the term out")
     if proof.intervals[built.value] == of.ZERO:
         return says(term.value.origin, "LD732", f"`{built.name}` is always 0", "leave the term out")
-    if not moves(built.contribution, proof.trained):
+    constant = proof.intervals[built.value]
+    if constant.is_number and not built.value.is_constant:
+        message = f"`{built.name}` is always {constant}: it trains nothing"
+        return says(term.value.origin, "LD731", message, "leave the term out")
+    if not moves(built.contribution, trained):
         message = f"`{built.name}` does not depend on the prediction: it trains nothing"
         return says(term.value.origin, "LD731", message, "leave the term out, or make it the weight of another")
     return None
@@ -79,8 +95,11 @@ def weight_place(term: Term) -> Origin:
 
 
 def name_findings(spec: Spec, proof: Proof, registry: Registry) -> Iterator[Diagnostic]:
-    """Definitions and tensors that nothing reads, and terms under the name of another loss."""
+    """Terms written twice, definitions and tensors that nothing reads, and terms under the name of another loss."""
     used = {name for name, _ in proof.objective.bindings}
+    for repeated in repeated_terms(spec):
+        message = f"`{repeated.name}` is added up twice: one term with the weights added does it"
+        yield _of_name(repeated.place, "LD733", message, "leave one of them out")
     for definition in spec.definitions:
         if definition.name not in used:
             yield _of_name(definition.place, "LD734", f"`{definition.name}` is defined and never used", "leave it out")

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 from lossdsl.graph.nodes import Node
 from lossdsl.syntax.printing import number
 
-# A sum of numbers that cancel to less than this share of them is 0: rounding must not prove a sign.
+# A sum of numbers that cancel to less than this share of them is 0: rounding must not prove a sign. Nor is it shown.
 _CANCELLED = 1e-12
 
 
@@ -29,7 +29,7 @@ class Interval(NamedTuple):
         if self.low == self.high:
             return number(self.low)
         left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
-        return f"{left}{_short(self.low)}, {_short(self.high)}{right}"
+        return f"{left}{_short(self.low, -1.0)}, {_short(self.high, 1.0)}{right}"
 
     def __contains__(self, value: object) -> bool:
         if not isinstance(value, (int, float)):
@@ -70,8 +70,13 @@ class Interval(NamedTuple):
         return low and high
 
 
-def _short(value: float) -> str:
-    return number(float(f"{value:.6g}"))
+def _short(value: float, outward: float) -> str:
+    """Six digits, moved so that the interval that is shown holds the one that is meant. outward: -1 or 1."""
+    nearest = float(f"{value:.6g}")
+    if math.isfinite(value) and (value - nearest) * outward > _CANCELLED * abs(value):
+        digit = 10.0 ** (math.floor(math.log10(abs(nearest))) - 5)
+        nearest = float(f"{nearest + outward * digit:.6g}")
+    return number(nearest)
 
 
 def interval(low: float, high: float, low_open: bool = False, high_open: bool = False) -> Interval:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from math import isfinite
 
-from lossdsl.checking.resolved import Origin, TensorOf, Use
+from lossdsl.checking.resolved import Origin, Resolved, TensorOf, Use
 from lossdsl.errors import Diagnostic, Severity
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node, in_order
@@ -220,6 +220,15 @@ def _exchanged(proof: Proof, used: Used) -> Iterator[Diagnostic]:
         name, here, there = used.use.loss.name, written(first.origin), written(second.origin)
         message = f"the target `{here}` stands where `{name}` takes the prediction"
         yield says(first.origin, "LD721", message, f"the prediction comes first: {name}({there}, {here})")
+    elif _is_plain_prediction(second) and isinstance(first, TensorOf) and first.name in proof.facts.tensors:
+        name, here, there = used.use.loss.name, written(first.origin), written(second.origin)
+        message = f"the prediction `{there}` stands where `{name}` takes the target"
+        hint = f"the prediction comes first: {name}({there}, {here}); to train `{here}`, stop_gradient({there})"
+        yield says(second.origin, "LD721", message, hint)
+
+
+def _is_plain_prediction(tensor: Resolved) -> bool:
+    return isinstance(tensor, TensorOf) and tensor.name in ("z", "p", "pred")
 
 
 def _reads_labels(proof: Proof, used: Used) -> bool:

@@ -3,91 +3,186 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TypeAlias
 
-from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.nodes import Node, for_each_operation, in_order
+from lossdsl.proving.averages import average
 from lossdsl.proving.interval import Known
 
 LARGEST = 3e38
 LOGITS = 1e4
 ELEMENTS = 1e9
-_SCALARS = {"scalar:epoch": 1e4, "scalar:step": 1e7}
-_LEARNED = 50.0
-_BORDER = 1e-19  # of a denominator in float32
+_CLASSES = 1e5
+_SCALARS = {"scalar:epoch": 1e4, "scalar:step": 1e7, "mask": 1.0}
+_LEARNED = 20.0
+_BORDER = 1e-19  # nothing nearer to 0 is divided by in float32, but for a number that is written
 _OF_KERNELS = 1e12
-_OF_LOSSES = 1e30  # by name: they are tested to stay small, bounds of their long formulas need not
+_OF_LOSSES = 1e25  # those by name are tested to stay finite, bounds of their long formulas need not show it
 _LOG = 104.0
 
+_Sizes: TypeAlias = Mapping[Node, float]
+_Growth: TypeAlias = Callable[[Node, Known, _Sizes], float]
 
-def magnitudes(outputs: list[Node], known: Known, losses: Collection[Node] = ()) -> dict[Node, float]:
-    """For each node a bound of its distance from 0. losses: the values of losses by name."""
+
+def magnitudes(outputs: Iterable[Node], known: Known, trusted: Collection[Node] = ()) -> dict[Node, float]:
+    """For each node a bound of its distance from 0, or of a sum that is computed on the way to it.
+
+    After what overflows the bounds go on as from a usual size, which it will have once that is mended: so what
+    overflows by itself is seen too. trusted: what is part of a loss by name, with parameters of a usual size.
+    """
     found: dict[Node, float] = {}
+    usual: dict[Node, float] = {}
     for node in in_order(outputs):
-        largest = min(known[node].size, _OF_LOSSES if node in losses else math.inf)
-        found[node] = min(_magnitude(node, known, [found[a] for a in node.arguments]), largest)
+        size = min(_GROWTH[node.operation](node, known, usual), known[node].size)
+        if node.operation in _ADDED_UP:
+            added = usual[node.arguments[0]] * ELEMENTS
+            size = added if added > LARGEST else size
+        if node in trusted:
+            size = min(size, _OF_LOSSES)
+        found[node] = size
+        usual[node] = size if size <= LARGEST else min(LOGITS, known[node].size)
     return found
 
 
-def _magnitude(node: Node, known: Known, sizes: list[float]) -> float:
-    match node.operation:
-        case "constant":
-            return abs(node.value)
-        case "input":
-            name = node.input_name
-            return _LEARNED if name.startswith("learned:") else _SCALARS.get(name, LOGITS)
-        case "add" | "subtract":
-            return sizes[0] + sizes[1]
-        case "multiply":
-            return _product(*sizes)
-        case "divide":
-            return _product(sizes[0], 1 / _least(node.arguments[1], known))
-        case "power":
-            return _power(node, known, sizes)
-        case "exp" | "cosh":
-            largest = known[node.arguments[0]].high if node.operation == "exp" else math.inf
-            return _exp(min(sizes[0], largest))
-        case "log" | "log1p":
-            return max(_LOG, math.log(max(sizes[0], 1)))
-        case "logsumexp":
-            return sizes[0] + math.log(ELEMENTS)
-        case "sqrt":
-            return math.sqrt(sizes[0])
-        case "sum":
-            return _product(sizes[0], ELEMENTS)
-        case "size":
-            return ELEMENTS
-        case "kernel":
-            return _OF_KERNELS
-        case "log_softmax" | "log_one_minus_softmax" | "softplus" | "log_sigmoid":
-            return 2 * sizes[0] + _LOG
-        case "where" | "per_class":
-            return max(sizes[1:])
-    return max(sizes, default=LOGITS)
+def _largest(node: Node, _: Known, sizes: _Sizes) -> float:
+    return max(sizes[argument] for argument in node.arguments)
+
+
+def _first(node: Node, _: Known, sizes: _Sizes) -> float:
+    return sizes[node.arguments[0]]
+
+
+def _always(size: float) -> _Growth:
+    return lambda _node, _known, _sizes: size
+
+
+def _input(node: Node, _: Known, __: _Sizes) -> float:
+    name = node.input_name
+    return _LEARNED if name.startswith("learned:") else _SCALARS.get(name, LOGITS)
+
+
+def _sum_of_two(node: Node, _: Known, sizes: _Sizes) -> float:
+    return sum(sizes[argument] for argument in node.arguments)
+
+
+def _multiply(node: Node, _: Known, sizes: _Sizes) -> float:
+    return _product(*(sizes[argument] for argument in node.arguments))
+
+
+def _divide(node: Node, known: Known, sizes: _Sizes) -> float:
+    numerator, denominator = node.arguments
+    quotient = _product(sizes[numerator], 1 / _least(denominator, known))
+    mean = average(node, known)
+    if mean is None:
+        return quotient
+    size = abs(mean.coefficient)
+    for value in mean.values:
+        size = _product(size, sizes[value])
+    return min(quotient, size)
+
+
+def _power(node: Node, known: Known, sizes: _Sizes) -> float:
+    base, exponent = node.arguments
+    raised, size = known[exponent], sizes[base]
+    try:
+        large = float(max(size, 1.0) ** min(max(raised.high, 0.0), sizes[exponent]))
+        small = _least(base, known) ** max(raised.low, -sizes[exponent]) if raised.low < 0 else 0.0
+    except OverflowError:
+        return math.inf
+    if size < 1 and raised.low >= 0:
+        return 1.0
+    return max(large, small)
+
+
+def _exp(node: Node, known: Known, sizes: _Sizes) -> float:
+    (argument,) = node.arguments
+    return _raised(min(sizes[argument], known[argument].high))
+
+
+def _cosh(node: Node, _: Known, sizes: _Sizes) -> float:
+    return _raised(sizes[node.arguments[0]])
+
+
+def _raised(x: float) -> float:
+    return math.exp(x) if x < 700 else math.inf
+
+
+def _log(node: Node, _: Known, sizes: _Sizes) -> float:
+    return max(_LOG, math.log(max(sizes[node.arguments[0]], 1)))
+
+
+def _log_sum_exp(node: Node, _: Known, sizes: _Sizes) -> float:
+    return sizes[node.arguments[0]] + math.log(ELEMENTS)
+
+
+def _log_probability(node: Node, _: Known, sizes: _Sizes) -> float:
+    return 2 * sizes[node.arguments[0]] + _LOG
+
+
+def _sqrt(node: Node, _: Known, sizes: _Sizes) -> float:
+    return math.sqrt(sizes[node.arguments[0]])
+
+
+def _sum(node: Node, _: Known, sizes: _Sizes) -> float:
+    return _product(sizes[node.arguments[0]], ELEMENTS)
+
+
+def _one_of(node: Node, _: Known, sizes: _Sizes) -> float:
+    return max(sizes[argument] for argument in node.arguments[1:])
+
+
+def _window(node: Node, _: Known, sizes: _Sizes) -> float:
+    outside = node.attributes[-1]
+    return max(sizes[node.arguments[0]], abs(outside) if isinstance(outside, float) else 0.0)
+
+
+def _filled(node: Node, _: Known, __: _Sizes) -> float:
+    number = node.attributes[0]
+    assert isinstance(number, float)
+    return abs(number)
 
 
 def _product(a: float, b: float) -> float:
     return a * b if a and b else 0.0
 
 
-def _exp(x: float) -> float:
-    return math.exp(x) if x < 700 else math.inf
-
-
 def _least(node: Node, known: Known) -> float:
     """How near to 0 a denominator comes."""
+    if node.is_constant and node.value:
+        return abs(node.value)
     interval = known[node]
     least = interval.low if interval.low > 0 else -interval.high
     return max(least, _BORDER)
 
 
-def _power(node: Node, known: Known, sizes: list[float]) -> float:
-    exponent = known[node.arguments[1]]
-    base = sizes[0]
-    try:
-        large = float(max(base, 1.0) ** min(max(exponent.high, 0.0), sizes[1]))
-        small = _least(node.arguments[0], known) ** max(exponent.low, -sizes[1]) if exponent.low < 0 else 0.0
-    except OverflowError:
-        return math.inf
-    if base < 1 and exponent.low >= 0:
-        return 1.0
-    return max(large, small)
+# What adds up all elements before it divides.
+_ADDED_UP = frozenset({"mean", "topk"})
+_GROWTH: Mapping[str, _Growth] = for_each_operation({
+    "constant": lambda node, _known, _sizes: min(abs(node.value), LARGEST),  # larger ones are refused
+    "input": _input,
+    "add": _sum_of_two,
+    "subtract": _sum_of_two,
+    "multiply": _multiply,
+    "divide": _divide,
+    "power": _power,
+    "exp": _exp,
+    "cosh": _cosh,
+    "log": _log,
+    "log1p": _log,
+    "logsumexp": _log_sum_exp,
+    "sqrt": _sqrt,
+    "sum": _sum,
+    "size": _always(ELEMENTS),
+    "classes": _always(_CLASSES),
+    "kernel": _always(_OF_KERNELS),
+    "filled_image": _filled,
+    **dict.fromkeys(("log_softmax", "log_one_minus_softmax", "softplus", "log_sigmoid"), _log_probability),
+    **dict.fromkeys(("where", "per_class"), _one_of),
+    **dict.fromkeys(("minimum", "maximum"), _largest),
+    **dict.fromkeys(("local_mean", "local_min", "local_max"), _window),
+    **dict.fromkeys(("negative", "abs", "relu", "logcosh", "stop_gradient", "cast", "cast_like"), _first),
+    **dict.fromkeys(("mean", "keep", "pick", "index", "reduce_max", "reduce_min", "topk"), _first),
+    **dict.fromkeys(("tanh", "sigmoid", "softmax", "compare", "one_hot", "ones", "foreground"), _always(1.0)),
+    **dict.fromkeys(("class_is_one_of", "differs", "both", "any", "any_of"), _always(1.0)),
+})  # fmt: skip

@@ -1,18 +1,21 @@
 """What holds between the parts of a form: the least value of a sum whose negative parts are held up by positive ones.
 
-Two facts are used. If m = b*e, with b at least 0 and e in [low, high], then m lies in [low, high]*b; also under a sum
-or a mean, element by element. And 2*a*b is at most a*a + b*b.
+Three facts are used. If m = b*e, with b at least 0 and e in [low, high], then m lies in [low, high]*b; also under a
+sum or a mean, element by element. 2*a*b is at most a*a + b*b. And sum(a*b)**2 is at most sum(a*a)*sum(b*b), so that a
+variance is not negative.
 """
 
 from __future__ import annotations
 
 import math
 
+from lossdsl.graph.nodes import NO_AXES, Node
 from lossdsl.proving import interval as of
 from lossdsl.proving.forms import Form, Forms, Monomial, added, interval_of
-from lossdsl.proving.interval import ONE, Interval, interval
+from lossdsl.proving.interval import ONE, UNIT, Interval, interval
 
 _MOST = 12
+_MOST_FACTORS = 4
 _NOTHING = 1e-12
 
 
@@ -99,6 +102,9 @@ def quotient(forms: Forms, monomial: Monomial, base: Monomial) -> Interval | Non
     rest, wanted = _without_common(monomial, base)
     if not wanted:
         return forms.bounds(rest)
+    for atom in dict.fromkeys(rest):
+        if rest.count(atom) == 2 and _is_at_most(forms, atom, wanted):
+            return of.multiply(UNIT, forms.bounds(_without_common(rest, (atom, atom))[0]))
     sizes = [total.over for atom in wanted if (total := forms.atoms[atom].total) and not total.monomial]
     sums = [atom for atom in wanted if (total := forms.atoms[atom].total) and total.monomial]
     if len(sums) != 1 or len(sizes) + 1 != len(wanted):
@@ -113,6 +119,28 @@ def quotient(forms: Forms, monomial: Monomial, base: Monomial) -> Interval | Non
             others = _without_common(rest, (atom,))[0]
             return None if share is None else of.multiply(share, forms.bounds(others))
     return None
+
+
+def _is_at_most(forms: Forms, atom: int, bound: Monomial) -> bool:
+    """Whether a bound is sum(a*a)*sum(b*b) for the atom sum(a*b); with means for a mean. Of a mean b may be 1."""
+    inner = forms.atoms[atom].total
+    if inner is None or not 0 < len(inner.monomial) <= _MOST_FACTORS:
+        return False
+    totals = [forms.atoms[other].total for other in bound]
+    squares = sorted(total.monomial for total in totals if total and total.monomial)
+    sizes = frozenset[str]().union(*(total.over for total in totals if total and not total.monomial))
+    if any(total is None or (total.monomial and total[:2] != inner[:2]) for total in totals):
+        return False
+    of_one = sizes == (inner.over if inner.kind == "sum" else NO_AXES)
+    for chosen in range(2 ** len(inner.monomial)):
+        parts: tuple[list[int], list[int]] = ([], [])
+        for place, factor in enumerate(inner.monomial):
+            for side in (0, 1) if forms.atoms[factor].whole else (chosen >> place & 1,):
+                parts[side].append(factor)
+        wanted = sorted(forms.ordered((*part, *part)) for part in parts if part)
+        if wanted == squares and (of_one if len(wanted) == 1 else not sizes):
+            return True
+    return False
 
 
 def _without_common(left: Monomial, right: Monomial) -> tuple[Monomial, Monomial]:
@@ -152,14 +180,15 @@ def _pairs_of(monomial: Monomial) -> list[tuple[int, int, Monomial]]:
     ]
 
 
-def ratio_interval(forms: Forms, numerator: Form, denominator: Form) -> Interval | None:
-    """Where numerator/denominator lies for a denominator that is at least 0, as far as the two are related.
+def ratio_interval(forms: Forms, above: Node, below: Node) -> Interval | None:
+    """Where above/below lies for a denominator that is at least 0, as far as the two are related.
 
     x/d <= c holds where c*d - x >= 0, and where d is 0 both ways: the quotient is 0 there, or has the sign of x.
     """
+    numerator, denominator = forms.of(above), forms.of(below)
     if len(numerator) + len(denominator) > _MOST:
         return None
-    least = _held_up(forms, denominator)
+    least = of.meet(_held_up(forms, denominator), forms.intervals[below])
     if not least.at_least_0:
         return None
     convex = _average(forms, numerator, denominator)
@@ -169,6 +198,44 @@ def ratio_interval(forms: Forms, numerator: Form, denominator: Form) -> Interval
     high = _bound_above(forms, numerator, denominator, least.positive)
     low = of.negative(_bound_above(forms, {m: -c for m, c in numerator.items()}, denominator, least.positive))
     return of.meet(result, of.meet(high, low))
+
+
+def cosine_interval(forms: Forms, numerator: Node, denominator: Node) -> Interval | None:
+    """[-1, 1] where the denominator is at least the root of a form that is at least the square of the numerator."""
+    floor = _square_below(forms, denominator)
+    while numerator.operation in ("abs", "negative"):
+        (numerator,) = numerator.arguments
+    top = forms.of(numerator)
+    if floor is None or len(top) ** 2 + len(floor) > _MOST:
+        return None
+    rest = added(floor, forms.product(top, top), -1.0)
+    return interval(-1.0, 1.0) if _held_up(forms, rest).at_least_0 else None
+
+
+def _square_below(forms: Forms, node: Node) -> Form | None:
+    """A form that is at least 0 and whose root a node is at least, as roots and products of roots are."""
+    match node.operation:
+        case "constant":
+            return {(): node.value**2} if node.value > 0 else None
+        case "multiply":
+            left, right = (_square_below(forms, argument) for argument in node.arguments)
+            return None if left is None or right is None else forms.product(left, right)
+        case "add" | "maximum":
+            for one, other in (node.arguments, node.arguments[::-1]):
+                below = _square_below(forms, one) if not one.is_constant else None
+                if below is not None and (node.operation == "maximum" or forms.intervals[other].at_least_0):
+                    return below
+            return None
+        case "cast" | "cast_like":
+            return _square_below(forms, node.arguments[0])
+    if node.operation != "sqrt" and not (node.operation == "power" and _is(node.arguments[1], 0.5)):
+        return None
+    form = forms.of(node.arguments[0])
+    return form if _held_up(forms, form).at_least_0 else None
+
+
+def _is(node: Node, number: float) -> bool:
+    return node.is_constant and node.value == number
 
 
 def _bound_above(forms: Forms, numerator: Form, denominator: Form, positive: bool) -> Interval:

@@ -14,7 +14,7 @@ from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
-from lossdsl.graph.nodes import Node, in_order
+from lossdsl.graph.nodes import Node, for_each_operation, in_order
 from lossdsl.proving.analysis import prove
 from lossdsl.proving.interval import Interval, Known
 
@@ -29,6 +29,13 @@ _SUMS = frozenset({"sum", "mean", "local_mean"})
 _GIVEN = frozenset({"input", "constant", "one_hot", "foreground", "class_is_one_of", "size", "classes", "per_class"})
 # Near 0 these are the difference of two numbers of usual size.
 _DIFFERENCES = frozenset({"log", "log_softmax", "log_one_minus_softmax", "logsumexp"})
+_OF_TWO = frozenset({"add", "subtract", "multiply", "minimum", "maximum", "divide", "where"})
+# Operations whose result is known to all its digits near 0, or is not near 0, or says only which elements count.
+_TO_ALL_DIGITS = frozenset({
+    "exp", "cosh", "sigmoid", "softmax", "softplus", "log_sigmoid", "kernel", "ones", "filled_image", "index",
+    "compare", "differs", "both", "any", "any_of",
+})  # fmt: skip
+for_each_operation(dict.fromkeys((*_PASSING, *_SUMS, *_GIVEN, *_DIFFERENCES, *_OF_TWO, *_TO_ALL_DIGITS)))
 
 
 def rounded_roots(objective: Objective, built: BuiltLoss, context: Context, facts: Facts) -> frozenset[Node]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
-from lossdsl.graph.nodes import Node
+from lossdsl.graph.nodes import Node, for_each_operation
 from lossdsl.proving import interval as of
 from lossdsl.proving.interval import ALL, NON_NEGATIVE, ONE, POSITIVE, UNIT, ZERO, Interval, Known, interval
 
@@ -31,10 +31,7 @@ def slopes(total: Node, order: Sequence[Node], known: Known, leaves: Collection[
 
 def _local(node: Node, known: Known) -> list[Interval]:
     """The derivatives of a node by its arguments that have one."""
-    rule = _LOCAL.get(node.operation)
-    if rule:
-        return rule(node, known)
-    return [_ONE_ARGUMENT[node.operation]] if node.operation in _ONE_ARGUMENT else [ALL for _ in node.arguments]
+    return _LOCAL[node.operation](node, known)
 
 
 def _divide(node: Node, known: Known) -> list[Interval]:
@@ -61,7 +58,33 @@ def _of_distance(node: Node, known: Known) -> list[Interval]:
     return [of.negative(slope) if a.at_most_0 else of.hull(slope, of.negative(slope))]
 
 
-_LOCAL: dict[str, _Slopes] = {
+# Operations with one argument that has a derivative; others, such as a mask, stand behind it.
+_ONE_ARGUMENT: dict[str, Interval] = {
+    "negative": MINUS_ONE,
+    "sqrt": POSITIVE,
+    **dict.fromkeys(("tanh", "sigmoid", "softplus", "relu", "log_sigmoid"), UNIT),
+    **dict.fromkeys(("cast", "cast_like", "sum", "mean", "pick"), ONE),
+    **dict.fromkeys(
+        ("keep", "reduce_max", "reduce_min", "topk", "logsumexp", "local_mean", "local_min", "local_max"), UNIT
+    ),
+    **dict.fromkeys(("stop_gradient", "compare", "index", "one_hot", "size", "foreground", "class_is_one_of"), ZERO),
+    **dict.fromkeys(("differs", "both", "any", "any_of", "ones", "classes", "filled_image"), ZERO),
+}
+
+
+def _constantly(slope: Interval) -> _Slopes:
+    return lambda _node, _known: [slope]
+
+
+def _anything(node: Node, _: Known) -> list[Interval]:
+    """The value depends on several elements, some up and some down."""
+    return [ALL for _ in node.arguments]
+
+
+_LOCAL: Mapping[str, _Slopes] = for_each_operation({
+    **{operation: _constantly(slope) for operation, slope in _ONE_ARGUMENT.items()},
+    **dict.fromkeys(("input", "constant"), lambda _node, _known: []),
+    **dict.fromkeys(("kernel", "softmax", "log_softmax", "log_one_minus_softmax"), _anything),
     "add": lambda _node, _known: [ONE, ONE],
     "subtract": lambda _node, _known: [ONE, MINUS_ONE],
     "multiply": lambda node, known: [known[node.arguments[1]], known[node.arguments[0]]],
@@ -77,18 +100,7 @@ _LOCAL: dict[str, _Slopes] = {
     "maximum": lambda _node, _known: [UNIT, UNIT],
     "where": lambda _node, _known: [ZERO, UNIT, UNIT],
     "per_class": lambda node, _known: [ZERO, *(UNIT for _ in node.arguments[1:])],
-}
-# Operations with one argument that has a derivative; others, such as a mask, stand behind it.
-_ONE_ARGUMENT: dict[str, Interval] = {
-    "negative": MINUS_ONE,
-    "sqrt": POSITIVE,
-    **dict.fromkeys(("tanh", "sigmoid", "softplus", "relu", "log_sigmoid"), UNIT),
-    **dict.fromkeys(("cast", "cast_like", "sum", "mean", "pick"), ONE),
-    **dict.fromkeys(
-        ("keep", "reduce_max", "reduce_min", "topk", "logsumexp", "local_mean", "local_min", "local_max"), UNIT
-    ),
-    **dict.fromkeys(("stop_gradient", "compare", "index", "one_hot", "size", "foreground", "class_is_one_of"), ZERO),
-}
+})  # fmt: skip
 
 
 def moves(node: Node, sources: Collection[Node]) -> bool:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from lossdsl.graph.nodes import Node
+from lossdsl.graph.nodes import Node, for_each_operation
 from lossdsl.proving import interval as of
+from lossdsl.proving.entropy import entropy, is_logarithm_of
 from lossdsl.proving.interval import ALL, NON_NEGATIVE, NON_POSITIVE, UNIT, ZERO, Interval, interval
 from lossdsl.registry.model import Kernel
 
 Transfer: TypeAlias = Callable[[Node, list[Interval]], Interval]
 
-_LEAST_LOG = -87.0  # a little above that of the smallest normal number of float32
+LEAST_LOG = -87.0  # a little above that of the smallest normal number of float32
 # Numbers of the run; what is learned may become anything.
 _SCALARS = {"scalar:epoch": NON_NEGATIVE, "scalar:step": NON_NEGATIVE, "mask": UNIT, "class_weight": NON_NEGATIVE}
 
 
 def transfer(node: Node, arguments: list[Interval]) -> Interval:
-    """An interval that holds every value of a node; all numbers for an operation that is not known here."""
-    if node.operation == "constant":
-        return of.point(node.value)
-    function = _TRANSFER.get(node.operation)
-    return function(node, arguments) if function else ALL
+    """An interval that holds every value of a node."""
+    return _TRANSFER[node.operation](node, arguments)
 
 
 def _input(node: Node, _: list[Interval]) -> Interval:
@@ -36,18 +34,9 @@ def _multiply(node: Node, arguments: list[Interval]) -> Interval:
         return of.whole_power(arguments[0], 2)
     result = of.multiply(*arguments)
     for factor, logarithm, at in ((left, right, 0), (right, left, 1)):
-        if arguments[at].at_least_0 and _is_logarithm_of(logarithm, factor):
-            high = arguments[at].high
-            return of.meet(result, interval(-1 / math.e, high * _log(high) if high > 1 else 0.0))
+        if arguments[at].at_least_0 and is_logarithm_of(logarithm, factor):
+            return of.meet(result, entropy(arguments[at]))
     return result
-
-
-def _is_logarithm_of(logarithm: Node, factor: Node) -> bool:
-    """log(x) for x, also in the form that it has for a probability from logits."""
-    if logarithm.operation == "log":
-        return logarithm.arguments[0] is factor
-    is_pair = (factor.operation, logarithm.operation) in (("sigmoid", "log_sigmoid"), ("softmax", "log_softmax"))
-    return is_pair and factor.arguments[0] is logarithm.arguments[0]
 
 
 def _subtract(node: Node, arguments: list[Interval]) -> Interval:
@@ -110,7 +99,7 @@ def _log(x: float) -> float:
 def _logarithm(_: Node, arguments: list[Interval]) -> Interval:
     """At and below 0 it is that of the smallest normal number."""
     (a,) = arguments
-    return interval(_log(a.low), max(_log(a.high), _LEAST_LOG), a.low_open, a.high_open and _log(a.high) > _LEAST_LOG)
+    return interval(_log(a.low), max(_log(a.high), LEAST_LOG), a.low_open, a.high_open and _log(a.high) > LEAST_LOG)
 
 
 def _sigmoid(x: float) -> float:
@@ -183,8 +172,10 @@ def _always(result: Interval) -> Transfer:
     return lambda _node, _arguments: result
 
 
-_TRANSFER: dict[str, Transfer] = {
+_TRANSFER: Mapping[str, Transfer] = for_each_operation({
+    "constant": lambda node, _: of.point(node.value),
     "input": _input,
+    "classes": _always(interval(1, math.inf)),
     "add": lambda _, arguments: of.add(*arguments),
     "subtract": _subtract,
     "multiply": _multiply,
@@ -237,4 +228,4 @@ _TRANSFER: dict[str, Transfer] = {
     "size": _always(interval(1, math.inf)),
     "ones": _always(of.ONE),
     "kernel": _kernel,
-}
+})  # fmt: skip

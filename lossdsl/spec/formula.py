@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lossdsl.errors import FormulaError, Source
 from lossdsl.spec.advice import swallowed_lines, with_advice
 from lossdsl.spec.model import NamedExpression, Sourced
@@ -9,6 +11,8 @@ from lossdsl.spec.scalars import finite_number
 from lossdsl.spec.values import Found, Place, Scalar, Unread, Value, described, shown
 from lossdsl.syntax import tree
 from lossdsl.syntax.parse import parse
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ][0-9:.]+)?", re.ASCII)
 
 
 def parsed(source: Source) -> Found[tree.Program | None]:
@@ -31,6 +35,9 @@ def read_program(value: Value, place: Place, what: str) -> Found[tree.Program | 
         return Found(None, (where.says("LD405", f"{what} must be a formula, got {described(value)}"),))
     if value.kind == "number" and finite_number(value.text) is None:
         return Found(None, (value.place.says("LD405", f"{what} must be finite, got {shown(value.text)}"),))
+    if _DATE.fullmatch(value.text.strip()):
+        message, hint = f"{what} must be a formula, got the date {shown(value.text)}", "a difference has spaces: 5 - 3"
+        return Found(None, (value.place.says("LD405", message, hint),))
     return parsed(value.source)
 
 

@@ -131,3 +131,18 @@ def test_outliers_are_bounded(value: Any) -> None:
     z, index = torch.tensor([[0.0, 1e4]]), torch.tensor([0])
     assert value("bi_tempered(t1=0.5, t2=1)", z, index, task="multiclass").item() == pytest.approx(2.0, rel=1e-3)
     assert value("bi_tempered(t1=1, t2=1)", z, index, task="multiclass").item() > 1e3
+
+
+@pytest.mark.parametrize("t1", [0.9, 0.99, 0.999, 0.9999, 0.99999])
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_single_precision_keeps_its_digits_near_1(t1: float, task: str) -> None:
+    """(a**b - q**b)/b for a small b = 1 - t1 is a difference of two numbers near 1."""
+    target = torch.arange(60).reshape(2, 30) % (2 if task == "binary" else 3)
+    for level in (0.5, 5.0, 20.0, 100.0, 1e4):
+        right = 2.0 * target - 1 if task == "binary" else torch.nn.functional.one_hot(target, 3).permute(0, 2, 1)
+        pred, labels = level * right, target.double() if task == "binary" else target
+        loss = lossdsl.compile(f"bi_tempered(t1={t1})", task=task)  # type: ignore[arg-type]
+        exact = loss(pred.double(), labels).item()
+        single = loss(pred.float(), labels.float() if task == "binary" else labels).item()
+        assert single >= 0
+        assert single == pytest.approx(exact, rel=1e-3, abs=1e-7)

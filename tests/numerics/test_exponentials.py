@@ -25,6 +25,13 @@ MEMBERS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean(0.5*log(sum(exp(2*z), over=class)))": lambda z: 0.5 * (2 * z).logsumexp(1).mean(),
     "mean(log(3*sum(exp(z - 1), over=class)/7))": lambda z: ((z - 1).logsumexp(1) + math.log(3 / 7)).mean(),
     "mean(log(sum(2*exp(z), over=class)))": lambda z: (z.logsumexp(1) + math.log(2)).mean(),
+    "log(sum(exp(z)*(2 + tanh(mean(z)))))": lambda z: z.logsumexp((0, 1, 2)) + torch.log(2 + z.mean().tanh()),
+    "log(mean((1 + abs(mean(z)))*exp(z)))": lambda z: (
+        z.logsumexp((0, 1, 2)) + torch.log((1 + z.mean().abs()) / z.numel())
+    ),
+    "mean(log(sum((2 + tanh(mean(z, over=pixel)))*exp(z), over=pixel)))": lambda z: (
+        z.logsumexp(2) + torch.log(2 + z.mean(2).tanh())
+    ).mean(),
     "mean(log(1 + exp(z)))": lambda z: torch.logaddexp(z, 0 * z).mean(),
     "mean(log(exp(-z) + 1))": lambda z: torch.logaddexp(-z, 0 * z).mean(),
     "mean(log(2 + 3*exp(z)))": lambda z: torch.logaddexp(z + math.log(3), 0 * z + math.log(2)).mean(),

@@ -31,7 +31,7 @@ BOUNDS: list[tuple[Node, float]] = [
     (X, LOGITS),
     (EPOCH, 1e4),
     (STEP, 1e7),
-    (LEARNED, 50.0),
+    (LEARNED, 20.0),
     (number(-3.0), 3.0),
     (make("add", X, Y), 2 * LOGITS),
     (make("subtract", X, STEP), LOGITS + 1e7),
@@ -42,11 +42,11 @@ BOUNDS: list[tuple[Node, float]] = [
     (make("divide", X, number(-0.5)), 2 * LOGITS),
     (make("divide", X, Y), LOGITS * 1e19),
     (make("power", X, number(2.0)), LOGITS**2),
-    (make("exp", LEARNED), math.exp(50)),
+    (make("exp", LEARNED), math.exp(20)),
     (make("exp", X), math.inf),
-    (make("cosh", LEARNED), math.exp(50)),
+    (make("cosh", LEARNED), math.exp(20)),
     (make("log", X), 104.0),
-    (make("log", make("exp", X)), math.inf),
+    (make("log", make("exp", X)), 104.0),
     (make("sqrt", X), 100.0),
     (make("sum", X, attributes=(("pixel",),)), LOGITS * ELEMENTS),
     (make("mean", X, attributes=(("pixel",),)), LOGITS),
@@ -74,7 +74,7 @@ def test_an_interval_is_a_bound_too() -> None:
 def test_losses_by_name_stay_small() -> None:
     node = make("exp", X)
     known = dict.fromkeys([node, X], ALL)
-    assert magnitudes([node], known, {node})[node] == 1e30
+    assert magnitudes([node], known, {node})[node] == 1e25
 
 
 def _below(node: Node) -> list[Node]:

@@ -300,6 +300,76 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
             use it, or leave it out of `tensors:`
         """,
     ),
+    (
+        "bce(y_pred, y_true)",
+        {},
+        """
+        <formula>:1:1: warning LD737: `bce(y_pred, y_true)` needs the tensors `y_pred` and `y_true` in every call, by these names
+            bce(y_pred, y_true)
+            ^~~~~~~~~~~~~~~~~~~
+            `pred` and `target` are what a call passes without a name: bce(pred, target)
+        """,  # noqa: E501
+    ),
+    (
+        "kl(teacher, p)",
+        {},
+        """
+        <formula>:1:13: warning LD721: the prediction `p` stands where `kl` takes the target
+            kl(teacher, p)
+                        ^
+            the prediction comes first: kl(p, teacher); to train `teacher`, stop_gradient(p)
+        """,
+    ),
+    (
+        "mean((z - y)**2)",
+        {"task": "binary"},
+        """
+        <formula>:1:6: warning LD726: `(z - y)` compares the logits with the labels
+            mean((z - y)**2)
+                 ^~~~~~~
+            p - y compares the probabilities; where the logits are meant write mse(z, y) or l1(z, y)
+        """,
+    ),
+    (
+        "mean(exp(min(z, 85)))",
+        {"task": "binary"},
+        """
+        <formula>:1:1: warning LD706: `mean` overflows float32 for large logits, late epochs or many elements
+            mean(exp(min(z, 85)))
+            ^~~~~~~~~~~~~~~~~~~~~
+            bound what is added up: min(x, 1e6)
+        """,
+    ),
+    (
+        "min(bce, -1)",
+        {},
+        """
+        <formula>:1:1: warning LD731: `min(bce, -1)` is always -1: it trains nothing
+            min(bce, -1)
+            ^~~~~~~~~~~~
+            leave the term out
+        """,
+    ),
+    (
+        "bce + bce",
+        {},
+        """
+        <formula>:1:7: warning LD733: `bce` is added up twice: one term with the weights added does it
+            bce + bce
+                  ^~~
+            leave one of them out
+        """,
+    ),
+    (
+        "for_class(dice, [1, 1]) + ce",
+        {"task": "multiclass"},
+        """
+        <formula>:1:21: error LD205: the class 1 is listed twice
+            for_class(dice, [1, 1]) + ce
+                                ^
+            each class counts once
+        """,
+    ),
 ]
 
 

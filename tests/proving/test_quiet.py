@@ -135,6 +135,59 @@ RIGHT: list[tuple[str, dict[str, Any]]] = [
     ("T = 4\nsoft = softmax(teacher/T)\nmean(sum(soft*(log(soft) - log(softmax(z/T))), over=class))", {}),
 ]
 
+# What was complained about, and is right: proved by what its parts have in common.
+RIGHT += [
+    ("tp = sum(p*y)\n1 - (2*tp + 1)/(2*tp + sum((p*(1 - y))**2) + sum(((1 - p)*y)**2) + 1)", {"task": "binary"}),
+    ("g = 2\n1 - (sum(2*p*y) + 1)/(sum(2*p*y) + sum((p - p*y)**g) + sum((y - p*y)**g) + 1)", {"task": "binary"}),
+    (
+        "1 - mean((2*sum(p*y, per=image) + 1)/(2*sum(p*y, per=image) + sum((p*(1 - y))**2, per=image)"
+        " + sum(((1 - p)*y)**2, per=image) + 1))",
+        {"task": "multilabel"},
+    ),
+    ("c = sum(pred*target)/sqrt(sum(pred**2)*sum(target**2) + 1e-6)\n1 - abs(c)", {}),
+    ("1 - abs(sum(p*y)/(sqrt(sum(p**2) + 1e-6)*sqrt(sum(y**2) + 1e-6)))", {"task": "binary"}),
+    (
+        "n = sum(pred**2, over=class)*sum(target**2, over=class)\n"
+        "1 - abs(mean(sum(pred*target, over=class)/sqrt(n + 1)))",
+        {},
+    ),
+    ("a = p - mean(p)\nb = y - mean(y)\n1 - abs(sum(a*b)/sqrt(sum(a**2)*sum(b**2) + 1e-6))", {"task": "binary"}),
+    ("d = pred - target\nsqrt(mean(d**2) - 0.85*mean(d)**2 + 1e-6)", {}),
+    ("d = pred - target\nsqrt(mean(d*d) - mean(d)*mean(d) + 1e-6)", {"ignore_index": 255}),
+    ("d = softplus(pred) - target\nmean(sqrt(mean(d**2, per=image) - 0.5*mean(d, per=image)**2 + 1e-3))", {}),
+    (
+        "t = (sum(p*y) + 1)/(sum(p**2) + sum(y**2) - sum(p*y) + 1)\n"
+        "u = (sum((1 - p)*(1 - y)) + 1)/(sum((1 - p)**2) + sum((1 - y)**2) - sum((1 - p)*(1 - y)) + 1)\n1 - (t + u)/2",
+        {"task": "binary"},
+    ),
+    ("mean((1 - sum(y*p, over=class)**0.7)/0.7)", {"task": "multiclass"}),
+    ("q = 0.7\nmean(1 - sum(y*p, over=class)**q)/q", {}),
+    ("mean((1 - (y*p + (1 - y)*(1 - p))**0.7)/0.7)", {"task": "binary"}),
+    ("mean(sum(sqrt(p*y), over=class)) + ce", {"task": "multiclass"}),
+    ("q = sigmoid(aux)\nm = (p + q)/2\nbce + mean(p*log(p/m)) + mean(q*log(q/m))", {"task": "binary"}),
+    ("q = softmax(aux)\nm = 0.5*(p + q)\nce + mean(sum(p*(log(p) - log(m)), over=class))", {"task": "multiclass"}),
+    ("ce - mean(sum(p*max(log(y), -4), over=class))", {"task": "multiclass"}),
+    ("ce - mean(sum(p*clamp(log(y), min=-4), over=class))", {"task": "multiclass"}),
+    ("bce + mean(max(sqrt(p*w**2), 0.1))", {"task": "binary"}),
+    ("bce + mean(min(1/abs(w), 10)*abs(p - y))", {"task": "binary"}),
+    ("0.5*mean(relu(1 - real)) + 0.5*mean(relu(1 + fake))", {}),
+    ("mean(relu(1 - pred)) + mean(relu(1 + target))", {}),
+    ("0.5*mean((pred - 1)**2) + 0.5*mean(target**2)", {}),
+    ("0.7*ce(z, y) + 0.3*ce(z, y2)", {"task": "multiclass"}),
+    ("m = 0.3\nm*ce(z, y2) + (1 - m)*ce(z, y3)", {"task": "multiclass"}),
+    ("q = 0.9*y + 0.05\nmean(p*(log(p) - log(q)) + (1 - p)*(log(1 - p) - log(1 - q)))", {"task": "binary"}),
+    ("mean(sum(p*log(p) - p*log(softmax(reward)), over=class))", {"task": "multiclass"}),
+    ("q = 0.9*y + 0.1/3\nmean(sum(p*(log(p) - log(q)), over=class))", {"task": "multiclass"}),
+    ("dice - 0.001*sum(p*y)", {"task": "binary"}),
+    ("bce*max(0, log(epoch))", {}),
+    ("s = learn(0)\nexp(-2*s)*bce + s", {"task": "binary"}),
+    ("mean((pred - target)**4, weight=w**2)", {"ignore_index": 255}),
+    ("mse(z, y) + l1(z, y)", {"task": "binary"}),
+    ("bce(aux, stop_gradient(p)) + bce", {"task": "binary"}),
+    ("mean(fake) - mean(real)", {}),
+    ("-mean(advantage*log(p))", {"task": "binary"}),
+]
+
 
 @pytest.mark.parametrize(("formula", "options"), RIGHT, ids=[text for text, _ in RIGHT])
 def test_right(formula: str, options: dict[str, Any]) -> None:
