@@ -26,7 +26,7 @@ TENSORS = (("u", ("class",)), ("v", ("batch",)), ("w", ("batch", "pixel")), ("x"
 
 
 def told(literal: str) -> str:
-    """Of (formula, task) or (formula, task, fields of the context): the findings, and what an edit makes of the text."""
+    """Of (formula, task) or (formula, task, fields of the context): the findings, and what an edit makes of it."""
     text, task, *rest = ast.literal_eval(literal)
     fields = {"tensors": TENSORS, "indexed": task == "multiclass", **dict(*rest)}
     ignore_index = fields.pop("ignore_index", None)
@@ -52,6 +52,7 @@ def test_the_complete_message(literal: str) -> None:
 def test_every_code_of_the_graph_has_a_message_here() -> None:
     sources = "".join(path.read_text("utf-8") for path in Path(lossdsl.graph.__path__[0]).glob("*.py"))
     codes = set(re.findall(r"\bLD\d{3}\b", sources))
+    codes -= {"LD110", "LD205"}  # of long formulas and of definitions: runtime/test_deep.py and test_signatures.py
     assert codes == set(re.findall(r"\bLD\d{3}\b", "".join(GOLDEN.values())))
 
 
