@@ -55,9 +55,8 @@ def shown(literal: str) -> str:
     whole = (proof.objective, proof.built, proof.context, proof.facts)
     lines = [described(proof)]
     found = slopes(proof.built.total, proof.order, proof.intervals, ())
-    for node in proof.order:
-        if node.operation == "input" and node in found:
-            lines.append(f"    slope of {node.attributes[0]}: {found[node]}")
+    inputs = [node for node in proof.order if node.operation == "input" and node in found]
+    lines += [f"    slope of {node.attributes[0]}: {found[node]}" for node in inputs]
     lines.append(f"    magnitude: {magnitudes([proof.built.total], proof.intervals)[proof.built.total]:.4g}")
     lines.append(f"    well above 0: {len(positive_denominators(*whole))}, rounded roots: {len(rounded_roots(*whole))}")
     return "\n".join(lines) + "\n"
