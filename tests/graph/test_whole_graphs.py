@@ -1,6 +1,6 @@
 """Whole graphs of formulas, as they are built and as they are run in stages: `graphs.txt` holds every node of them.
 
-After a deliberate change run `python tests/graph/test_whole_graphs.py` and read the diff: each line is an operation with
+After a deliberate change run `python tests/graph/test_whole_graphs.py` and read the diff: each line is an operation,
 its attributes, what it is made of and the axes of its value. What the numbers are is tested in test_forms.py.
 """
 
