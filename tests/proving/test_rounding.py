@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from lossdsl.graph.build import build
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.rounding import rounded_roots
 

@@ -301,3 +301,20 @@ def test_a_denominator_of_nothing(dtype: torch.dtype) -> None:
     alike(ops.divide(x, 0.0), np.where(inside, 0, x.numpy() / edge), dtype)
     alike(ops.divide(x, 0), np.where(inside, 0, x.numpy() / edge), dtype)
     alike(ops.divide(x, -4), x.numpy() / -4, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_on_a_device_that_is_not_the_first(dtype: torch.dtype) -> None:
+    """What is made anew is made where the tensors are; the meta device stands for any other."""
+    x, valid = values(dtype).to("meta"), some().to("meta")
+    index = torch.zeros(2, 1, 4, dtype=torch.long, device="meta")
+    found = [
+        ops.cast_like(0.5, x), ops.constant(1.0, x), ops.one_hot(index, x), ops.at_class(index, x), ops.classes(x),
+        ops.ones(x), ops.foreground(x), ops.class_is_one_of(x, 1), ops.per_class(x, 1.0, 2.0, 3.0),
+        ops.differs(index, 1), ops.differs(index.to(torch.uint8), -1), ops.keep(x, valid), ops.pick(x, index),
+        ops.divide(ops.cast(x), 0.0), ops.power(0.5, ops.cast(x)), ops.power(ops.cast(x), 0.5), ops.sqrt(ops.cast(x)),
+        ops.log(ops.cast(x)), ops.log1p(ops.cast(x)), ops.log_one_minus_softmax(ops.cast(x)),
+        *(ops.topk_mean(x, mask, (1, 2), (1, 2), "up", False) for mask in (None, valid)),
+        *(ops.extreme("max", x, mask, (0, 2), False) for mask in (None, valid)),
+    ]  # fmt: skip
+    assert {one.device.type for one in found} == {"meta"}
