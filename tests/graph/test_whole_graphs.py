@@ -31,7 +31,12 @@ from lossdsl.spec import read_formula
 FILE = Path(__file__).with_name("graphs.txt")
 # What begins with `>>> ` is the call as a Python literal; the lines up to the next one are the graph.
 GOLDEN = dict(re.findall(r"^>>> (.+)\n((?:(?!>>> ).*\n)*)", FILE.read_text(encoding="utf-8"), re.MULTILINE))
-FORMS: dict[str, dict[str, bool]] = {"large": {}, "small": {"small": True}, "together": {"together": True}}
+FORMS: dict[str, dict[str, bool]] = {
+    "large": {},
+    "small": {"small": True},
+    "together": {"together": True},
+    "fused": {"fused": True},
+}
 TENSORS = (("u", ("class",)), ("v", ("batch",)), ("w", ("batch", "pixel")))
 
 
