@@ -1,4 +1,4 @@
-"""A formula that comes to too much when its names are opened, and one that is read where the stack is nearly used up."""
+"""A formula that comes to too much when its names are opened, and one that is read where the stack is used up."""
 
 from __future__ import annotations
 
