@@ -9,13 +9,14 @@ PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-long bench check format clean
+.PHONY: help demo test test-long mutants bench check format clean
 
 help:
 	@echo 'make demo    train a small U-Net on MRI slices with the loss of examples/brain_mri.yaml'
 	@echo "             another loss: make demo ARGS='--loss \"bce + tversky(fn_weight=0.7)\"'"
 	@echo 'make test    run the test suite; a part of it: make test ARGS=tests/syntax'
 	@echo 'make test-long  run the tests that take long'
+	@echo 'make mutants  change the code in small ways and count what the tests find; a part: make mutants ARGS=proving'
 	@echo 'make bench   compare speed and memory with torch, MONAI and segmentation_models.pytorch'
 	@echo 'make check   lint, format, types, import layers'
 	@echo 'make format  rewrite the files in the common format'
@@ -29,6 +30,10 @@ test: .venv/dev.stamp
 
 test-long: .venv/dev.stamp
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+# CI=1: the same random examples in every run, so that a mutant has the same fate.
+mutants: .venv/mutation.stamp
+	CI=1 $(BIN)/python benchmarks/mutants.py $(ARGS)
 
 bench: .venv/dev.stamp
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -45,7 +50,7 @@ format: .venv/dev.stamp
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist examples/output
+	rm -rf .venv build dist mutants examples/output
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -65,4 +70,8 @@ clean:
 .venv/dev.stamp: .venv/torch.stamp pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev,demo]" $(PLUGINS:%=-e %)
 	$(PIP) install -c constraints.txt --no-deps segmentation-models-pytorch
+	touch $@
+
+.venv/mutation.stamp: .venv/dev.stamp
+	$(PIP) install -c constraints.txt --no-build-isolation -e ".[mutation]"
 	touch $@
