@@ -191,8 +191,8 @@ def _interval(node: Node, intervals: dict[Node, Interval], forms: Sequence[Forms
             for one, other in (node.arguments, node.arguments[::-1]) if forms else ():
                 result = of.meet(result, _times_logarithms(one, other, intervals))
         case "divide" if not node.arguments[1].is_constant:
-            for form in forms:
-                if not _bounded(result):
+            for form in forms:  # the first gives close bounds, the second bounds where there are none
+                if form is forms[0] or not _bounded(result):
                     result = of.meet(result, _quotient(form, *node.arguments))
     return result
 
