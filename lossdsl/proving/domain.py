@@ -125,8 +125,23 @@ def _sqrt(case: _Case) -> Iterator[Diagnostic]:
 def _divide(case: _Case) -> Iterator[Diagnostic]:
     if _is_harmless_quotient(case):
         return
-    hint = "add a positive number to it, as smooth does; a mean weighted by w is mean(x, weight=w)"
-    yield from _by_what_can_be_0(case, "a division by a number", hint)
+    yield from _by_what_can_be_0(case, "a division by a number", _way_above_0(case.applied.arguments[1]))
+
+
+def _way_above_0(divisor: Node) -> str:
+    """How a divisor is kept from 0."""
+    while divisor.operation in ("cast_like", "keep"):
+        divisor = divisor.arguments[0]
+    kind, _, name = divisor.input_name.partition(":")
+    if kind == "scalar":
+        return f"`{name}` is 0 at first: divide by ({name} + 1)"
+    if kind == "learned":
+        return f"divide by exp({name}), which is above 0 whatever is learned"
+    weighted = "a mean weighted by w is mean(x, weight=w)"
+    if kind == "tensor":
+        ranges = f'tensors: {{{name}: "(0, inf)"}}'
+        return f"add a positive number to it, or say where its values lie, {ranges}; {weighted}"
+    return f"add a positive number to it, as smooth does; {weighted}"
 
 
 def _is_harmless_quotient(case: _Case) -> bool:
