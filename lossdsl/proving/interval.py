@@ -80,8 +80,9 @@ def _short(value: float, outward: float) -> str:
 
 
 def interval(low: float, high: float, low_open: bool = False, high_open: bool = False) -> Interval:
-    """The interval with these ends, as floats: whole numbers of Python have no largest; infinite ones are open."""
-    low, high = low + 0.0, high + 0.0
+    """The interval with these ends, as floats: whole numbers of Python have no largest; infinite ones are open. An end
+    that is not a number, as the difference of two that left all numbers, says nothing."""
+    low, high = (-math.inf if low != low else low + 0.0), (math.inf if high != high else high + 0.0)
     return Interval(low, high, low_open or low == -math.inf, high_open or high == math.inf)
 
 

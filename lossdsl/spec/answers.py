@@ -58,7 +58,7 @@ def _answer(source: Source, match: re.Match[str]) -> Answer:
         while at and _COMMENT_LINE.match(text, at):
             line, at = line + 1, text.find("\n", at) + 1
     body = _BODY.fullmatch(match["body"].rstrip())
-    codes = tuple(re.split(r"[ \t]*,[ \t]*", body["codes"])) if body else ()
+    codes = tuple(code.strip(" \t") for code in body["codes"].split(",")) if body else ()
     reason = body["reason"].strip() if body and body["dashes"] else ""
     span = Span(match.start(), match.end())
     return Answer(codes, reason, source, span, line, _fault(match, body, reason))

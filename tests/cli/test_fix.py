@@ -41,7 +41,7 @@ MENDED = {
     "0,5*bce + 0,5*dice": "0.5*bce + 0.5*dice",
     "2.*bce": "2.0*bce",
     "dice(smooth=1e-3, per=batch": "dice(smooth=1e-3, per=batch)",
-    "mean(max(1, where(y > 0.5, p, 1)": "mean(max(1, where(y > 0.5, p, 1)))",
+    "mean(max(0.5, where(y > 0.5, p, 1)": "mean(max(0.5, where(y > 0.5, p, 1)))",
     "0.5*exp(dice  # the region": "0.5*exp(dice)  # the region",
 }
 
@@ -285,7 +285,7 @@ def test_the_diff_in_json(invoke, folder: Path) -> None:
     assert result.exit_code == 1
     (folder / "a.yaml").write_text("loss: 0.5*bce + dice\n")
     document = json.loads(invoke("check", "a.yaml", "--diff", "--format", "json").stdout)
-    assert document == {"ok": True, "diagnostics": [], "fixed": [], "diff": ""}
+    assert document == {"ok": True, "diagnostics": [], "allowed": [], "tensors": [], "fixed": [], "diff": ""}
 
 
 def test_both_kinds_are_told_apart(invoke) -> None:

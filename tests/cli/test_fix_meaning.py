@@ -281,7 +281,7 @@ SUGGESTED = {
     "mae + bce": "l1 + bce",
     "2*rmse": "2*sqrt(mse)",
     "nn.BCEWithLogitsLoss()": "bce",
-    "torch.nn.BCEWithLogitsLoss()": "bce()",
+    "torch.nn.BCEWithLogitsLoss()": "bce",
     "mean(log2(1 + p))": "mean(log(1 + p)/log(2))",
     "mean(2*log2(1 + p))": "mean(2*(log(1 + p)/log(2)))",
     "mean(square(p - y)*2)": "mean(((p - y)**2)*2)",

@@ -151,5 +151,5 @@ def test_folded(formula: str, built: Any) -> None:
     "formula", ["1/0*bce", "log(0)*bce", "log(-1)*bce", "sqrt(-1)*bce", "bce*(-1)**0.5", "bce*0**-1", "bce/0"]
 )
 def test_numbers_that_are_none(formula: str, built: Any) -> None:
-    with pytest.raises(FormulaError, match="LD302"):
+    with pytest.raises(FormulaError, match="LD213"):
         built(formula)

@@ -42,10 +42,10 @@ experiment.yaml:2:38: error LD405: a comma inside { } ends the value, here in th
     quote the formula: expr: "focal(gamma=2, alpha=0.25)"
 """,
     "loss: {expr: bce, tensors: edge}\n": """
-experiment.yaml:1:28: error LD405: tensors must be a list of names, got `edge`
+experiment.yaml:1:28: error LD405: tensors must be a list of names or a mapping, got `edge`
     loss: {expr: bce, tensors: edge}
                                ^~~~
-    write for example tensors: [edge, depth]
+    write for example tensors: [edge, depth], or tensors: {depth: "(0, inf)"}
 """,
     "loss:\n  task: binary\n": """
 experiment.yaml:1:1: error LD406: the loss has neither terms nor expr
