@@ -260,13 +260,19 @@ _SHORT = 4
 def near_miss(word: str, known: Iterable[str]) -> str | None:
     """The known word that a word differs from by one slip, or by capitals alone. None where none or several do.
 
-    Of short words only letters that changed places count: everything short is near to a letter or two.
+    Of short words only letters that changed places count: everything short is near to a letter or two. A first or last
+    letter tells names apart: `preds`, `pred2` and `prev` are other names than `pred`.
     """
     lower = word.lower()
     near = {name for name in known if name.lower() == lower or _is_slip(lower, name.lower())}
+    near = {name for name in near if sorted(name.lower()) == sorted(lower) or _has_both_ends(lower, name.lower())}
     if len(word) < 4:
         near = {name for name in near if sorted(name.lower()) == sorted(lower)}
     return near.pop() if len(near) == 1 and len(word) > 2 else None
+
+
+def _has_both_ends(word: str, name: str) -> bool:
+    return word[:1] == name[:1] and word[-1:] == name[-1:] and not {*word, *name} & {*"0123456789"}
 
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:

@@ -43,6 +43,8 @@ def answer(
     if word.kind == "function" and call:
         filled = _filled(word, call, source)
         hint = word.saying(filled or word.write)
+    elif word.kind == "loss" and call and (call.arguments or call.keywords):
+        hint = f"{hint}; what stands in its brackets has other names here, or none"
     if len(homes) == 1:
         hint = f"{hint}; or {homes[0].full_name}, as that library computes it"
     return Answer(hint, _edit(word, source, name, call))

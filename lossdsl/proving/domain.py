@@ -59,7 +59,10 @@ class _Case:
 
     def __init__(self, proof: Proof, applied: Applied, users: Users):
         self.proof, self.applied, self.users = proof, applied, users
-        self.intervals = [refined(argument, applied.guards, proof.intervals) for argument in applied.arguments]
+        counted = [
+            argument.arguments[0] if argument.operation == "keep" else argument for argument in applied.arguments
+        ]
+        self.intervals = [refined(argument, applied.guards, proof.intervals) for argument in counted]
 
     def tells(self, code: str, message: str, hint: str, at: int = 0) -> Diagnostic:
         origin = self.applied.origins[at]

@@ -217,14 +217,21 @@ def _exchanged(proof: Proof, used: Used) -> Iterator[Diagnostic]:
         return
     first, second = used.use.tensors
     if isinstance(first, TensorOf) and first.name in ("y", "target") and moves(used.head.truth, proof.trained):
-        name, here, there = used.use.loss.name, written(first.origin), written(second.origin)
+        name, here, there = used.use.loss.name, written(first.origin), _as_prediction(used, second.origin)
         message = f"the target `{here}` stands where `{name}` takes the prediction"
         yield says(first.origin, "LD721", message, f"the prediction comes first: {name}({there}, {here})")
     elif _is_plain_prediction(second) and isinstance(first, TensorOf) and first.name in proof.facts.tensors:
         name, here, there = used.use.loss.name, written(first.origin), written(second.origin)
         message = f"the prediction `{there}` stands where `{name}` takes the target"
-        hint = f"the prediction comes first: {name}({there}, {here}); to train `{here}`, stop_gradient({there})"
+        right = f"{name}({_as_prediction(used, second.origin)}, {here})"
+        hint = f"the prediction comes first: {right}; to train `{here}`, stop_gradient({there})"
         yield says(second.origin, "LD721", message, hint)
+
+
+def _as_prediction(used: Used, origin: Origin) -> str:
+    """What stands for the prediction, as a loss of logits takes it."""
+    there = written(origin)
+    return "z" if there == "p" and used.head.space.context.input == "logits" else there
 
 
 def _is_plain_prediction(tensor: Resolved) -> bool:

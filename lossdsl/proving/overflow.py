@@ -18,6 +18,7 @@ from lossdsl.proving.saying import says, written
 # Losses by name are tested to stay finite for parameters of such a size, and for inputs far beyond logits.
 _USUAL = (1e-12, 1e12)
 _LARGE = 1e9
+_HIGHEST_POWER = 8
 _ADDING = "bound what is added up: min(x, 1e6)"
 _GROWING = "bound it: min(x, 50), or a form that grows less"
 _HINTS = {**dict.fromkeys(("exp", "cosh", "power"), _GROWING), **dict.fromkeys(("sum", "mean", "topk"), _ADDING)}
@@ -44,7 +45,13 @@ def _trusted(proof: Proof, sizes: dict[Node, float]) -> set[Node]:
         for used in proof.built.trace.used
         if used.by_user and _is_usual(used, sizes)
         for node in {*in_order([used.node], known=_given(used))} - _given(used)
+        if not _is_high_power(node)
     }
+
+
+def _is_high_power(node: Node) -> bool:
+    """A parameter of a usual size is large as an exponent."""
+    return node.operation == "power" and node.arguments[1].is_constant and node.arguments[1].value > _HIGHEST_POWER
 
 
 def _is_usual(used: Used, sizes: dict[Node, float]) -> bool:

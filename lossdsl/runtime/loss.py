@@ -40,7 +40,7 @@ from lossdsl.runtime.learned import LearnedNumbers
 from lossdsl.runtime.lower import Plan, lower
 from lossdsl.runtime.numbers import learned, of_run, shown
 from lossdsl.runtime.owned import copied, filled
-from lossdsl.runtime.ranges import check_ranges, declared
+from lossdsl.runtime.ranges import all_within, check_ranges, declared
 from lossdsl.runtime.ready import Ready, as_given, remember, signature
 from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.runtime.sights import Sight, sights_of
@@ -132,8 +132,6 @@ class Loss(nn.Module):
         tensors: Mapping[str, Tensor],
         terms: bool,
     ) -> tuple[Plan, tuple[Any, ...]]:
-        if self._ranges:
-            check_ranges(self._ranges, tensors)
         kind = None if torch.compiler.is_compiling() else signature(pred, target, mask, tensors)
         repeated = None if kind is None else self._repeated(kind, pred, target, epoch, step, tensors, terms)
         if repeated is not None:
@@ -142,6 +140,8 @@ class Loss(nn.Module):
         kind, pred, target, mask, tensors = _of_one_kind(kind, pred, target, mask, tensors)
         first, truth, further = outputs(pred, target, self._facts.scales)
         call = self._arranged(first, truth, further, mask, tensors)
+        if self._ranges:
+            check_ranges(self._ranges, tensors, call.tensors, self.options.ignore_index)
         self._prepare(call.key)
         plan = self._plans[call.key]
         check_lists(plan.lists, call)
@@ -184,7 +184,7 @@ class Loss(nn.Module):
     ) -> tuple[Plan, tuple[Any, ...]] | None:
         """A call of a kind that was checked before; None for another, and when it fails, so that it is told why."""
         known = self._ready.get(kind)
-        if known is None:
+        if known is None or (self._ranges and not all_within(self._ranges, tensors)):
             return None
         scalars = {"scalar:epoch": epoch, "scalar:step": step}
         given = {"pred": pred, "target": target, **tensors}

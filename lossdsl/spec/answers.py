@@ -15,6 +15,7 @@ from lossdsl.errors import Diagnostic, Source, Span
 _COMMENT = re.compile(r"#[ \t]*lossdsl(?P<colon>[ \t]*:|(?=[ \t]+allow\b))[ \t]*(?P<body>[^\r\n]*)")
 _BODY = re.compile(r"allow[ \t]+(?P<codes>LD\d{3}(?:[ \t]*,[ \t]*LD\d{3})*)(?P<dashes>[ \t]+--[ \t]*)?(?P<reason>.*)")
 _COMMENT_LINE = re.compile(r"[ \t]*#")
+_BETWEEN = re.compile(r"[ \t\r]*(?:#.*)?$")
 _BLOCK_HEADER = re.compile(r"[|>][-+0-9]*[ \t]*(?:#.*)?\r?$")
 _FORM = "write # lossdsl: allow LD703 -- the reason"
 UNUSED, UNREADABLE = "LD801", "LD802"
@@ -22,7 +23,10 @@ UNUSED, UNREADABLE = "LD801", "LD802"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One comment. line: the line of its page that it answers. fault: why it answers nothing; empty for a right one."""
+    """One comment. line: the line of its page that it answers. fault: why it answers nothing; empty for a right one.
+
+    shared: it stands at a part that has an anchor, which other losses may use too.
+    """
 
     codes: tuple[str, ...]
     reason: str
@@ -30,6 +34,12 @@ class Answer:
     span: Span
     line: int
     fault: str = ""
+    shared: bool = False
+
+
+def answerable(text: str) -> bool:
+    """Whether a text has any comment of this kind."""
+    return _COMMENT.search(text) is not None
 
 
 def answers_in(source: Source, within: range | None = None) -> tuple[Answer, ...]:
@@ -42,9 +52,11 @@ def answers_in(source: Source, within: range | None = None) -> tuple[Answer, ...
 
 def extent(text: str, start: int, end: int) -> range:
     """The offsets at which comments belong to what stands from `start` to `end`: whole lines, and comments above."""
-    first = text.rfind("\n", 0, start) + 1
-    while first and _COMMENT_LINE.match(text, above := text.rfind("\n", 0, first - 1) + 1):
-        first = above
+    first = line = text.rfind("\n", 0, start) + 1
+    while line and _BETWEEN.match(text, above := text.rfind("\n", 0, line - 1) + 1, line - 1):
+        line = above
+        if _COMMENT_LINE.match(text, line):
+            first = line
     last = text.find("\n", start + len(text[start:end].rstrip()))
     return range(first, len(text) if last < 0 else last)
 
@@ -111,6 +123,8 @@ def _lines(finding: Diagnostic) -> Iterator[int]:
 
 
 def _in_vain(answer: Answer, used: set[tuple[Answer, str]], findings: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    if answer.shared:
+        return
     if answer.fault:
         yield Diagnostic(UNREADABLE, answer.fault, answer.source, answer.span, _FORM, "warning")
         return

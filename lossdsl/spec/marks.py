@@ -13,6 +13,7 @@ from lossdsl.spec.page import Page
 from lossdsl.spec.values import Found
 
 _MARK = re.compile(r"(?:^|(?<=[ \t]))#[ \t]*lossdsl[ \t]*\r?$", re.MULTILINE)
+_COMMENT = re.compile(r"[ \t]*#")
 _ALONE = re.compile(r"[ \t]*\Z")
 
 
@@ -47,7 +48,13 @@ def marked(page: Page, root: yaml.Node) -> Found[tuple[Located, ...]]:
 def _line(page: Page, mark: re.Match[str]) -> int:
     """The line whose key a mark belongs to."""
     start = page.text.rfind("\n", 0, mark.start()) + 1
-    return page.line_of(mark.start()) + bool(_ALONE.match(page.text[start : mark.start()]))
+    line = page.line_of(mark.start())
+    if not _ALONE.match(page.text[start : mark.start()]):
+        return line
+    below = page.text.find("\n", mark.end()) + 1
+    while below and _COMMENT.match(page.text, below):
+        line, below = line + 1, page.text.find("\n", below) + 1
+    return line + 1
 
 
 def _stray(page: Page, mark: re.Match[str]) -> Diagnostic:

@@ -10,7 +10,7 @@ import yaml
 
 from lossdsl.errors import Diagnostic
 from lossdsl.spec import nodes
-from lossdsl.spec.answers import answers_in, extent
+from lossdsl.spec.answers import answerable, answers_in, extent
 from lossdsl.spec.form import reading_of, with_options
 from lossdsl.spec.interpolation import CODE, interpolated
 from lossdsl.spec.loader import compose
@@ -62,26 +62,37 @@ def reading_at(page: Page, located: Located) -> Reading:
     """The loss at one place of a file."""
     value = nodes.value_of(page, located.node, located.place)
     reading = reading_of(value.value, located.place)
-    lines = extent(page.text, _start(located), _end(located.node))
-    answers = answers_in(page.whole.source, lines)
+    own = extent(page.text, _start(located), _end(located.node))
+    answers = answers_in(page.whole.source, own)
+    for node in _parts(located.node) if answerable(page.text) else ():  # of an alias, where its anchor is
+        if isinstance(node, yaml.ScalarNode) and node.start_mark.index not in own:
+            lines = extent(page.text, node.start_mark.index, node.end_mark.index)
+            answers += tuple(replace(answer, shared=True) for answer in answers_in(page.whole.source, lines))
     return replace(reading, diagnostics=(*value.findings, *reading.diagnostics), answers=answers)
 
 
 def _end(node: yaml.Node) -> int:
     """Where the last text in a node ends; what PyYAML calls the end of a block is where the next key begins."""
-    last, waiting, seen = node.start_mark.index, [node], set[int]()
+    return max((part.end_mark.index for part in _parts(node) if _has_end(part)), default=node.start_mark.index)
+
+
+def _has_end(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) or (isinstance(node, yaml.CollectionNode) and bool(node.flow_style))
+
+
+def _parts(node: yaml.Node) -> Iterator[yaml.Node]:
+    """A node and all that it is made of, each once."""
+    waiting, seen = [node], set[int]()
     while waiting:
         here = waiting.pop()
         if id(here) in seen:
             continue
         seen.add(id(here))
+        yield here
         if isinstance(here, yaml.MappingNode):
             waiting += [part for pair in here.value for part in pair]
         elif isinstance(here, yaml.SequenceNode):
             waiting += here.value
-        if isinstance(here, yaml.ScalarNode) or (isinstance(here, yaml.CollectionNode) and here.flow_style):
-            last = max(last, here.end_mark.index)
-    return last
 
 
 def _holds(located: Located, made: Sequence[Located]) -> bool:

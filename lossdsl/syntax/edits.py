@@ -46,6 +46,10 @@ def bare_word(context: Failure) -> Edit | None:
     return context.replaced(quoted[1] or quoted[2], "safe") if quoted else None
 
 
+_TIMES = ("x", "X")
+"""What some write between factors."""
+
+
 def product(context: Failure) -> Edit | None:
     """`0.5 bce`: a number before a name or a bracket is a factor, except in a call, where a comma may be missing."""
     gap = context.source.text[context.previous_span.end : context.span.start]
@@ -56,7 +60,7 @@ def product(context: Failure) -> Edit | None:
     starts_value = context.found == "(" or context.found[0].isalpha()
     if not (is_factor and starts_value):
         return None
-    if _TORN_EXPONENT.match(context.source.text, context.span.start):
+    if _TORN_EXPONENT.match(context.source.text, context.span.start) or context.found in _TIMES:
         return None
     is_factor_already = before.endswith("*")  # `bce*2 dice` may be `bce*2 + dice`
     is_unit = context.adjacent and len(context.found) == 1 and context.found.isalpha() and context.found not in "zpy"

@@ -76,7 +76,7 @@ def _foreign_sign(context: Failure) -> Diagnostic | None:
             "LD102", "`^` is not an operator", "write ** for a power: a**b", edit=context.replaced("**", "safe")
         )
     if found == ".":
-        if context.adjacent and context.previous[0].isdigit():
+        if context.adjacent and context.previous[0].isdigit() and "." not in context.previous:
             return context.says(
                 "LD101",
                 f"`{context.previous}.` is not a number",

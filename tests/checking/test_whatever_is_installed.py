@@ -153,6 +153,14 @@ TENSORS = [
     "hausdorff",
     "contour",
     "fake",
+    "preds",
+    "pred2",
+    "targets",
+    "target2",
+    "prev",
+    "ious",
+    "steps",
+    "epochs",
 ]
 
 Verdict: TypeAlias = tuple[tuple[tuple[object, ...], ...], frozenset[str]]

@@ -295,6 +295,12 @@ SUGGESTED = {
 }
 
 
+@pytest.mark.parametrize("text", ["0.5. *bce", "0.5 x bce", "2 X dice", "1.5.*bce"])
+def test_what_has_no_sure_reading_is_left(text: str) -> None:
+    assert fixed(text).text == text
+    assert fixed(text, unsafe=True).text == text
+
+
 @pytest.mark.parametrize("text", SUGGESTED)
 def test_what_is_suggested_is_made_when_asked(text: str) -> None:
     assert fixed(text).text == text

@@ -317,7 +317,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:13: warning LD721: the prediction `p` stands where `kl` takes the target
             kl(teacher, p)
                         ^
-            the prediction comes first: kl(p, teacher); to train `teacher`, stop_gradient(p)
+            the prediction comes first: kl(z, teacher); to train `teacher`, stop_gradient(p)
         """,
     ),
     (

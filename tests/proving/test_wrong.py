@@ -87,6 +87,7 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("LD706", "exp(<<unified_focal>>)", {"task": "multiclass", "ignore_index": 255}),
     ("LD706", "mean(cosh(<<pred - target>>))", {}),
     ("LD706", "<<mse>>**8", {}),
+    ("LD706", "<<exp_log(ce_gamma=20)>>", {"task": "multiclass"}),
     ("LD706", "<<2>>**epoch*bce", {}),
     # the wrong way
     ("LD710", "bce - 2*<<dice>>", {}),

@@ -78,6 +78,41 @@ def test_values_outside(ends: str, values: list[float], warm: int) -> None:
         assert f"outside {ends}" in str(raised.value)
 
 
+def alike(loss: Any, plain: Any, *tensors: torch.Tensor, **named: torch.Tensor) -> bool:
+    return all(torch.equal(loss(*tensors, **named), plain(*tensors, **named)) for _ in range(3))
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, 2.0, float("nan"), float("inf")])
+def test_what_does_not_count_may_lie_outside(bad: float) -> None:
+    """Where a mask or an ignored label leaves an element out, whatever stands there."""
+    w = weight([0.5, 1.0])
+    w[0, 0, 0, 0] = bad
+    mask = torch.ones(2, 4, 4)
+    mask[0, 0, 0] = 0
+    assert alike(lossdsl.compile(spec("(0, 1]")), lossdsl.compile(spec(None)), PRED, TARGET, mask=mask, w=w)
+    assert alike(lossdsl.compile(spec("(0, 1]")), lossdsl.compile(spec(None)), PRED, TARGET, mask=mask > 0, w=w)
+    more = {"task": "multiclass", "ignore_index": 255}
+    logits, labels = torch.randn(2, 3, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long)
+    labels[0, 0, 0] = 255
+    held, free = ({**spec(ends, "mean(w*ce(reduction=none))"), **more} for ends in ("(0, 1]", None))
+    assert alike(lossdsl.compile(held), lossdsl.compile(free), logits, labels, w=w)
+    with pytest.raises(lossdsl.LossError, match="LD506"):
+        lossdsl.compile(spec("(0, 1]"))(PRED, TARGET, w=w)
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("mean(ce(reduction=none)/w)", {"task": "multiclass", "ignore_index": 255}),
+        ("mean(bce(reduction=none)/w)", {"task": "binary", "ignore_index": 255}),
+        ("mean(log(w)*bce(reduction=none)) + dice", {"task": "binary", "ignore_index": 255}),
+    ],
+)
+def test_an_ignored_label_disproves_nothing(text: str, more: dict[str, Any]) -> None:
+    codes = {finding.code for finding in lossdsl.check({**spec("[1, 2]", text), **more}).diagnostics}
+    assert not codes & {"LD701", "LD703"}
+
+
 def test_under_transforms_and_on_meta() -> None:
     loss = lossdsl.compile(spec("(0, 1]"))
     w = weight([0.5, 1.0])

@@ -142,6 +142,33 @@ def test_other_comments_mean_nothing() -> None:
     assert str(lossdsl.check("bce  # lossdsl checks this; see lossdsl.check")) == "ok"
 
 
+ANCHORS = {
+    "anchor": "a: &x mean(p/depth)  # lossdsl: allow LD703 -- depth is 1 or more\nloss: *x\n",
+    "anchor of this loss": "loss: &x mean(p/depth)  # lossdsl: allow LD703 -- depth is 1 or more\nb: {loss: *x}\n",
+    "anchored block": "a: &x |\n  mean(p/depth)  # lossdsl: allow LD703 -- depth is 1 or more\nloss: *x\n",
+    "anchored term": (
+        "w: &w {expr: mean(p/depth), weight: 1}  # lossdsl: allow LD703 -- depth is 1 or more\n"
+        "loss:\n  terms: {a: *w, b: bce}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", ANCHORS.values(), ids=ANCHORS)
+def test_answered_where_an_anchor_stands(tmp_path: Path, text: str) -> None:
+    report = check_file(tmp_path, text)
+    assert codes(report) == []
+    assert [finding.code for finding in report.allowed] == ["LD703"]
+
+
+def test_a_comment_at_an_anchor_is_not_judged_by_its_users(tmp_path: Path) -> None:
+    assert codes(check_file(tmp_path, "a: &x bce  # lossdsl: allow LD703 -- x\nloss: *x\n")) == []
+
+
+def test_a_blank_line_parts_a_comment_from_its_warning(tmp_path: Path) -> None:
+    text = "# lossdsl: allow LD703 -- x\n\nloss: mean(p/depth)\n"
+    assert sorted(codes(check_file(tmp_path, text))) == ["LD703", "LD801"]
+
+
 def test_an_error_hides_the_warnings_behind_it() -> None:
     report = lossdsl.check("bec + mean(p/depth)  # lossdsl: allow LD703 -- x")
     assert codes(report) == ["LD201"]

@@ -85,7 +85,7 @@ CONFIGS = {
     "loss: [{«bce»: 0.5}, {dice: -1}]": ("names with weights", "write `0.5*bce - 1*dice`"),
     "loss: {«bce»: {weight: 0.5}, dice: {smooth: 0}}": ("names with weights", "write `0.5*bce + dice(smooth=0)`"),
     "loss: {«CrossEntropyLoss»: 1, DiceLoss: 3}": ("names with weights", f"nearest is `ce + 3*dice`{MAY_DIFFER}"),
-    "loss: {«ce»: 0.1, wombat: 0.9}": ("names with weights", NONE.format("tv")),
+    "loss: {«ce»: 0.1, wombat: 0.9}": ("names with weights", NONE.format("wombat")),
     # terms in the place of a loss
     "loss: {expr: bce, «weight»: 0.5}": ("`expr` and `weight`", "write `0.5*bce`"),
     'loss: {expr: bce + dice, «weight»: "min(1, epoch/10)", task: binary}': (
