@@ -207,7 +207,9 @@ def _weights(value: Value) -> Recognised | None:
     losses = [entry for entry in entries if entry.name not in OPTIONS]
     if not all(isinstance(table, Table) for table in tables) or not losses or _OWN & {e.name for e in entries}:
         return None
-    if not all(number(e.value) or isinstance(e.value, Table) for e in losses) or not any(known(e.name) for e in losses):
+    if not all(_factor(e.value) or isinstance(e.value, Table) for e in losses) or not any(
+        known(e.name) for e in losses
+    ):
         return None
     calls = [_weighted(entry) for entry in losses]
     return Recognised(losses[0].place, translated(calls, [e for e in entries if e.name in OPTIONS]))
@@ -216,7 +218,15 @@ def _weights(value: Value) -> Recognised | None:
 def _weighted(entry: Entry) -> Call:
     if isinstance(entry.value, Table):
         return Call(entry.name, tuple(_entries(entry.value).values()), own=True)
-    return Call(entry.name, weight=number(entry.value) or "", own=True)
+    return Call(entry.name, weight=_factor(entry.value), own=True)
+
+
+def _factor(value: Value) -> str:
+    """A weight as a factor: a number, also as text, or a formula without a loss, such as that of a schedule."""
+    if not isinstance(value, Scalar) or value.kind != "text":
+        return number(value) or ""
+    text = "" if speaks_of_a_loss(value.text) else multiplied("1", value.text)
+    return text if _is_factor(text) else f"({text})"
 
 
 def _terms(value: Value) -> Recognised | None:

@@ -85,6 +85,9 @@ CONFIGS = {
     "loss: [{«bce»: 0.5}, {dice: -1}]": ("names with weights", "write `0.5*bce - 1*dice`"),
     "loss: {«bce»: {weight: 0.5}, dice: {smooth: 0}}": ("names with weights", "write `0.5*bce + dice(smooth=0)`"),
     "loss: {«CrossEntropyLoss»: 1, DiceLoss: 3}": ("names with weights", f"nearest is `ce + 3*dice`{MAY_DIFFER}"),
+    "loss: {«bce»: '0.5', dice: '0.5'}": ("names with weights", "write `0.5*bce + 0.5*dice`"),
+    "loss: {«bce»: 0.5, dice: epoch/10}": ("names with weights", "write `0.5*bce + (epoch/10)*dice`"),
+    "loss: {«bce»: 'min(1, epoch/10)', dice: 1}": ("names with weights", "write `min(1, epoch/10)*bce + dice`"),
     "loss: {«ce»: 0.1, wombat: 0.9}": ("names with weights", NONE.format("wombat")),
     # terms in the place of a loss
     "loss: {expr: bce, «weight»: 0.5}": ("`expr` and `weight`", "write `0.5*bce`"),
