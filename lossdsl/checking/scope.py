@@ -34,7 +34,6 @@ from lossdsl.checking.resolved import (
     Word,
 )
 from lossdsl.checking.similar import similar
-from lossdsl.checking.unknown import several, unknown_name
 from lossdsl.checking.vocabulary import (
     CALL_WORDS,
     COMBINATORS,
@@ -246,6 +245,8 @@ class Scope:
         self, node: tree.Name, kind: str, hint: str, known: set[str], call: tree.Call | None = None
     ) -> Resolved:
         """A name that no library brings."""
+        from lossdsl.checking.unknown import unknown_name  # a right formula needs none of it
+
         found = unknown_name(self.source, node, call, kind, hint, known, self.names, self.memory.registry)
         self.memory.diagnostics.append(found)
         return Constant(1.0, Origin(self.source, node.span))
@@ -345,6 +346,8 @@ class Scope:
         """The loss of a name that there is; None after reporting a clash or a broken plugin."""
         found = self.memory.registry.candidates(node.text, self.home)
         if len(found) > 1:
+            from lossdsl.checking.unknown import several
+
             self.memory.diagnostics.append(several(self.source, node, found))
             return None
         try:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 
 from lossdsl.errors import Diagnostic, Source
-from lossdsl.spec.foreign import foreign_finding
 from lossdsl.spec.formula import bindings_of, parsed, read_expression, read_program
 from lossdsl.spec.interpolation import CODE, interpolated, told_once, without_interpolations
 from lossdsl.spec.keys import unknown_keys
@@ -33,12 +32,20 @@ def reading_of(value: Value, place: Place) -> Reading:
     target = target_of(value) if isinstance(value, Table) else Found(None)
     if target.value:
         return _made(target.value, target.findings)
-    foreign = foreign_finding(value)
+    foreign = _foreign(value)
     if foreign:
         return Reading(None, (foreign,))
     given = without_interpolations(value)
     reading = _own_reading(given.value, place)
     return replace(reading, diagnostics=(*told_once(given.findings), *reading.diagnostics))
+
+
+def _foreign(value: Value) -> Diagnostic | None:
+    if isinstance(value, Scalar):
+        return None
+    from lossdsl.spec.foreign import foreign_finding  # a formula needs none of it
+
+    return foreign_finding(value)
 
 
 def _made(target: Target, findings: tuple[Diagnostic, ...]) -> Reading:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from lossdsl.errors import Diagnostic, Span
-from lossdsl.spec.foreign import foreign_finding
 from lossdsl.spec.formula import read_expression
 from lossdsl.spec.keys import unknown_keys
 from lossdsl.spec.model import NamedExpression, Sourced, TermSpec
@@ -79,9 +78,12 @@ def _term(part: Entry) -> Found[TermSpec | None]:
         found = read_expression(part.value, part.place, what)
         whole = TermSpec(part.name, found.value, _one(part), part.place) if found.value else None
         return Found(whole, found.findings)
-    foreign = foreign_finding(part.value)
-    if foreign and "expr" not in {entry.name for entry in part.value.entries}:
-        return Found(None, (foreign,))
+    if "expr" not in {entry.name for entry in part.value.entries}:
+        from lossdsl.spec.foreign import foreign_finding  # a right term needs none of it
+
+        foreign = foreign_finding(part.value)
+        if foreign:
+            return Found(None, (foreign,))
     table = named(part.value)
     parts = {entry.name: entry for entry in table.value.entries if entry.name in _TERM_KEYS}
     value: Found[Sourced | None] = Found(None, (part.place.says("LD406", f"{what} has no expr", "add expr: ..."),))
