@@ -23,7 +23,7 @@ class Memory:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     bodies: dict[str, Body] = field(default_factory=dict)
     open: list[str] = field(default_factory=list)
-    as_numbers: set[str] = field(default_factory=set)
+    as_numbers: list[str] = field(default_factory=list)
     _names: tuple[str, ...] | None = None
     _own_names: frozenset[str] | None = None
 

@@ -90,11 +90,12 @@ class Scope:
         """The values of all `name = value`, after the roots: a value stands where its name stands. Only where a number
         is wanted, a name that is nearly a known one is misspelt; in the brackets of mean(...) it is a tensor."""
         values: dict[str, Resolved] = {}
-        waiting = list(written)
-        while ready := [one for one in waiting if one.name in self.memory.as_numbers]:
-            waiting = [one for one in waiting if one not in ready]
-            values |= {one.name: self._definition(one, as_number=True) for one in ready}
-        values |= {one.name: self._definition(one, as_number=False) for one in waiting}
+        waiting: dict[str, list[NamedExpression]] = {}
+        for one in written:
+            waiting.setdefault(one.name, []).append(one)
+        for name in self.memory.as_numbers:  # grows
+            values |= {one.name: self._definition(one, as_number=True) for one in waiting.pop(name, ())}
+        values |= {one.name: self._definition(one, as_number=False) for rest in waiting.values() for one in rest}
         return {one.name: values[one.name] for one in written}
 
     def _definition(self, definition: NamedExpression, *, as_number: bool) -> Resolved:
@@ -153,7 +154,7 @@ class Scope:
             return ParameterOf(name, origin)
         if name in self.names:
             if not self.tensors:
-                self.memory.as_numbers.add(name)
+                self.memory.as_numbers.append(name)
             return Local(name, origin)
         if name in TENSORS or (name in self.passed and not self.choosing):
             return TensorOf(name, origin)
