@@ -18,6 +18,7 @@ from mutmut.stats import status_by_exit_code
 
 PARTS = {"graph": "lossdsl/graph", "proving": "lossdsl/proving", "ops": "lossdsl/runtime/ops.py"}
 FOUND = ("killed", "timeout", "segfault")  # by a test that fails, or never ends
+NOT_RUN = 255  # mutmut calls it a timeout, but pytest did not even begin
 # mutmut writes its mutants in the course of a run, so the first run is one of a few.
 FIRST = "lossdsl.graph.frames.x_too_large*"
 
@@ -31,6 +32,10 @@ def results(part: str) -> dict[str, dict[str, str]]:
     path = Path("mutants") / PARTS[part]
     metas = sorted(path.glob("*.py.meta")) if path.is_dir() else [Path(f"{path}.meta")]
     read = {meta.stem: json.loads(meta.read_text(encoding="utf-8"))["exit_code_by_key"] for meta in metas}
+    if any(code == NOT_RUN for codes in read.values() for code in codes.values()):
+        raise SystemExit(
+            "pytest does not start for a mutant: try the tests of mutmut's folder by hand, then make clean"
+        )
     return {
         file: {name: status_by_exit_code[code] for name, code in sorted(codes.items())} for file, codes in read.items()
     }
