@@ -266,7 +266,7 @@ def near_miss(word: str, known: Iterable[str]) -> str | None:
     lower = word.lower()
     near = {name for name in known if name.lower() == lower or _is_slip(lower, name.lower())}
     near = {name for name in near if sorted(name.lower()) == sorted(lower) or _has_both_ends(lower, name.lower())}
-    if len(word) < 4:
+    if len(word) < _SHORT:
         near = {name for name in near if sorted(name.lower()) == sorted(lower)}
     return near.pop() if len(near) == 1 and len(word) > 2 else None
 
