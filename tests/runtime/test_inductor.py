@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +140,15 @@ def test_what_a_compiler_cannot_do_runs_without_it(
     backend = failing(kind, where)
     compiler = torch.compile
     monkeypatch.setattr(torch, "compile", lambda module, **options: compiler(module, **options | {"backend": backend}))
-    with pytest.warns(lossdsl.LossWarning) as caught:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", lossdsl.LossWarning)
         first = run(loss, batch)
-    again = run(loss, batch)
+        again = run(loss, batch)
     for got in (first, again):
         assert_close(got[0], wanted[0], **CLOSE)
         assert_close(got[1], wanted[1], **CLOSE)
-    (told,) = [str(each.message) for each in caught]
+    # What else is caught here comes from dynamo, which warns once in a process: it depends on the tests before.
+    (told,) = [str(each.message) for each in caught if issubclass(each.category, lossdsl.LossWarning)]
     assert told.startswith(
         'warning LD507: torch cannot compile the loss, which runs as with backend="eager" from now on: '
     )
