@@ -57,7 +57,13 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     lossdsl.rediscover()
 
 
-@pytest.mark.parametrize(("code", "which"), EXAMPLES, ids=["-".join(pair) for pair in EXAMPLES])
+@pytest.mark.parametrize(
+    ("code", "which"),
+    [
+        pytest.param(*pair, marks=[pytest.mark.long] if pair[0] in IN_A_PROCESS else [], id="-".join(pair))
+        for pair in EXAMPLES
+    ],
+)
 def test_example(clean: Path, code: str, which: str) -> None:
     documentation = explained(code)
     assert documentation

@@ -128,6 +128,7 @@ main(["check", "."], prog_name="lossdsl")
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("patience", "told"), [(0.05, True), (600.0, False)])
 def test_progress_on_a_terminal(folder: Path, patience: float, told: bool) -> None:
     for index in range(5):

@@ -85,6 +85,7 @@ def test_those_that_are_left_out(start, plugins):
     assert set(states.values()) == {"left out"}
 
 
+@pytest.mark.long
 def test_what_is_wrong_beyond_what_can_be_loaded(start, tmp_path_factory):
     """A definition that names nothing, files that cannot be read, and a slip in the list of plugins."""
     folder = tmp_path_factory.mktemp("site")

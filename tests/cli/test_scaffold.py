@@ -37,6 +37,7 @@ def python(folder: Path) -> Path:
     return interpreter
 
 
+@pytest.mark.long
 def test_from_nothing_to_a_config(invoke, folder: Path, python: Path) -> None:
     result = invoke("new-plugin", "acme-tools")
     written = [

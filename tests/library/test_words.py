@@ -30,6 +30,7 @@ BY_CLASS = ["bce", "dice", "dice(per=batch, smooth=0)", "focal", "iou", "recall"
             "bce + 0.5*dice", "max(p) - min(z)", "mean(sum(p, over=class)**2)", "combo"]  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("space", SPACES, ids=str)
 @pytest.mark.parametrize("text", BY_CLASS)
 def test_for_class_is_the_loss_of_these_channels(text: str, space: tuple[int, ...], value_and_gradient: Any) -> None:

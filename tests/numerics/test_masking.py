@@ -28,6 +28,7 @@ def a_call(task: str, seed: int) -> tuple[Tensor, Tensor]:
     return z, torch.randint(0, 3, (3, 8)) if task == "multiclass" else (torch.rand(z.shape) < 0.5).double()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("given", ["logits", "probs"])
 @pytest.mark.parametrize(("text", "task"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_as_if_removed(text: str, task: str, given: str, value: Any) -> None:

@@ -110,6 +110,7 @@ print(*(p.state for p in plugins(default_registry()) if p.distribution in ("loss
 """
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_entry_points_of_a_package(process, write, text: bytes) -> None:
     folder = write("bolt", "1.0", {"bolt_lib/b.loss": HALF}, own("bolt"))
@@ -120,6 +121,7 @@ def test_damaged_entry_points_of_a_package(process, write, text: bytes) -> None:
     assert told.startswith("broken its entry_points.txt cannot be read: ")
 
 
+@pytest.mark.long
 def test_damaged_entry_points_beside_damaged_metadata(process, write) -> None:
     folder = write("bolt", "1.0", {"bolt_lib/b.loss": HALF}, own("bolt"))
     write("wrench", "3.0", {}, {})
@@ -160,6 +162,7 @@ SLIPS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("written", SLIPS)
 def test_a_misspelt_name_in_the_list_is_told(process, write, written: str) -> None:
     write("acme-losses", "1.0", {"acme_lib/a.loss": HALF}, own("acme"))

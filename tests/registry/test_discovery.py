@@ -78,6 +78,7 @@ def test_order_never_matters(write, kernel) -> None:
         sys.path.remove(str(folder))
 
 
+@pytest.mark.long
 def test_the_seed_of_hashes_never_matters(process, write) -> None:
     write("acme", "1.0", {"lib/a.loss": HALF}, {"lossdsl.libraries": {"lib": "lib"}})
     folder = write("bolt", "1.0", {"lib2/a.loss": HALF}, {"lossdsl.libraries": {"lib2": "lib2"}})
@@ -165,6 +166,7 @@ def test_the_table_of_public_plugins_is_that_of_this_repository() -> None:
 # --- LOSSDSL_PLUGINS ---
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("allowed", "brought"),
     [

@@ -88,6 +88,7 @@ def test_ce_is_that_of_torch(
         assert_close(gradient, torch.autograd.grad(wanted, pred)[0], **CLOSE)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("weight", WEIGHTS, ids=str)
 @pytest.mark.parametrize("name", ["dice", "iou", "tversky", "focal_tversky", "dice_coef", "iou_coef"])
 @pytest.mark.parametrize("per", ["image", "batch"])

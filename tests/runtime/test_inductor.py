@@ -59,6 +59,7 @@ def test_torch_compile_with_inductor(make_batch: Any, run: Any) -> None:
     assert_close(got[1], wanted[1], **CLOSE)
 
 
+@pytest.mark.long
 def test_without_a_compiler(tmp_path: Path) -> None:
     code = (
         "import torch, lossdsl\n"

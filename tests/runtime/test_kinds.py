@@ -70,6 +70,7 @@ KINDS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["pred", "target", "mask", "w"])
 @pytest.mark.parametrize("used", [False, True], ids=["new", "used"])

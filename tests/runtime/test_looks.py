@@ -159,6 +159,7 @@ def compiled(formula: str, ignore_index: int | None) -> Any:
     return lossdsl.compile(formula, task="multiclass", ignore_index=ignore_index)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("label", [3, 255, -1, -100], ids=str)
 @pytest.mark.parametrize("formula", INDEXED)
 def test_a_label_that_is_no_class(formula: str, label: int) -> None:
@@ -298,6 +299,7 @@ def test_looks_on_an_accelerator(accelerator: list[str]) -> None:
         loss(Z, 255 * Y)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("formula", ["dice", "ce + iou(aux, seg)"])
 @pytest.mark.parametrize("options", [{}, {"ignore_index": 254}], ids=str)
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])

@@ -76,6 +76,7 @@ FORMULAS = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
 @pytest.mark.parametrize(("formula", "task"), FORMULAS)
@@ -245,6 +246,7 @@ def test_pickle_and_learned_weights(make_batch: Any) -> None:
     assert_close(pickle.loads(pickle.dumps(loss))(preds, first.target), value.detach(), check_dtype=False)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_torch_compile(backend: str, make_batch: Any) -> None:
     preds, first = a_list(make_batch, "multiclass", SIZES[2])

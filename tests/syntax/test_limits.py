@@ -123,6 +123,7 @@ TOO_DEEP = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("text", TOO_DEEP.values(), ids=TOO_DEEP)
 def test_too_much_is_a_short_error_even_with_600_frames_on_the_stack(text: str) -> None:
     for frames in (0, 600):
