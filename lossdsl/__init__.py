@@ -44,6 +44,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """What is public: completion at a prompt shows neither the inner packages nor what they are imported with."""
+    return sorted([*__all__, "testing"])
+
+
 def __getattr__(name: str) -> Any:
     """The classes that need torch, and the kit, imported when they are first asked for."""
     if name == "testing":
