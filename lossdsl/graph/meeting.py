@@ -49,9 +49,9 @@ def _apart(origin: Origin, operands: Sequence[Operand], task: str) -> Diagnostic
         f"`{one.origin.text}` is one number for each {listed(one.node.axes)}" for one in (first, second)
     )
     hint = "reduce one of them, or multiply both into a map that has all these axes"
-    weight = next((one for one in (first, second) if "class" in one.node.axes), first)
-    if task == "multiclass" and not {"class"} <= first.node.axes & second.node.axes:
-        text = weight.origin.text
+    of_classes = [one for one in (first, second) if "class" in one.node.axes]
+    if task == "multiclass" and len(of_classes) == 1:
+        text = of_classes[0].origin.text
         text = f"({text})" if re.search(r"[-+ ]", re.sub(r"\[[^]]*\]|\([^)]*\)", "", text)) else text
         own = f"sum({text}*y, over=class) is the number of each element's class"
         hint = f"{own}; class_weight= weighs classes and divides by it"
