@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from lossdsl import words
 from lossdsl.checking.arguments import infinity, name_of_keyword
@@ -22,15 +21,13 @@ from lossdsl.checking.resolved import (
     Where,
     Word,
 )
+from lossdsl.checking.text import Text
 from lossdsl.checking.vocabulary import AXES, FUNCTIONS
 from lossdsl.errors import nearest, respelt
 from lossdsl.syntax import tree
 
-if TYPE_CHECKING:
-    from lossdsl.checking.scope import Scope
 
-
-def function_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def function_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
     name = node.function.text
     least, most = FUNCTIONS[name]
     if name == "clamp":
@@ -52,7 +49,7 @@ def function_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     return Chain(arguments[0], tuple((smaller_or_larger, argument) for argument in arguments[1:]), origin)
 
 
-def _clamp(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def _clamp(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
     """`clamp(x, min=0, max=1)`: either bound may be left out."""
     bounds = {keyword.name: keyword.value for keyword in node.keywords}
     if len(node.arguments) != 1 or not bounds or not bounds.keys() <= {"min", "max"}:
@@ -65,7 +62,7 @@ def _clamp(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     return Chain(scope.expression(node.arguments[0]), rest, origin)
 
 
-def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def where_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
     if len(node.arguments) != 3 or node.keywords or not isinstance(node.arguments[0], tree.Comparison):
         hint = "where(condition, value_if_true, value_if_false), the condition a comparison such as y > 0.5"
         return scope.wrong(node, "LD202", "where takes a comparison and two values", hint)
@@ -75,7 +72,7 @@ def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     return Where(condition.operator, left, right, scope.expression(chosen), scope.expression(otherwise), origin)
 
 
-def _compared(scope: Scope, side: tree.Expression) -> Resolved:
+def _compared(scope: Text, side: tree.Expression) -> Resolved:
     """A side of a comparison; a number may be compared with `inf`."""
     infinite = None if scope.words & {"inf"} else infinity(side)
     return scope.expression(side) if infinite is None else Constant(infinite, Origin(scope.source, side.span))
@@ -84,7 +81,7 @@ def _compared(scope: Scope, side: tree.Expression) -> Resolved:
 _REDUCTION_WORDS = {"mean": {"count", "weight"}, "topk": {"share", "rounding"}}
 
 
-def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def reduction_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
     kind = node.function.text
     allowed = {"over"} if kind == "softmax" else {"over", "per"} | _REDUCTION_WORDS.get(kind, set())
     given = {keyword.name: keyword for keyword in node.keywords}
@@ -125,7 +122,7 @@ def _unknown_keyword(name: str, allowed: set[str]) -> str:
     return nearest(name, allowed) or (f"{word.hint}; {listed}" if word else listed)
 
 
-def _rounding(scope: Scope, value: tree.Expression) -> str:
+def _rounding(scope: Text, value: tree.Expression) -> str:
     chosen = replace(scope, words=frozenset({"up", "down"}), choosing=True).expression(value)
     if isinstance(chosen, Word) and chosen.text in ("up", "down"):
         return chosen.text
@@ -133,14 +130,14 @@ def _rounding(scope: Scope, value: tree.Expression) -> str:
     return "up"
 
 
-def _per(scope: Scope, value: tree.Expression) -> Resolved:
+def _per(scope: Text, value: tree.Expression) -> Resolved:
     chosen = replace(scope, words=frozenset({"image", "batch"}), choosing=True).expression(value)
     if isinstance(chosen, ParameterOf) or (isinstance(chosen, Word) and chosen.text in ("image", "batch")):
         return chosen
     return scope.wrong(value, "LD205", "`per` takes one of: image, batch")
 
 
-def _axes(scope: Scope, keyword: tree.Keyword) -> tuple[str, ...]:
+def _axes(scope: Text, keyword: tree.Keyword) -> tuple[str, ...]:
     value = keyword.value
     items = value.items if isinstance(value, tree.Listing) else (value,)
     axes = tuple(item.text for item in items if isinstance(item, tree.Name) and item.text in AXES)
@@ -150,7 +147,7 @@ def _axes(scope: Scope, keyword: tree.Keyword) -> tuple[str, ...]:
     return tuple(axis for axis in AXES if axis in axes)
 
 
-def neighbourhood_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def neighbourhood_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
     name = node.function.text
     allowed = {"size", "outside"} | ({"sigma"} if name == "local_mean" else set())
     for keyword in node.keywords:
@@ -165,7 +162,7 @@ def neighbourhood_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolve
     return Neighbourhood(name, value, given["size"], given.get("sigma"), given.get("outside"), origin)
 
 
-def per_class(scope: Scope, node: tree.Listing, origin: Origin) -> Resolved:
+def per_class(scope: Text, node: tree.Listing, origin: Origin) -> Resolved:
     """`[1, 2, 0.5]` as a value: one number for each class."""
     hint = "as a value, a list is one number for each class: [1, 2, 0.5]"
     if not node.items:
@@ -187,7 +184,7 @@ def class_numbers(numbers: Iterable[float]) -> tuple[int, ...] | None:
     return tuple(int(number) for number in wanted)
 
 
-def for_class_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def for_class_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
     hint = "for_class(dice, [1, 3])"
     if len(node.arguments) != 2 or node.keywords:
         return scope.wrong(node, "LD202", "for_class takes a formula and a list of class numbers", hint)

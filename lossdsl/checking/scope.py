@@ -34,6 +34,7 @@ from lossdsl.checking.resolved import (
     Word,
 )
 from lossdsl.checking.similar import similar
+from lossdsl.checking.text import Text
 from lossdsl.checking.vocabulary import (
     CALL_WORDS,
     COMBINATORS,
@@ -47,8 +48,7 @@ from lossdsl.checking.vocabulary import (
     as_word,
     is_reserved,
 )
-from lossdsl.errors import Diagnostic, Edit, LossError, Source, near_miss
-from lossdsl.registry.contract import BUILT_IN
+from lossdsl.errors import Diagnostic, LossError, near_miss
 from lossdsl.registry.discover import Registry
 from lossdsl.registry.model import Formula, Loss, Parameter, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
@@ -56,32 +56,13 @@ from lossdsl.stack import with_room
 from lossdsl.syntax import tree
 from lossdsl.syntax.limits import MAX_NUMBER, MIN_NUMBER
 
-_NO_SOURCE = Source("")
 _SMALLEST = "the smallest number there is 1.4e-45, the smallest with all digits 1.2e-38"
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What the names in one text mean.
-
-    words: choices that may stand here. choosing: nothing but a choice may. tensors: an unknown name is a tensor that
-    the caller passes; in_definition: it is one unless it is nearly a known one. passed: names that are one anywhere.
-    home: the namespace looked in first. doubts: whether a tensor may be a misspelt name. defining: whose value it is.
-    """
-
-    memory: Memory
-    names: frozenset[str] = frozenset()
-    parameters: frozenset[str] = frozenset()
-    words: frozenset[str] = frozenset()
-    home: str = BUILT_IN
-    source: Source = _NO_SOURCE
-    tensors: bool = False
-    choosing: bool = False
-    in_definition: bool = False
-    passed: frozenset[str] = frozenset()
-    doubts: bool = True
-    defining: str = ""
+class Scope(Text):
+    """What the names in one text mean."""
 
     def of(self, written: Sourced) -> Resolved:
         return replace(self, source=written.source).expression(written.expression)
@@ -359,18 +340,6 @@ class Scope:
                 d if d.source else here.says("LD602", d.message, d.hint) for d in error.diagnostics
             )
             return None
-
-    def report(
-        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
-    ) -> None:
-        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint, edit=edit))
-
-    def wrong(
-        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
-    ) -> Resolved:
-        """Report, and stand in for the value so that the rest is still checked."""
-        self.report(node, code, message, hint, edit)
-        return Constant(1.0, Origin(self.source, node.span))
 
 
 def name_fault(loss: Formula) -> Diagnostic | None:
