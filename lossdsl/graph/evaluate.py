@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lossdsl.checking.calls import NO_CLASSES, class_numbers
 from lossdsl.checking.lists import flat
 from lossdsl.checking.resolved import (
@@ -123,6 +125,8 @@ class Evaluator(Reader):
 
     def _apply(self, expression: Apply, frame: Frame) -> Node | Chosen:
         operands = [self.operand(argument, frame) for argument in expression.arguments]
+        if expression.function == "softmax" and frame.is_definition:
+            operands = [self._with_classes(operand, frame) for operand in operands]
         classes = met(expression.origin, operands, frame.space.task)
         if expression.function == "softmax" and classes:
             message = (
@@ -136,6 +140,10 @@ class Evaluator(Reader):
         origins = tuple(operand.origin for operand in operands)
         node = self._applied(expression.function, [one.node for one in operands], expression, origins, frame)
         return marked(node, classes)
+
+    def _with_classes(self, operand: Operand, frame: Frame) -> Operand:
+        node = operand.node
+        return replace(operand, node=self.everywhere(node, frame)) if node.is_constant else operand
 
     def _chain(self, expression: Chain, frame: Frame) -> Node | Chosen:
         operands = [self.operand(expression.first, frame)]

@@ -24,7 +24,7 @@ from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
 from lossdsl.graph.heads import Head, raw_head
 from lossdsl.graph.meeting import Operand
 from lossdsl.graph.mending import with_its_mean
-from lossdsl.graph.nodes import Graph, Node
+from lossdsl.graph.nodes import AXES, Graph, Node
 from lossdsl.graph.reductions import Reducer
 from lossdsl.graph.rewrites import RULES
 from lossdsl.graph.spaces import Space, make_space, of_pair, of_scale
@@ -163,6 +163,13 @@ class Reader(ABC):
             message = f"`{name}` is laid out as `pred`; it cannot be read for a head with a layout of its own"
             raise Fault(origin.says("LD307", message))
         return space.passed(name, axes)
+
+    def everywhere(self, number: Node, frame: Frame) -> Node:
+        """A number as a map, for what comes out constant for some parameters only, such as p**gamma with gamma=0."""
+        ones = self.graph.make("ones", frame.space.prediction, axes=AXES)
+        if number.is_constant and number.value == 0:  # a product with 0 would be a number again
+            return self.graph.make("subtract", ones, self.graph.constant(1.0))
+        return self.graph.make("multiply", number, ones)
 
     def anew(self, frame: Frame, expression: Resolved, **changes: Any) -> Frame:
         """A frame in which names bound outside are read anew.

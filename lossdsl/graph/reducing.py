@@ -20,14 +20,19 @@ _LAYOUTS = {
 }
 
 
+# Reductions that are not 0 where all elements are, and those that depend on how many elements there are.
+_EXPONENTIAL = frozenset({"logsumexp", "softmax"})
+_COUNTED = _EXPONENTIAL | {"sum"}
+
+
 def reduced(reader: Reader, expression: Reduction, frame: Frame) -> Node | Chosen:
     """The value of a reduction. The choice of a map ends where its classes are put together."""
     value, classes = reader.mapped(expression.value, frame)
     if value.is_constant and frame.is_definition:
-        if value.value == 0:
+        if value.value == 0 and expression.kind not in _EXPONENTIAL:
             return value
-        if expression.kind == "sum" or expression.per or expression.over:
-            value = _everywhere(reader, value, frame)
+        if expression.kind in _COUNTED or expression.per or expression.over:
+            value = reader.everywhere(value, frame)
     over = _over(reader, expression, value, frame)
     if not value.axes:
         return value
@@ -76,12 +81,6 @@ def _mean(
         guards = tuple(g for g in reader.trace.guards if g.left.axes | g.right.axes <= result.axes)
         reader.trace.applied.append(Applied(word, arguments, result, origins, guards))
     return result, classes
-
-
-def _everywhere(reader: Reader, number: Node, frame: Frame) -> Node:
-    """A number as a map, for what comes out constant for some parameters only, such as p**gamma with gamma=0."""
-    ones = reader.graph.make("ones", frame.space.prediction, axes=AXES)
-    return reader.graph.make("multiply", number, ones)
 
 
 def _over(reader: Reader, expression: Reduction, value: Node, frame: Frame) -> frozenset[str]:
