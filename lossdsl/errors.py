@@ -154,6 +154,45 @@ class Diagnostic:
         return (f"    {shown}", f"    {pad}^{'~' * (width - 1)}")
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands; `span` is None when the source's name alone says it (a key path, a file).
+
+    Every finding that has a place is made by `says`.
+    """
+
+    source: Source
+    span: Span | None = None
+
+    @property
+    def extent(self) -> Span:
+        """The part of the source that it is: all of it where none is said."""
+        return self.span or Span(0, len(self.source.text))
+
+    @property
+    def text(self) -> str:
+        """What stands there, on one line."""
+        return " ".join(self.source.text[self.extent.start : self.extent.end].split())
+
+    def says(
+        self,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        edit: Edit | None = None,
+        severity: Severity = "error",
+    ) -> Diagnostic:
+        return Diagnostic(code, message, self.source, self.span, hint, severity, edit)
+
+    def replaced(self, text: str, applicability: Applicability = "suggested") -> Edit:
+        """The edit that writes `text` here."""
+        return Edit(self.extent, text, applicability)
+
+    def respelt(self, word: str, known: Iterable[str], slot: Slot) -> Edit | None:
+        """The edit that mends the spelling of a word which stands here in a file."""
+        return respelt(self.source, self.span, word, known, slot) if self.span and self.source.file else None
+
+
 def _cut(text: str, longest: int = 1000) -> str:
     """A message that repeats a long text of the user, without its middle."""
     if len(text) <= longest:

@@ -102,6 +102,15 @@ def test_nothing_that_runs_stored_code_is_imported() -> None:
     ]
 
 
+def test_one_function_gives_a_finding_its_place() -> None:
+    """A finding without a place is made by itself; all others by `Place.says`, which alone knows how they are built."""
+    made = [(name, call) for name in FILES for called, call in calls(name) if called.rpartition(".")[2] == "Diagnostic"]
+    placed = [
+        name for name, call in made if len(call.args) > 2 or "source" in {keyword.arg for keyword in call.keywords}
+    ]
+    assert placed == ["errors.py"]
+
+
 def test_the_parser_is_not_cached_on_disk() -> None:
     """Lark's cache is a pickle in a folder that other users may write to."""
     parsers = [

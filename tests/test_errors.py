@@ -10,9 +10,11 @@ import pytest
 from lossdsl.errors import (
     ConfigError,
     Diagnostic,
+    Edit,
     FormulaError,
     InputError,
     LossError,
+    Place,
     PluginError,
     Source,
     Span,
@@ -142,6 +144,23 @@ def test_a_finding_gets_its_source_once() -> None:
     found = Diagnostic("LD999", "no", span=Span(0, 1)).at(first)
     assert found.source == first
     assert found.at(second).source == first
+
+
+def test_a_place_says_a_finding_and_mends_it() -> None:
+    source = Source("a +  b", "a.loss")
+    place = Place(source, Span(0, 6))
+    edit = place.replaced("a + b", "safe")
+    assert place.text == "a + b"
+    assert edit == Edit(Span(0, 6), "a + b", "safe")
+    assert place.says("LD101", "wrong", "mend it", edit, "warning") == Diagnostic(
+        "LD101", "wrong", source, Span(0, 6), "mend it", "warning", edit
+    )
+
+
+def test_a_place_without_a_span_is_the_whole_text_and_is_shown_without_a_line() -> None:
+    place = Place(Source("dice", path="loss"))
+    assert (place.text, place.extent) == ("dice", Span(0, 4))
+    assert place.says("LD405", "wrong").render() == "<loss>: error LD405: wrong"
 
 
 def test_spans_join() -> None:

@@ -19,7 +19,6 @@ from lossdsl.checking.resolved import (
     Neighbourhood,
     Numbers,
     Objective,
-    Origin,
     ParameterOf,
     PerClass,
     Reduction,
@@ -30,7 +29,7 @@ from lossdsl.checking.resolved import (
     Where,
     Word,
 )
-from lossdsl.errors import Diagnostic, FormulaError
+from lossdsl.errors import Diagnostic, FormulaError, Place
 from lossdsl.graph.choices import Chosen, Classes, marked, narrowed, parted
 from lossdsl.graph.context import Context
 from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of, too_large, without_result
@@ -57,7 +56,7 @@ _BETWEEN_LOOKS = 16
 class TooLarge(FormulaError):
     """A formula that comes to too much when its names are opened, whatever the task is."""
 
-    def __init__(self, origin: Origin):
+    def __init__(self, origin: Place):
         message = f"the formula has more than {MOST_PARTS:,} parts when all names and losses in it are opened"
         super().__init__([origin.says("LD110", message, "use fewer names that stand for others more than once")])
 
@@ -277,7 +276,7 @@ class Evaluator:
         function: str,
         arguments: list[Node],
         expression: Apply | Chain,
-        origins: tuple[Origin, ...],
+        origins: tuple[Place, ...],
         frame: Frame,
     ) -> Node:
         node = self.graph.make(function, *arguments)

@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lossdsl.checking.resolved import Origin
-from lossdsl.errors import Diagnostic
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.choices import Classes
 from lossdsl.graph.frames import Fault, listed
 from lossdsl.graph.nodes import NO_AXES, Node
@@ -17,12 +16,12 @@ from lossdsl.graph.nodes import NO_AXES, Node
 class Operand:
     """A value where it is written. classes: those of it that count, None for all."""
 
-    origin: Origin
+    origin: Place
     node: Node
     classes: Classes | None = None
 
 
-def met(origin: Origin, operands: Sequence[Operand], task: str) -> Classes | None:
+def met(origin: Place, operands: Sequence[Operand], task: str) -> Classes | None:
     """The classes that count for the result of an operation, judged as a whole: `a*b*c` is one.
 
     Raises Fault where the axes or the classes of the operands do not fit: broadcasting a number for each class against
@@ -40,7 +39,7 @@ def met(origin: Origin, operands: Sequence[Operand], task: str) -> Classes | Non
     return chosen[0] if chosen else None
 
 
-def _apart(origin: Origin, operands: Sequence[Operand], task: str) -> Diagnostic:
+def _apart(origin: Place, operands: Sequence[Operand], task: str) -> Diagnostic:
     """Two operands, neither of which has all axes of the other."""
     widest = max(operands, key=lambda operand: len(operand.node.axes))
     other = next(operand for operand in operands if not operand.node.axes <= widest.node.axes)

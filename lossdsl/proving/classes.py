@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from lossdsl.checking.calls import class_numbers
 from lossdsl.checking.facts import Facts
 from lossdsl.checking.lists import flat
-from lossdsl.checking.resolved import ForClass, Numbers, Objective, Origin, PerClass
-from lossdsl.errors import Diagnostic
+from lossdsl.checking.resolved import ForClass, Numbers, Objective, PerClass
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import Node, in_order
@@ -20,7 +20,6 @@ from lossdsl.graph.spaces import of_pair
 from lossdsl.graph.tasks import candidate_tasks, task_faults
 from lossdsl.proving.saying import written
 from lossdsl.spec.model import Options, Spec
-from lossdsl.spec.values import Place
 
 _MORE = "for more classes the task is multilabel, or multiclass where they exclude each other"
 
@@ -143,9 +142,9 @@ def _position(place: Place) -> tuple[str, int, int]:
     return place.source.file or place.source.path, line, column
 
 
-def _in_text(built: BuiltLoss, first: Origin) -> Iterator[tuple[Node, _Count]]:
+def _in_text(built: BuiltLoss, first: Place) -> Iterator[tuple[Node, _Count]]:
     """The lists of a formula, and the classes that it names, each with the prediction that it is about."""
-    origins: dict[object, Origin] = {}
+    origins: dict[object, Place] = {}
     for expression, node in built.trace.read:
         if isinstance(expression, PerClass):
             origins.setdefault(node, expression.origin)
@@ -175,7 +174,7 @@ def _in_text(built: BuiltLoss, first: Origin) -> Iterator[tuple[Node, _Count]]:
             yield node.arguments[0], _Count(max(classes) + 1, False, "", Place(origin.source, origin.span))
 
 
-def _user_of(node: Node, built: BuiltLoss, first: Origin) -> Origin:
+def _user_of(node: Node, built: BuiltLoss, first: Place) -> Place:
     """The loss in the user's text that something inside of a definition belongs to."""
     users = (used.use.origin for used in built.trace.used if used.by_user and node in in_order([used.node]))
     return next(users, first)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from math import isfinite
 
-from lossdsl.checking.resolved import Origin, Resolved, TensorOf, Use
-from lossdsl.errors import Diagnostic, Severity
+from lossdsl.checking.resolved import Resolved, TensorOf, Use
+from lossdsl.errors import Diagnostic, Place, Severity
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
@@ -58,7 +58,7 @@ def parameter_findings(proof: Proof) -> Iterator[Diagnostic]:
 
 def input_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Losses that take the prediction as it is and get the other kind; else the parts of a loss that do."""
-    whole: dict[Origin, Used] = {}
+    whole: dict[Place, Used] = {}
     told = set()
     for used in reversed(proof.built.trace.used):  # a loss before its parts
         if used.by_user:
@@ -228,7 +228,7 @@ def _exchanged(proof: Proof, used: Used) -> Iterator[Diagnostic]:
         yield says(second.origin, "LD721", message, hint)
 
 
-def _as_prediction(used: Used, origin: Origin) -> str:
+def _as_prediction(used: Used, origin: Place) -> str:
     """What stands for the prediction, as a loss of logits takes it."""
     there = written(origin)
     return "z" if there == "p" and used.head.space.context.input == "logits" else there

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.registry.model import INPUTS as INPUTS
 from lossdsl.spec.answers import Answer
-from lossdsl.spec.values import Place
 from lossdsl.syntax.tree import TASKS as TASKS
 from lossdsl.syntax.tree import Expression, Interval
 from lossdsl.syntax.tree import Task as Task
