@@ -21,9 +21,10 @@ from lossdsl.checking.resolved import (
     Word,
 )
 from lossdsl.checking.text import Text
-from lossdsl.checking.vocabulary import AXES, FUNCTIONS
+from lossdsl.checking.vocabulary import FUNCTIONS
 from lossdsl.errors import Place, nearest, respelt
 from lossdsl.syntax import tree
+from lossdsl.syntax.tree import AXES
 
 
 def function_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias, Union
 from lossdsl.errors import Place
 from lossdsl.flat import Row, flattened, rebuilt
 from lossdsl.registry.model import Loss
-from lossdsl.syntax.tree import Interval
+from lossdsl.syntax.tree import Range
 
 NumberList: TypeAlias = tuple[Union[float, "NumberList"], ...]
 
@@ -292,7 +292,7 @@ class Objective:
     terms: tuple[Term, ...]
     total: Resolved | None
     bodies: tuple[tuple[str, Body], ...]
-    ranges: tuple[tuple[str, Interval], ...] = ()
+    ranges: tuple[tuple[str, Range], ...] = ()
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # frozen all the way down

@@ -13,6 +13,7 @@ from lossdsl.graph.context import Context
 from lossdsl.graph.spaces import of_pair
 from lossdsl.runtime.kinds import FLOATS
 from lossdsl.runtime.layout import Call, decide_task, fault, flat, lay_out
+from lossdsl.syntax.tree import AXES
 
 
 def own_pairs(task: str, pred: Tensor, tensors: Mapping[str, Tensor], pairs: Sequence[Pair]) -> tuple[Pair, ...]:
@@ -95,5 +96,5 @@ def _mask(call: Call, pair: Pair, full: tuple[int, ...], by_pixel: bool) -> tupl
     if mask.shape[1] > 1 and (by_pixel or mask.shape[1] != full[1]):
         mask = mask.any(1, keepdim=True)
     if full[2:] == tuple(layout.shape[2:]):
-        return mask, ("batch", "class", "pixel") if mask.shape[1] > 1 else ("batch", "pixel")
+        return mask, AXES if mask.shape[1] > 1 else ("batch", "pixel")
     return mask.flatten(1).any(1).view(-1, 1, 1), ("batch",)

@@ -12,6 +12,7 @@ from torch import Tensor
 from lossdsl.errors import Diagnostic, InputError
 from lossdsl.graph.printing import shown_input
 from lossdsl.runtime.kinds import FLOATS, INTEGERS, check_dtype, check_kind
+from lossdsl.syntax.tree import AXES
 
 MADE_ANEW = "loss.to_empty(device=...), then loss.reset_parameters(), makes what the text says anew"
 _OWN_TARGET = "with a target of its own it may have any shape: bce({name}, {name}_target)"
@@ -251,7 +252,7 @@ def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], by_class: bool) -> 
     counted = mask if mask.dtype == torch.bool else mask != 0
     pixels = (full[0], *full[2:])
     if mask.shape == pred.shape and len(full) == pred.ndim and full[1] > 1 and by_class:
-        return flat(counted, full), ("batch", "class", "pixel")
+        return flat(counted, full), AXES
     if mask.ndim == len(full) and mask.shape[1] == 1:
         counted = counted.squeeze(1)
     if mask.ndim == 1 and len(pixels) > 1 and mask.shape[0] == pixels[0] == pixels[-1] > 1:

@@ -10,7 +10,7 @@ from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.registry.model import INPUTS as INPUTS
 from lossdsl.spec.answers import Answer
 from lossdsl.syntax.tree import TASKS as TASKS
-from lossdsl.syntax.tree import Expression, Interval
+from lossdsl.syntax.tree import Expression, Range
 from lossdsl.syntax.tree import Task as Task
 
 BACKENDS = ("eager", "inductor")
@@ -49,7 +49,7 @@ class Passed:
 
     name: str
     place: Place
-    range: Interval | None = None
+    range: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)

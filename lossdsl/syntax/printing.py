@@ -25,7 +25,7 @@ def text(node: tree.Node) -> str:
             return f"{head}= {text(node.expression)}"
         case tree.ParameterSyntax():
             return _parameter(node)
-        case tree.Interval():
+        case tree.Range():
             low, high = "[("[node.low_open], "])"[node.high_open]
             return f"{'whole ' * node.whole}{low}{number(node.low)}, {number(node.high)}{high}"
         case tree.Keyword():

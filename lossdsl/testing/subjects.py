@@ -21,7 +21,7 @@ from lossdsl.registry.model import INPUTS, Loss
 from lossdsl.spec import Options, read_formula
 from lossdsl.syntax.parse import parse
 from lossdsl.syntax.printing import number
-from lossdsl.syntax.tree import Call, Interval, Name, Task
+from lossdsl.syntax.tree import Call, Name, Range, Task
 from lossdsl.testing.batches import Batch, Setting, edges
 
 
@@ -137,7 +137,7 @@ class Subject:
             yield from (f"{self.call}({parameter.name}={value})" for value in values if value != str(parameter.default))
 
 
-def _numbers(interval: Interval | None) -> list[float]:
+def _numbers(interval: Range | None) -> list[float]:
     if interval is None:
         return []
     return [value for value in dict.fromkeys((interval.low, 0.3, 2.0, interval.high)) if value in interval]
