@@ -18,6 +18,7 @@ from lossdsl.errors import (
     PluginError,
     Source,
     Span,
+    near_miss,
     nearest,
     respelt,
 )
@@ -253,3 +254,33 @@ def test_a_slip_is_mended_where_one_name_is_near(word: str, known: str) -> None:
     assert (edit and text[: edit.span.start] + edit.text + text[edit.span.end :]) == (
         SLIPS[word, known] and f"1 + {SLIPS[word, known]}(x)"
     )
+
+
+# Of a name that is a slip away from `features`, `features1` or `pred`: what a mended tensor and a mended loss are.
+NEAR = {
+    ("featrues", "features"): ("features", "safe"),
+    ("feautre1", "feature1"): ("feature1", "safe"),
+    ("fetures1", "features1"): ("features1", "safe"),
+    ("feature12", "feature21"): (None, "suggested"),  # a digit is no slip
+    ("features2", "features1"): (None, "suggested"),
+    ("wfeatures", "features"): (None, "suggested"),
+    ("features_", "features"): (None, "safe"),
+    ("featurex", "features"): (None, "suggested"),  # a last letter makes another name
+    ("perd", "pred"): ("pred", "safe"),
+    ("PRED", "pred"): ("pred", "safe"),
+    ("bcd", "bce"): (None, "suggested"),  # everything short is near to a letter or two
+}
+
+
+@pytest.mark.parametrize(("word", "known"), NEAR)
+def test_a_first_letter_and_a_digit_tell_names_apart(word: str, known: str) -> None:
+    edit = respelt(Source(word), Span(0, len(word)), word, [known], "name")
+    assert (near_miss(word, [known]), edit and edit.applicability) == NEAR[word, known]
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "applicability"), [("wgamma", "gamma", "safe"), ("gamma1", "gamma2", "suggested")]
+)
+def test_a_digit_tells_parameters_apart_too(word: str, known: str, applicability: str) -> None:
+    edit = respelt(Source(word), Span(0, len(word)), word, [known], "parameter")
+    assert edit == Edit(Span(0, len(word)), known, applicability)
