@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from lossdsl.checking.resolved import MultiScale, PerClass, Use
 from lossdsl.graph.frames import Fault, Frame, Value, listed, node_of
 from lossdsl.graph.heads import zero_without_elements
 from lossdsl.graph.nodes import Node
-
-if TYPE_CHECKING:
-    from lossdsl.graph.evaluate import Evaluator
+from lossdsl.graph.reader import Reader
 
 
-def multiscale(evaluator: Evaluator, expression: MultiScale, frame: Frame) -> Node:
+def multiscale(reader: Reader, expression: MultiScale, frame: Frame) -> Node:
     """sum_k weights[k] * value at output k. The value is read anew for each, names bound outside are too."""
-    _check_place(evaluator, expression, frame)
-    graph, scales = evaluator.graph, max(evaluator.context.scales, 1)
-    weights = [evaluator.scalar(weight, frame, "a weight") for weight in expression.weights]
+    _check_place(reader, expression, frame)
+    graph, scales = reader.graph, max(reader.context.scales, 1)
+    weights = [reader.scalar(weight, frame, "a weight") for weight in expression.weights]
     if weights and len(weights) != scales:
         message = f"{len(weights)} weight{'s' * (len(weights) != 1)} for {scales} output{'s' * (scales != 1)}"
         raise Fault(expression.origin.says("LD307", message, "one weight for each tensor of pred"))
     total = graph.constant(0.0)
     for scale, weight in enumerate(weights or [graph.constant(1.0)] * scales):
-        inner = evaluator.anew(frame, expression.value, head=evaluator.scale(scale), scaled=True)
-        value = evaluator.scalar(expression.value, inner, "the value of multiscale")
-        value = zero_without_elements(value, [head for head in evaluator.heads if head.space is inner.space])
+        inner = reader.anew(frame, expression.value, head=reader.scale(scale), scaled=True)
+        value = reader.scalar(expression.value, inner, "the value of multiscale")
+        value = zero_without_elements(value, [head for head in reader.heads if head.space is inner.space])
         total = graph.make("add", total, graph.make("multiply", weight, value))
     return total
 
 
-def _check_place(evaluator: Evaluator, expression: MultiScale, frame: Frame) -> None:
+def _check_place(reader: Reader, expression: MultiScale, frame: Frame) -> None:
     if frame.scaled:
         raise Fault(expression.origin.says("LD307", "a multiscale inside of a multiscale", "one of them is enough"))
-    if frame.head is not evaluator.main:
+    if frame.head is not reader.main:
         message = "multiscale reads the outputs of `pred`, here another head stands for it"
         raise Fault(expression.origin.says("LD307", message))
     for name, value in frame.parameters.items():
