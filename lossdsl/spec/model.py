@@ -10,9 +10,9 @@ from lossdsl.errors import Diagnostic, Source
 from lossdsl.registry.model import INPUTS as INPUTS
 from lossdsl.spec.answers import Answer
 from lossdsl.spec.values import Place
-from lossdsl.syntax.tree import TASKS as TASKS
 from lossdsl.syntax.tree import Expression, Interval
-from lossdsl.syntax.tree import Task as Task
+from lossdsl.tasks import TASKS as TASKS
+from lossdsl.tasks import Task as Task
 
 BACKENDS = ("eager", "inductor")
 

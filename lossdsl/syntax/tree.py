@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from lossdsl.errors import Span
 from lossdsl.stack import with_room
 
 NOWHERE = Span(0, 0)
-Task = Literal["binary", "multilabel", "multiclass", "regression"]
-TASKS: tuple[Task, ...] = ("binary", "multilabel", "multiclass", "regression")
 
 
 class Printed:
