@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from lossdsl.registry.model import Loss, Parameter
 from lossdsl.syntax.printing import number
-from lossdsl.syntax.tree import TASKS, Range
+from lossdsl.syntax.tree import Range
+from lossdsl.tasks import TASKS
 
 
 def required_words(loss: Loss) -> Iterator[str]:

@@ -29,7 +29,8 @@ from lossdsl.checking.resolved import (
 )
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Kernel, Loss, full_name
-from lossdsl.syntax.tree import Range, Task
+from lossdsl.syntax.tree import Range
+from lossdsl.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)

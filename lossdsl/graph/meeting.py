@@ -10,6 +10,7 @@ from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.choices import Classes
 from lossdsl.graph.frames import Fault, listed
 from lossdsl.graph.nodes import NO_AXES, Node
+from lossdsl.tasks import task_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def _apart(origin: Place, operands: Sequence[Operand], task: str) -> Diagnostic:
     )
     hint = "reduce one of them, or multiply both into a map that has all these axes"
     of_classes = [one for one in (first, second) if "class" in one.node.axes]
-    if task == "multiclass" and len(of_classes) == 1:
+    if task_record(task).is_exclusive and len(of_classes) == 1:
         text = of_classes[0].origin.text
         text = f"({text})" if re.search(r"[-+ ]", re.sub(r"\[[^]]*\]|\([^)]*\)", "", text)) else text
         own = f"sum({text}*y, over=class) is the number of each element's class"

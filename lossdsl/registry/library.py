@@ -13,7 +13,8 @@ from lossdsl.errors import FormulaError, Place, PluginError, Source
 from lossdsl.registry.model import INPUTS, Documentation, Formula, Parameter, Provider, Taken
 from lossdsl.registry.signatures import signature_faults
 from lossdsl.syntax.parse import parse_library
-from lossdsl.syntax.tree import TASKS, Declaration
+from lossdsl.syntax.tree import Declaration
+from lossdsl.tasks import TASKS
 
 _FIELDS = (
     "Summary", "Source", "Note", "Refused", "Accepted", "Otherwise", "Better", "Example", "Except", "Shape", "Input",

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from lossdsl.errors import Source
-from lossdsl.syntax.tree import TASKS, Declaration, ParameterSyntax, Range
+from lossdsl.syntax.tree import Declaration, ParameterSyntax, Range
+from lossdsl.tasks import TASKS
 
 Parameter: TypeAlias = ParameterSyntax
 

@@ -9,9 +9,9 @@ from typing import Literal
 from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.registry.model import INPUTS as INPUTS
 from lossdsl.spec.answers import Answer
-from lossdsl.syntax.tree import TASKS as TASKS
 from lossdsl.syntax.tree import Expression, Range
-from lossdsl.syntax.tree import Task as Task
+from lossdsl.tasks import TASKS as TASKS
+from lossdsl.tasks import Task as Task
 
 BACKENDS = ("eager", "inductor")
 

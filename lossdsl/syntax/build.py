@@ -12,7 +12,7 @@ from lark import Token, Transformer
 
 from lossdsl.errors import Diagnostic, Edit, Span
 from lossdsl.syntax import tree
-from lossdsl.syntax.tree import TASKS
+from lossdsl.tasks import TASKS
 
 
 class Misplaced(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lossdsl.syntax import tree
-from lossdsl.syntax.tree import TASKS
+from lossdsl.tasks import TASKS
 
 # How tightly a node binds; an operand is bracketed when it binds less tightly than its place needs.
 _COMPARISON, _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from lossdsl.errors import Span
 from lossdsl.stack import with_room
@@ -12,8 +12,6 @@ from lossdsl.stack import with_room
 NOWHERE = Span(0, 0)
 AXES = ("batch", "class", "pixel")
 """The axes that a value may have, in the order of a tensor's dimensions."""
-Task = Literal["binary", "multilabel", "multiclass", "regression"]
-TASKS: tuple[Task, ...] = ("binary", "multilabel", "multiclass", "regression")
 
 
 class Printed:
