@@ -154,6 +154,45 @@ class Diagnostic:
         return (f"    {shown}", f"    {pad}^{'~' * (width - 1)}")
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands; `span` is None when the source's name alone says it (a key path, a file).
+
+    Every finding that has a place is made by `says`.
+    """
+
+    source: Source
+    span: Span | None = None
+
+    @property
+    def extent(self) -> Span:
+        """The part of the source that it is: all of it where none is said."""
+        return self.span or Span(0, len(self.source.text))
+
+    @property
+    def text(self) -> str:
+        """What stands there, on one line."""
+        return " ".join(self.source.text[self.extent.start : self.extent.end].split())
+
+    def says(
+        self,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        edit: Edit | None = None,
+        severity: Severity = "error",
+    ) -> Diagnostic:
+        return Diagnostic(code, message, self.source, self.span, hint, severity, edit)
+
+    def replaced(self, text: str, applicability: Applicability = "suggested") -> Edit:
+        """The edit that writes `text` here."""
+        return Edit(self.extent, text, applicability)
+
+    def respelt(self, word: str, known: Iterable[str], slot: Slot) -> Edit | None:
+        """The edit that mends the spelling of a word which stands here in a file."""
+        return respelt(self.source, self.span, word, known, slot) if self.span and self.source.file else None
+
+
 def _cut(text: str, longest: int = 1000) -> str:
     """A message that repeats a long text of the user, without its middle."""
     if len(text) <= longest:
@@ -234,21 +273,18 @@ def _is_used(word: str, match: str, slot: Slot) -> bool:
 def _is_plain_slip(word: str, match: str, slot: Slot) -> bool:
     """Whether nothing but our own word can be meant.
 
-    Names are made from names by a letter in front, a digit, another last letter: `wmse`, `mse2`, `term_b` beside
-    `term_a`. A short one that differs by more than the order of its letters may be any abbreviation, and one that is as
-    near to a word of the field may be that.
+    Names are made from names by another last letter, as `term_b` beside `term_a`. A short one that differs by more than
+    the order of its letters may be any abbreviation, and one that is as near to a word of the field may be that.
     """
-    if word.lower() == match.lower():
-        return True
-    if [sign for sign in word if sign.isdigit()] != [sign for sign in match if sign.isdigit()]:
+    word, match = word.lower(), match.lower()
+    if word == match or slot != "name":
+        return _digits(word) == _digits(match)
+    if _is_another_name(word, match):
         return False
-    if slot != "name":
-        return True
-    others = {name for name in words.names_of(*words.NAMES) - {match.lower()} if _is_slip(word.lower(), name)}
-    letters = sorted(word.lower())
-    if letters == sorted(match.lower()):
-        return not any(letters == sorted(name) for name in others)
-    if others or word[0].lower() != match[0].lower() or min(len(word), len(match)) < _SHORT:
+    others = {name for name in words.names_of(*words.NAMES) - {match} if _is_slip(word, name)}
+    if _has_same_letters(word, match):
+        return not any(_has_same_letters(word, name) for name in others)
+    if others or min(len(word), len(match)) < _SHORT:
         return False
     parts = zip(word.split("_"), match.split("_"), strict=False)
     return word[:-1] != match[:-1] and not any(one != other and 1 in (len(one), len(other)) for one, other in parts)
@@ -260,19 +296,33 @@ _SHORT = 4
 def near_miss(word: str, known: Iterable[str]) -> str | None:
     """The known word that a word differs from by one slip, or by capitals alone. None where none or several do.
 
-    Of short words only letters that changed places count: everything short is near to a letter or two. A first or last
-    letter tells names apart: `preds`, `pred2` and `prev` are other names than `pred`.
+    Of short words only letters that changed places count: everything short is near to a letter or two. A last letter
+    tells the names of tensors apart: `preds` and `prev` are other names than `pred`.
     """
     lower = word.lower()
-    near = {name for name in known if name.lower() == lower or _is_slip(lower, name.lower())}
-    near = {name for name in near if sorted(name.lower()) == sorted(lower) or _has_both_ends(lower, name.lower())}
-    if len(word) < _SHORT:
-        near = {name for name in near if sorted(name.lower()) == sorted(lower)}
+
+    def is_near(name: str) -> bool:
+        if not (name == lower or _is_slip(lower, name)) or _is_another_name(lower, name):
+            return False
+        return _has_same_letters(lower, name) or (len(word) >= _SHORT and lower[-1:] == name[-1:])
+
+    near = {name for name in known if is_near(name.lower())}
     return near.pop() if len(near) == 1 and len(word) > 2 else None
 
 
-def _has_both_ends(word: str, name: str) -> bool:
-    return word[:1] == name[:1] and word[-1:] == name[-1:] and not {*word, *name} & {*"0123456789"}
+def _is_another_name(word: str, name: str) -> bool:
+    """Whether a word that is a slip away is a name of its own: names are made from names by a digit or a letter in
+    front, as `mse2` and `wmse` from `mse`.
+    """
+    return _digits(word) != _digits(name) or not (word[:1] == name[:1] or _has_same_letters(word, name))
+
+
+def _has_same_letters(word: str, name: str) -> bool:
+    return sorted(word) == sorted(name)
+
+
+def _digits(word: str) -> list[str]:
+    return [sign for sign in word if sign.isdigit()]
 
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:

@@ -126,6 +126,33 @@ def test_nothing_that_runs_stored_code_is_imported() -> None:
     ]
 
 
+def test_one_function_gives_a_finding_its_place() -> None:
+    """A finding without a place is made by itself; all others by `Place.says`, which alone knows how they are built."""
+    made = [(name, call) for name in FILES for called, call in calls(name) if called.rpartition(".")[2] == "Diagnostic"]
+    placed = [
+        name for name, call in made if len(call.args) > 2 or "source" in {keyword.arg for keyword in call.keywords}
+    ]
+    assert placed == ["errors.py"]
+
+
+def test_what_everyone_speaks_of_is_defined_once() -> None:
+    """The axes in their order are written out by built-in kernels alone, which are plugins and may import little."""
+    homes: dict[str, list[str]] = {"Place": [], "Interval": [], "Range": [], "AXES": []}
+    for name in FILES:
+        for node in ast.walk(tree(name)):
+            if isinstance(node, ast.ClassDef) and node.name in homes:
+                homes[node.name].append(name)
+            elif isinstance(node, ast.Tuple) and ast.unparse(node) == "('batch', 'class', 'pixel')":
+                homes["AXES"].append(name)
+    homes["AXES"] = [name for name in homes["AXES"] if not name.startswith("library/")]
+    assert homes == {
+        "Place": ["errors.py"],
+        "Interval": ["proving/interval.py"],
+        "Range": ["syntax/tree.py"],
+        "AXES": ["syntax/tree.py"],
+    }
+
+
 def test_the_parser_is_not_cached_on_disk() -> None:
     """Lark's cache is a pickle in a folder that other users may write to."""
     parsers = [

@@ -9,7 +9,7 @@ from pathlib import Path
 from lossdsl.api import check_reading
 from lossdsl.api.reports import Report, report_of
 from lossdsl.api.samples import required_words
-from lossdsl.errors import Diagnostic, LossError, Source
+from lossdsl.errors import Diagnostic, LossError, Place, Source
 from lossdsl.registry.discover import Registry, default_registry
 from lossdsl.registry.library import Entry, entries_of, parse_entry
 from lossdsl.registry.model import Formula, Provider
@@ -47,7 +47,8 @@ def _findings(entry: Entry, before: tuple[Entry, ...], namespace: str, registry:
         return
     if any(entry.name == other.name for other in before):
         hint = "remove one of the two, or give it another name"
-        yield Diagnostic("LD105", f"`{entry.name}` is defined twice", entry.source, loss.declaration.span, hint)
+        place = Place(entry.source, loss.declaration.span)
+        yield place.says("LD105", f"`{entry.name}` is defined twice", hint)
         return
     for words in required_words(loss):
         name = f"{namespace}.{entry.name}"

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from lossdsl import words
-from lossdsl.errors import ConfigError, Diagnostic, Source, nearest
+from lossdsl.errors import ConfigError, Diagnostic, Place, Source, nearest
 from lossdsl.spec.data import value_of
 from lossdsl.spec.model import Options
 from lossdsl.spec.options import OPTIONS, read_options
-from lossdsl.spec.values import Entry, Place
+from lossdsl.spec.values import Entry
 
 
 def merged(base: Options, given: Mapping[str, Any]) -> Options:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from lossdsl.registry.model import Loss, Parameter
 from lossdsl.syntax.printing import number
-from lossdsl.syntax.tree import TASKS, Interval
+from lossdsl.syntax.tree import Range
+from lossdsl.tasks import TASKS
 
 
 def required_words(loss: Loss) -> Iterator[str]:
@@ -27,6 +28,6 @@ def _example(parameter: Parameter, loss: Loss) -> str:
     return text
 
 
-def _ends(interval: Interval) -> Iterator[float]:
+def _ends(interval: Range) -> Iterator[float]:
     """Numbers of which one is inside."""
     yield from (interval.low, interval.high, (interval.low + interval.high) / 2, interval.low + 1, interval.high - 1)

@@ -13,14 +13,13 @@ from lossdsl.checking.resolved import (
     Chain,
     Constant,
     Numbers,
-    Origin,
     ParameterOf,
     PerClass,
     Resolved,
     Word,
 )
 from lossdsl.checking.vocabulary import REDUCTION_WORDS, WORDS, as_word
-from lossdsl.errors import Diagnostic, Source, Span, nearest, respelt
+from lossdsl.errors import Diagnostic, Place, Source, Span, nearest, respelt
 from lossdsl.registry.model import Loss, Parameter
 from lossdsl.registry.signatures import allowed_values
 from lossdsl.syntax import tree
@@ -37,21 +36,21 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
     known = {parameter.name: parameter for parameter in loss.parameters}
     bound: list[tuple[str, Resolved]] = []
     reduction: Resolved | None = None
-    faults = _missing(loss, call, Origin(source, call.span))
+    faults = _missing(loss, call, Place(source, call.span))
     around = frozenset(word for keyword in call.keywords for word in _words(keyword))
     for keyword in call.keywords:
-        origin = Origin(source, keyword.span)
+        origin = Place(source, keyword.span)
         refused = _refused(loss, keyword, around, origin)
         if refused:
             faults.append(refused)
         elif keyword.name == "reduction":
             reduction = evaluate(keyword.value, frozenset(REDUCTION_WORDS))
-            faults += _word_faults(_REDUCTION, reduction, Origin(source, keyword.value.span))
+            faults += _word_faults(_REDUCTION, reduction, Place(source, keyword.value.span))
         elif keyword.name not in known:
             faults.append(_unknown(loss, keyword.name, known, origin))
         else:
             parameter = known[keyword.name]
-            place = Origin(source, keyword.value.span)
+            place = Place(source, keyword.value.span)
             value = _value(parameter, keyword.value, evaluate, place)
             if value is None:
                 message = f"`{keyword.name}` takes {allowed_values(parameter)}, not `{keyword.value}`"
@@ -62,7 +61,7 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
     return tuple(bound), reduction, faults
 
 
-def _missing(loss: Loss, call: tree.Call, origin: Origin) -> list[Diagnostic]:
+def _missing(loss: Loss, call: tree.Call, origin: Place) -> list[Diagnostic]:
     """Parameters without a default that the call does not write."""
     written = {keyword.name for keyword in call.keywords}
     missing = [p for p in loss.parameters if p.default is None and p.name not in written]
@@ -72,7 +71,7 @@ def _missing(loss: Loss, call: tree.Call, origin: Origin) -> list[Diagnostic]:
     ]
 
 
-def _value(parameter: Parameter, written: tree.Expression, evaluate: Evaluate, place: Origin) -> Resolved | None:
+def _value(parameter: Parameter, written: tree.Expression, evaluate: Evaluate, place: Place) -> Resolved | None:
     """What is written for a parameter, None when it is something that it cannot take."""
     if isinstance(written, tree.Listing) and parameter.interval is None:
         return None
@@ -99,7 +98,7 @@ def infinity(written: tree.Expression) -> float | None:
     return math.inf if isinstance(written, tree.Name) and written.text == "inf" else None
 
 
-def _refused(loss: Loss, keyword: tree.Keyword, around: frozenset[str], origin: Origin) -> Diagnostic | None:
+def _refused(loss: Loss, keyword: tree.Keyword, around: frozenset[str], origin: Place) -> Diagnostic | None:
     """What the definition refuses with a reason: a parameter, a value of it as in `reduction=sum`, any list as in
     `alpha=list`, or such a word beside others of the same call, as in `sigmoid=true and softmax=true`.
 
@@ -117,12 +116,12 @@ def _words(keyword: tree.Keyword) -> tuple[str, ...]:
     return (keyword.name, f"{keyword.name}={keyword.value}", kind)
 
 
-def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin) -> Diagnostic:
+def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Place) -> Diagnostic:
     names = ", ".join((*known, "reduction"))
     word = words.word(name, "parameter")
     hint = f"{word.hint};" if word else nearest(name, (*known, "reduction"))
     suggestion = f"{hint} parameters: {names}" if hint else f"parameters: {names}"
-    edit = respelt(origin.source, name_of_keyword(origin.span, name), name, (*known, "reduction"), "parameter")
+    edit = respelt(origin.source, name_of_keyword(origin.extent, name), name, (*known, "reduction"), "parameter")
     return origin.says("LD203", f"`{loss.name}` has no parameter `{name}`", suggestion, edit)
 
 
@@ -137,9 +136,9 @@ def _value_faults(
     if isinstance(value, ParameterOf):
         return []
     if parameter.interval is None or isinstance(value, Word):
-        return _word_faults(parameter, value, Origin(source, written.span))
+        return _word_faults(parameter, value, Place(source, written.span))
     return [
-        out_of_range(loss, parameter, number, Origin(source, span))
+        out_of_range(loss, parameter, number, Place(source, span))
         for number, span in _constants(value, written)
         if number is not None and number not in parameter.interval
     ]
@@ -151,11 +150,11 @@ def _constants(value: Resolved, written: tree.Expression) -> list[tuple[float | 
         spans = [item.span for item in flat_items(written)]
         return list(zip(flat(value.values), spans, strict=True))
     if isinstance(value, PerClass):
-        return [(constant_value(item), item.origin.span) for item in value.items]
+        return [(constant_value(item), item.origin.extent) for item in value.items]
     return [(constant_value(value), written.span)]
 
 
-def out_of_range(loss: Loss, parameter: Parameter, number: float, origin: Origin) -> Diagnostic:
+def out_of_range(loss: Loss, parameter: Parameter, number: float, origin: Place) -> Diagnostic:
     message = f"`{parameter.name}` of `{loss.name}` is {shown(number)}, outside {allowed_values(parameter)}"
     if parameter.interval and parameter.interval.whole and not number.is_integer():
         message = f"`{parameter.name}` of `{loss.name}` is a whole number, not {shown(number)}"
@@ -166,7 +165,7 @@ def default_hint(parameter: Parameter) -> str | None:
     return f"the default is {parameter.default}" if parameter.default else None
 
 
-def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[Diagnostic]:
+def _word_faults(parameter: Parameter, value: Resolved, origin: Place) -> list[Diagnostic]:
     if isinstance(value, ParameterOf) or (isinstance(value, Word) and value.text in parameter.words):
         return []
     word = words.word(value.text, "choice") if isinstance(value, Word) else None
@@ -175,7 +174,9 @@ def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[
         hint = word.hint
     message = f"`{parameter.name}` takes {allowed_values(parameter)}"
     edit = (
-        respelt(origin.source, origin.span, value.text, parameter.words, "choice") if isinstance(value, Word) else None
+        respelt(origin.source, origin.extent, value.text, parameter.words, "choice")
+        if isinstance(value, Word)
+        else None
     )
     return [origin.says("LD205", message, hint or default_hint(parameter), edit)]
 

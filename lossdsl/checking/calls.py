@@ -13,7 +13,6 @@ from lossdsl.checking.resolved import (
     Constant,
     ForClass,
     Neighbourhood,
-    Origin,
     ParameterOf,
     PerClass,
     Reduction,
@@ -22,12 +21,13 @@ from lossdsl.checking.resolved import (
     Word,
 )
 from lossdsl.checking.text import Text
-from lossdsl.checking.vocabulary import AXES, FUNCTIONS
-from lossdsl.errors import nearest, respelt
+from lossdsl.checking.vocabulary import FUNCTIONS
+from lossdsl.errors import Place, nearest, respelt
 from lossdsl.syntax import tree
+from lossdsl.syntax.tree import AXES
 
 
-def function_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
+def function_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     name = node.function.text
     least, most = FUNCTIONS[name]
     if name == "clamp":
@@ -49,7 +49,7 @@ def function_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
     return Chain(arguments[0], tuple((smaller_or_larger, argument) for argument in arguments[1:]), origin)
 
 
-def _clamp(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
+def _clamp(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     """`clamp(x, min=0, max=1)`: either bound may be left out."""
     bounds = {keyword.name: keyword.value for keyword in node.keywords}
     if len(node.arguments) != 1 or not bounds or not bounds.keys() <= {"min", "max"}:
@@ -62,7 +62,7 @@ def _clamp(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
     return Chain(scope.expression(node.arguments[0]), rest, origin)
 
 
-def where_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
+def where_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     if len(node.arguments) != 3 or node.keywords or not isinstance(node.arguments[0], tree.Comparison):
         hint = "where(condition, value_if_true, value_if_false), the condition a comparison such as y > 0.5"
         return scope.wrong(node, "LD202", "where takes a comparison and two values", hint)
@@ -75,13 +75,13 @@ def where_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
 def _compared(scope: Text, side: tree.Expression) -> Resolved:
     """A side of a comparison; a number may be compared with `inf`."""
     infinite = None if scope.words & {"inf"} else infinity(side)
-    return scope.expression(side) if infinite is None else Constant(infinite, Origin(scope.source, side.span))
+    return scope.expression(side) if infinite is None else Constant(infinite, Place(scope.source, side.span))
 
 
 _REDUCTION_WORDS = {"mean": {"count", "weight"}, "topk": {"share", "rounding"}}
 
 
-def reduction_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
+def reduction_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     kind = node.function.text
     allowed = {"over"} if kind == "softmax" else {"over", "per"} | _REDUCTION_WORDS.get(kind, set())
     given = {keyword.name: keyword for keyword in node.keywords}
@@ -147,7 +147,7 @@ def _axes(scope: Text, keyword: tree.Keyword) -> tuple[str, ...]:
     return tuple(axis for axis in AXES if axis in axes)
 
 
-def neighbourhood_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
+def neighbourhood_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     name = node.function.text
     allowed = {"size", "outside"} | ({"sigma"} if name == "local_mean" else set())
     for keyword in node.keywords:
@@ -162,7 +162,7 @@ def neighbourhood_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved
     return Neighbourhood(name, value, given["size"], given.get("sigma"), given.get("outside"), origin)
 
 
-def per_class(scope: Text, node: tree.Listing, origin: Origin) -> Resolved:
+def per_class(scope: Text, node: tree.Listing, origin: Place) -> Resolved:
     """`[1, 2, 0.5]` as a value: one number for each class."""
     hint = "as a value, a list is one number for each class: [1, 2, 0.5]"
     if not node.items:
@@ -184,7 +184,7 @@ def class_numbers(numbers: Iterable[float]) -> tuple[int, ...] | None:
     return tuple(int(number) for number in wanted)
 
 
-def for_class_call(scope: Text, node: tree.Call, origin: Origin) -> Resolved:
+def for_class_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     hint = "for_class(dice, [1, 3])"
     if len(node.arguments) != 2 or node.keywords:
         return scope.wrong(node, "LD202", "for_class takes a formula and a list of class numbers", hint)

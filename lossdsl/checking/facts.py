@@ -29,7 +29,8 @@ from lossdsl.checking.resolved import (
 )
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Kernel, Loss, full_name
-from lossdsl.syntax.tree import Interval, Task
+from lossdsl.syntax.tree import Range
+from lossdsl.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Facts:
     stands: tuple[Stand, ...]
     scales: tuple[MultiScale, ...]
     task: Task | None
-    ranges: tuple[tuple[str, Interval], ...]
+    ranges: tuple[tuple[str, Range], ...]
 
 
 def facts_of(objective: Objective) -> Facts:

@@ -9,7 +9,8 @@ from typing import Any
 from lossdsl.checking.resolved import Objective, Resolved, TensorOf, Use, Word, every
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Formula, Kernel, Loss, full_name
-from lossdsl.syntax.tree import TASKS, Name, Task
+from lossdsl.syntax.tree import Name
+from lossdsl.tasks import TASKS, Task
 
 _DERIVED = frozenset({"z", "p", "y"})
 _VALUES = frozenset(TENSORS) - {"pred", "target"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lossdsl.checking.resolved import NumberList, Numbers, Origin
-from lossdsl.errors import Source
+from lossdsl.checking.resolved import NumberList, Numbers
+from lossdsl.errors import Place, Source
 from lossdsl.registry.model import Parameter
 from lossdsl.registry.signatures import plain_number
 from lossdsl.syntax import tree
@@ -14,7 +14,7 @@ _NO_SOURCE = Source("")
 Number = Callable[[tree.Expression], float | None]
 
 
-def written_list(parameter: Parameter, written: tree.Expression, number: Number, origin: Origin) -> Numbers | None:
+def written_list(parameter: Parameter, written: tree.Expression, number: Number, origin: Place) -> Numbers | None:
     """The list that is written, None when it is not one of the right depth. One number alone is a list of it."""
     items: tree.Expression = written
     if parameter.lists == 1 and not isinstance(written, tree.Listing):
@@ -26,7 +26,7 @@ def written_list(parameter: Parameter, written: tree.Expression, number: Number,
 def default_list(parameter: Parameter) -> NumberList:
     """The list that stands as a default in a signature."""
     assert parameter.default is not None
-    found = written_list(parameter, parameter.default, plain_number, Origin(_NO_SOURCE, parameter.span))
+    found = written_list(parameter, parameter.default, plain_number, Place(_NO_SOURCE, parameter.span))
     assert found is not None, f"default of {parameter.name}"
     return found.values
 

@@ -40,7 +40,7 @@ def _missing(node: TensorOf, names: set[str], registry: Registry) -> Diagnostic:
     known = {*names, *registry.names()}
     listed = ", ".join(sorted(names)) or "none"
     hint = nearest(node.name, known) or f"`tensors:` has {listed}; add {node.name} if the call passes it"
-    edit = respelt(node.origin.source, node.origin.span, node.name, known, "name")
+    edit = respelt(node.origin.source, node.origin.extent, node.name, known, "name")
     edit = edit if edit and edit.text in names else None
     return node.origin.says("LD211", f"no tensor `{node.name}` is among those that are passed", hint, edit)
 

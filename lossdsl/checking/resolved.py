@@ -6,34 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Self, TypeAlias, Union
 
-from lossdsl.errors import Diagnostic, Edit, Source, Span
+from lossdsl.errors import Place
 from lossdsl.flat import Row, flattened, rebuilt
 from lossdsl.registry.model import Loss
-from lossdsl.syntax.tree import Interval
+from lossdsl.syntax.tree import Range
 
 NumberList: TypeAlias = tuple[Union[float, "NumberList"], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a node was written."""
-
-    source: Source
-    span: Span
-
-    @property
-    def text(self) -> str:
-        """What stands there, on one line."""
-        return " ".join(self.source.text[self.span.start : self.span.end].split())
-
-    def says(self, code: str, message: str, hint: str | None = None, edit: Edit | None = None) -> Diagnostic:
-        return Diagnostic(code, message, self.source, self.span, hint, edit=edit)
-
-
-@dataclass(frozen=True, slots=True)
 class Constant:
     value: float
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +25,7 @@ class Word:
     """A choice such as `image` or `none`; never a number."""
 
     text: str
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +33,7 @@ class PerClass:
     """`[1, 2, 0.5]`: one number for each class."""
 
     items: tuple[Resolved, ...]
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +41,7 @@ class Numbers:
     """The value of a parameter that is a list of numbers, or a list of such lists."""
 
     values: NumberList
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +49,7 @@ class ParameterOf:
     """A parameter of the definition that the text stands in."""
 
     name: str
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +57,7 @@ class Local:
     """A binding of the same text."""
 
     name: str
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +65,7 @@ class TensorOf:
     """A tensor of the call: `z p y pred target`, `class_weight`, or one that the caller passes by name."""
 
     name: str
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +73,7 @@ class ScalarOf:
     """`epoch`, `step`, or `classes`, the number of classes."""
 
     name: str
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +82,7 @@ class Learned:
 
     name: str
     initial: float
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +91,7 @@ class Apply:
 
     function: str
     arguments: tuple[Resolved, ...]
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +100,7 @@ class Chain:
 
     first: Resolved
     rest: tuple[tuple[str, Resolved], ...]
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +112,7 @@ class Where:
     right: Resolved
     chosen: Resolved
     otherwise: Resolved
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +133,7 @@ class Reduction:
     per: Resolved | None
     count: Resolved | None
     share: Resolved | None
-    origin: Origin
+    origin: Place
     rounding: str = "up"
     weight: Resolved | None = None
 
@@ -172,7 +156,7 @@ class Neighbourhood:
     size: Resolved
     sigma: Resolved | None
     outside: Resolved | None
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +168,7 @@ class ForClass:
 
     value: Resolved
     classes: tuple[int, ...] | ParameterOf
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +177,7 @@ class MultiScale:
 
     value: Resolved
     weights: tuple[Resolved, ...]
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +188,7 @@ class Use:
     tensors: tuple[Resolved, ...]
     parameters: tuple[tuple[str, Resolved], ...]
     reduction: Resolved | None
-    origin: Origin
+    origin: Place
 
 
 Resolved: TypeAlias = (
@@ -308,7 +292,7 @@ class Objective:
     terms: tuple[Term, ...]
     total: Resolved | None
     bodies: tuple[tuple[str, Body], ...]
-    ranges: tuple[tuple[str, Interval], ...] = ()
+    ranges: tuple[tuple[str, Range], ...] = ()
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # frozen all the way down

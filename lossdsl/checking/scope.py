@@ -25,7 +25,6 @@ from lossdsl.checking.resolved import (
     Constant,
     Learned,
     Local,
-    Origin,
     ParameterOf,
     Resolved,
     ScalarOf,
@@ -48,7 +47,7 @@ from lossdsl.checking.vocabulary import (
     as_word,
     is_reserved,
 )
-from lossdsl.errors import Diagnostic, LossError, near_miss
+from lossdsl.errors import Diagnostic, LossError, Place, near_miss
 from lossdsl.registry.discover import Registry
 from lossdsl.registry.model import Formula, Loss, Parameter, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
@@ -96,7 +95,7 @@ class Scope(Text):
         )
 
     def expression(self, node: tree.Expression) -> Resolved:
-        origin = Origin(self.source, node.span)
+        origin = Place(self.source, node.span)
         match node:
             case tree.Number():
                 self._check_number(node)
@@ -121,15 +120,16 @@ class Scope(Text):
         if abs(node.value) >= MAX_NUMBER:
             self.report(node, "LD209", f"{node} is infinite in float32", "the largest number there is 3.4e38")
         elif 0 < abs(node.value) <= MIN_NUMBER:
-            found = Diagnostic("LD209", f"{node} is 0 in float32", self.source, node.span, _SMALLEST, "warning")
+            place = Place(self.source, node.span)
+            found = place.says("LD209", f"{node} is 0 in float32", _SMALLEST, severity="warning")
             self.memory.diagnostics.append(found)
 
-    def _chain(self, node: tree.Sum | tree.Product, origin: Origin) -> Resolved:
+    def _chain(self, node: tree.Sum | tree.Product, origin: Place) -> Resolved:
         first, *rest = node.parts
         start = self.expression(first.operand)
         return Chain(start, tuple((_ARITHMETIC[p.operator], self.expression(p.operand)) for p in rest), origin)
 
-    def _name(self, node: tree.Name, origin: Origin) -> Resolved:
+    def _name(self, node: tree.Name, origin: Place) -> Resolved:
         name = node.text
         if name in self.parameters:
             return ParameterOf(name, origin)
@@ -173,7 +173,7 @@ class Scope(Text):
             return self._no_value(argument, name, loss)
         return replace(self, tensors=True).expression(argument)
 
-    def _unknown(self, node: tree.Name, origin: Origin) -> Resolved:
+    def _unknown(self, node: tree.Name, origin: Place) -> Resolved:
         """A word that names nothing: a tensor where one can stand, else a misspelt loss."""
         if node.text in CALL_WORDS:
             message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
@@ -195,9 +195,9 @@ class Scope(Text):
     def _doubt(self, node: tree.Name, meant: str) -> None:
         message = f"the tensor `{node.text}` has nearly the name of `{meant}`"
         hint = f"write {meant}, or list it under `tensors:` if the call passes {node.text}"
-        self.memory.diagnostics.append(Diagnostic("LD212", message, self.source, node.span, hint, "warning"))
+        self.memory.diagnostics.append(Place(self.source, node.span).says("LD212", message, hint, severity="warning"))
 
-    def _call(self, node: tree.Call, origin: Origin) -> Resolved:
+    def _call(self, node: tree.Call, origin: Place) -> Resolved:
         name = node.function.text
         if name in ("min", "max") and len(node.arguments) == 1:
             return reduction_call(self, node, origin)
@@ -231,9 +231,9 @@ class Scope(Text):
 
         found = unknown_name(self.source, node, call, kind, hint, known, self.names, self.memory.registry)
         self.memory.diagnostics.append(found)
-        return Constant(1.0, Origin(self.source, node.span))
+        return Constant(1.0, Place(self.source, node.span))
 
-    def _use(self, node: tree.Call, origin: Origin) -> Resolved:
+    def _use(self, node: tree.Call, origin: Place) -> Resolved:
         loss = self._loss(node.function)
         if loss is None:
             return Constant(1.0, origin)
@@ -260,11 +260,9 @@ class Scope(Text):
         if key in memory.bodies or key in memory.open:
             if key in memory.open:
                 memory.diagnostics.append(
-                    Diagnostic(
+                    Place(loss.source, loss.declaration.span).says(
                         "LD210",
                         f"circular definition: {' -> '.join([*memory.open[memory.open.index(key) :], key])}",
-                        loss.source,
-                        loss.declaration.span,
                         "a definition cannot read itself",
                     )
                 )
@@ -319,7 +317,7 @@ class Scope(Text):
         start = constant_value(self.expression(only)) if only else None
         if start is None or not abs(start) < MAX_NUMBER:
             return self.wrong(call, "LD207", "learn takes the number to start from", f"{name} = learn(0)")
-        return Learned(name, start, Origin(self.source, call.span))
+        return Learned(name, start, Place(self.source, call.span))
 
     def is_loss(self, name: str) -> bool:
         return bool(self.memory.registry.candidates(name, self.home))
@@ -335,7 +333,7 @@ class Scope(Text):
         try:
             return self.memory.registry.load(found[0])
         except LossError as error:
-            here = Origin(self.source, node.span)
+            here = Place(self.source, node.span)
             self.memory.diagnostics.extend(
                 d if d.source else here.says("LD602", d.message, d.hint) for d in error.diagnostics
             )
@@ -347,7 +345,7 @@ def name_fault(loss: Formula) -> Diagnostic | None:
     if not (is_reserved(loss.name) or loss.name in (*CALL_WORDS, *DEFINITION_WORDS)):
         return None
     message = f"`{loss.name}` is a word of the language already"
-    return Diagnostic("LD206", message, loss.source, loss.declaration.span, "choose another name")
+    return Place(loss.source, loss.declaration.span).says("LD206", message, "choose another name")
 
 
 def definition_faults(loss: Formula, registry: Registry) -> tuple[Diagnostic, ...]:

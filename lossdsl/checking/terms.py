@@ -8,8 +8,8 @@ on nothing but the term's own text. A name that occurs twice is one term with th
 from __future__ import annotations
 
 from lossdsl.checking.vocabulary import FUNCTIONS
+from lossdsl.errors import Place
 from lossdsl.spec.model import NamedExpression, Sourced, Spec, TermSpec
-from lossdsl.spec.values import Place
 from lossdsl.syntax import tree
 
 _NUMBERS = frozenset({"epoch", "step", "inf", "learn", *FUNCTIONS})

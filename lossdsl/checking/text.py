@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from lossdsl.checking.memory import Memory
-from lossdsl.checking.resolved import Constant, Origin, Resolved
-from lossdsl.errors import Diagnostic, Edit, Source
+from lossdsl.checking.resolved import Constant, Resolved
+from lossdsl.errors import Edit, Place, Source
 from lossdsl.registry.contract import BUILT_IN
 from lossdsl.syntax import tree
 
@@ -46,11 +46,11 @@ class Text(ABC):
     def report(
         self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
     ) -> None:
-        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint, edit=edit))
+        self.memory.diagnostics.append(Place(self.source, node.span).says(code, message, hint, edit))
 
     def wrong(
         self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
     ) -> Resolved:
         """Report, and stand in for the value so that the rest is still checked."""
         self.report(node, code, message, hint, edit)
-        return Constant(1.0, Origin(self.source, node.span))
+        return Constant(1.0, Place(self.source, node.span))

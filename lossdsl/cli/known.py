@@ -22,7 +22,7 @@ from lossdsl.registry.model import Kernel, Loss, Parameter, Provider
 from lossdsl.registry.signatures import allowed_values
 from lossdsl.spec import read_formula
 from lossdsl.syntax.printing import text
-from lossdsl.syntax.tree import Task
+from lossdsl.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)

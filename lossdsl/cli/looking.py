@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lossdsl.cli.inputs import advised
 from lossdsl.cli.outcome import Outcome, Wanted, formula_outcome, page_outcome, passed_over
-from lossdsl.cli.places import Place
+from lossdsl.cli.places import InputFile
 from lossdsl.cli.saving import save
 from lossdsl.errors import Diagnostic
 from lossdsl.spec.page import Page, open_page
@@ -39,7 +39,7 @@ def look_at_formula(text: str, label: str, wanted: Wanted, *, mending: bool, uns
     return replace(looked, outcome=Outcome((mended.left,)), after=mended.text, fixed=mended.fixed)
 
 
-def look_at_file(place: Place, wanted: Wanted, *, mending: bool, unsafe: bool) -> Looked:
+def look_at_file(place: InputFile, wanted: Wanted, *, mending: bool, unsafe: bool) -> Looked:
     opened = open_page(place.path)
     if opened.value is None and passed_over(opened.findings, place, wanted):
         return Looked(Outcome(skipped=True), place.path)

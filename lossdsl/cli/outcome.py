@@ -10,7 +10,7 @@ from typing import Any
 
 from lossdsl.api import check_reading
 from lossdsl.api.reports import Report, in_reading_order
-from lossdsl.cli.places import Place
+from lossdsl.cli.places import InputFile
 from lossdsl.errors import Diagnostic, Source
 from lossdsl.spec import read_formula
 from lossdsl.spec.marks import has_mark
@@ -77,7 +77,7 @@ def _labelled(diagnostic: Diagnostic, label: str) -> Diagnostic:
     return replace(diagnostic, source=replace(source or Source(""), path=label))
 
 
-def page_outcome(page: Page, place: Place, wanted: Wanted) -> Outcome:
+def page_outcome(page: Page, place: InputFile, wanted: Wanted) -> Outcome:
     """All losses of a file that could be opened."""
     if place.path.endswith(_LIBRARY):
         from lossdsl.api.libraries import check_library
@@ -101,7 +101,7 @@ def page_outcome(page: Page, place: Place, wanted: Wanted) -> Outcome:
     return replace(outcome, losses=losses)
 
 
-def passed_over(findings: Sequence[Diagnostic], place: Place, wanted: Wanted) -> bool:
+def passed_over(findings: Sequence[Diagnostic], place: InputFile, wanted: Wanted) -> bool:
     """Whether a file of a folder that cannot be opened is like one without a loss.
 
     It is a link to nothing, or too large or in another encoding and does not speak of a loss.

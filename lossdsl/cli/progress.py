@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from lossdsl.cli.places import Place
+from lossdsl.cli.places import InputFile
 
 _PATIENCE = 1.0  # seconds after which people want to know
 _PAUSE = 0.1  # between two lines
 _ERASE = "\r\x1b[K"
 
 
-def watched(places: Sequence[Place]) -> Iterator[Place]:
+def watched(places: Sequence[InputFile]) -> Iterator[InputFile]:
     """The places, with a line on stderr that says which one of how many is looked at; none where it is no terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield from places

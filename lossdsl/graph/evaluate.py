@@ -17,7 +17,6 @@ from lossdsl.checking.resolved import (
     Neighbourhood,
     Numbers,
     Objective,
-    Origin,
     ParameterOf,
     PerClass,
     Reduction,
@@ -28,7 +27,7 @@ from lossdsl.checking.resolved import (
     Where,
     Word,
 )
-from lossdsl.errors import FormulaError
+from lossdsl.errors import FormulaError, Place
 from lossdsl.graph.choices import Chosen, Classes, marked, narrowed
 from lossdsl.graph.context import Context
 from lossdsl.graph.frames import Fault, Frame, Value, node_of, too_large, without_result
@@ -52,7 +51,7 @@ _BETWEEN_LOOKS = 16
 class TooLarge(FormulaError):
     """A formula that comes to too much when its names are opened, whatever the task is."""
 
-    def __init__(self, origin: Origin):
+    def __init__(self, origin: Place):
         message = f"the formula has more than {MOST_PARTS:,} parts when all names and losses in it are opened"
         super().__init__([origin.says("LD110", message, "use fewer names that stand for others more than once")])
 
@@ -159,7 +158,7 @@ class Evaluator(Reader):
         function: str,
         arguments: list[Node],
         expression: Apply | Chain,
-        origins: tuple[Origin, ...],
+        origins: tuple[Place, ...],
         frame: Frame,
     ) -> Node:
         node = self.graph.make(function, *arguments)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from lossdsl.checking.resolved import NumberList, Origin, Resolved
-from lossdsl.errors import Diagnostic
+from lossdsl.checking.resolved import NumberList, Resolved
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.choices import Chosen, Classes
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import AXES, Node
@@ -47,7 +47,7 @@ class Frame:
     faults: dict[str, Diagnostic] = field(default_factory=dict)
     is_definition: bool = False
     classes: Classes | None = None
-    place: Origin | None = None
+    place: Place | None = None
     scaled: bool = False
     mapped: bool = False
 
@@ -68,13 +68,13 @@ def listed(axes: Iterable[str], word: str = " and ") -> str:
     return word.join(axis for axis in AXES if axis in set(axes))
 
 
-def too_large(what: str, value: Node, origin: Origin) -> Diagnostic:
+def too_large(what: str, value: Node, origin: Place) -> Diagnostic:
     """The finding for a constant that float32 does not hold."""
     message = f"{what} is {shown(value.value)}, infinite in float32"
     return origin.says("LD209", message, "the largest number there is 3.4e38")
 
 
-def without_result(function: str, arguments: Sequence[Node], origin: Origin) -> Diagnostic:
+def without_result(function: str, arguments: Sequence[Node], origin: Place) -> Diagnostic:
     """The finding for arithmetic on constants that gives no finite number."""
     values = [argument.value for argument in arguments]
     if function == "divide" and values[1] == 0:

@@ -125,17 +125,17 @@ class Reader(ABC):
         if name == "class_weight":
             return space.class_weight() or self.graph.constant(1.0)
         if name == "foreground":
-            if space.task == "binary":
-                raise Fault(expression.origin.says("LD301", "a binary task has no background class"))
+            if space.task_record.has_one_class:
+                raise Fault(expression.origin.says("LD301", f"a {space.task} task has no background class"))
             return self.graph.make("foreground", space.prediction, axes=("class",))
         if name not in HEAD_TENSORS:
             node = self.graph.make("cast_like", self.passed(expression, space), space.prediction)
             valid = Reducer(self.graph, frame.head.valid, None, space.prediction).valid_for(node)
             return node if valid is None else self.graph.make("keep", node, valid)
-        if space.task == "regression" and name in ("z", "p", "y"):
+        if not space.task_record.has_labels and name in ("z", "p", "y"):
             meaning = {"z": "logits", "p": "probabilities", "y": "labels"}[name]
             raise Fault(
-                expression.origin.says("LD301", f"a regression has no {meaning} `{name}`", "use pred and target")
+                expression.origin.says("LD301", f"a {space.task} has no {meaning} `{name}`", "use pred and target")
             )
         if name == "target" and frame.head.indexed:
             message = "`target` cannot be compared element by element: it holds class indices"

@@ -30,6 +30,7 @@ from lossdsl.graph.evaluate import TooLarge
 from lossdsl.graph.nodes import AXES
 from lossdsl.graph.uses import instead
 from lossdsl.spec.model import TASKS, Options, Task
+from lossdsl.tasks import candidates, task_record
 
 _MOST_CALLS = 32
 # What a tensor by name may be, the likely ones first.
@@ -85,7 +86,7 @@ def _context(task: Task, facts: Facts, options: Options, beside: tuple[str, ...]
     plain = Context(
         task=task,
         input=options.input or "logits",
-        indexed=task == "multiclass",
+        indexed=task_record(task).indices,
         ignoring=options.ignore_index is not None,
         weighted=options.class_weight is not None,
         scales=next((len(scale.weights) or 2 for scale in facts.scales), 0),
@@ -173,12 +174,13 @@ def _of_values(objective: Objective, values: Sequence[Resolved]) -> Objective:
 
 def _layouts(pair: Pair) -> tuple[str, ...]:
     """The tasks that a pair may have on its own, and "" for the layout and task of pred; the likely ones first."""
-    own = ("regression",) if pair.raw_only else tuple(task for task in pair.tasks if task != "regression")
+    own = candidates(True) if pair.raw_only else tuple(task for task in pair.tasks if task_record(task).has_labels)
     return ("", *own) if pair.mapped else (*own, "")
 
 
 def _of_pair(task: str, plain: Context) -> Context:
-    return Context(task, plain.input, indexed=task == "multiclass", ignoring=plain.ignoring and task != "regression")
+    record = task_record(task)
+    return Context(task, plain.input, indexed=record.indices, ignoring=plain.ignoring and record.has_labels)
 
 
 def candidate_tasks(facts: Facts, options: Options) -> tuple[Task, ...]:
@@ -186,7 +188,7 @@ def candidate_tasks(facts: Facts, options: Options) -> tuple[Task, ...]:
     task = options.task or facts.task
     if task:
         return (task,)
-    return ("regression",) if facts.raw_only else ("binary", "multiclass", "multilabel")
+    return candidates(facts.raw_only)
 
 
 def task_faults(objective: Objective, facts: Facts, options: Options) -> tuple[Diagnostic, ...]:

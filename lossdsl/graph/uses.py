@@ -23,7 +23,7 @@ from lossdsl.graph.trace import Used
 from lossdsl.registry.model import Formula, Kernel, Loss, Parameter, Taken, full_name
 from lossdsl.registry.signatures import plain_number
 from lossdsl.syntax import tree
-from lossdsl.syntax.tree import TASKS
+from lossdsl.tasks import TASKS, task_record
 
 
 def use_loss(reader: Reader, use: Use, frame: Frame) -> Node | Chosen:
@@ -66,7 +66,7 @@ def _given(reader: Reader, written: Resolved, outer: Frame, called: Frame) -> Va
 
 def _taken(loss: Loss, task: str, parameters: dict[str, Value]) -> Taken | None:
     """What the prediction of a use must be; a regression has raw numbers, neither logits nor probabilities."""
-    if task == "regression":
+    if not task_record(task).has_labels:
         return None
     return next((taken for taken in loss.documentation.taken if taken.holds(task, parameters)), None)
 
@@ -106,8 +106,11 @@ def _check_task(use: Use, parameters: dict[str, Value], task: str) -> None:
 
 def instead(loss: Loss, task: str) -> str:
     """What to write for a loss that is not for a task."""
-    general = "use a loss of a regression, such as mse, l1 or huber" if task == "regression" else None
-    return dict(loss.documentation.otherwise).get(task) or general or f'give the task: task="{loss.tasks[0]}"'
+    return (
+        dict(loss.documentation.otherwise).get(task)
+        or task_record(task).instead
+        or f'give the task: task="{loss.tasks[0]}"'
+    )
 
 
 def _told_to_the_user(fault: Fault, use: Use, loss: Formula) -> Fault:
@@ -305,7 +308,7 @@ def _refuse_what_it_cannot(reader: Reader, use: Use, kernel: Kernel, reduction: 
     if frame.head.valid is not None and not (kernel.takes_mask or kernel.elementwise):
         message = f"`{kernel.name}` cannot leave elements out: it takes no mask"
         raise Fault(use.origin.says("LD306", message, "use it without mask and ignore_index"))
-    weighed = reader.context.weighted and task != "binary"
+    weighed = reader.context.weighted and not task_record(task).has_one_class
     weighed = weighed and reduction != "none" and not frame.is_definition  # there the text says what weighs
     if (weighed or frame.classes is not None) and not kernel.keeps & {"class"} and "class_weight" not in kernel.inputs:
         message = f"`{kernel.name}` cannot weigh or choose classes: its result has no class axis"

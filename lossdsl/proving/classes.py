@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from lossdsl.checking.calls import class_numbers
 from lossdsl.checking.facts import Facts
 from lossdsl.checking.lists import flat
-from lossdsl.checking.resolved import ForClass, Numbers, Objective, Origin, PerClass
-from lossdsl.errors import Diagnostic
+from lossdsl.checking.resolved import ForClass, Numbers, Objective, PerClass
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import Node, in_order
@@ -20,7 +20,7 @@ from lossdsl.graph.spaces import of_pair
 from lossdsl.graph.tasks import candidate_tasks, task_faults
 from lossdsl.proving.saying import written
 from lossdsl.spec.model import Options, Spec
-from lossdsl.spec.values import Place
+from lossdsl.tasks import task_record
 
 _MORE = "for more classes the task is multilabel, or multiclass where they exclude each other"
 
@@ -67,7 +67,7 @@ def class_findings(
     found: list[Diagnostic] = []
     for head, said in counts.items():
         tasks = _tasks_of(head, spec.options, facts)
-        found += _contradictions(said, tasks[0] if len(tasks) == 1 else "")
+        found += _contradictions(said, tasks[0] if len(tasks) == 1 else None)
         if not found and not head and not tasks and any(_against(context.task, said)):
             possible = [other.task for _, other in others()]
             if all(any(_against(task, said)) for task in possible):
@@ -90,9 +90,9 @@ def _tasks_of(head: str, options: Options, facts: Facts) -> tuple[str, ...]:
     return next(pair.tasks for pair in facts.pairs if of_pair(*pair.names) == head)
 
 
-def _contradictions(said: list[_Count], task: str) -> Iterator[Diagnostic]:
+def _contradictions(said: list[_Count], task: str | None) -> Iterator[Diagnostic]:
     """What contradicts the task, else the first that gives a number."""
-    against_the_task = list(_against(task, said))
+    against_the_task = list(_against(task, said)) if task else []
     if against_the_task:
         yield from against_the_task
         return
@@ -104,13 +104,14 @@ def _contradictions(said: list[_Count], task: str) -> Iterator[Diagnostic]:
 
 def _against(task: str, said: list[_Count]) -> Iterator[Diagnostic]:
     """What a task has no room for: more than one class, or just one."""
+    fewest, most = task_record(task).classes
     for one in said:
-        if task == "binary" and one.count > 1:
+        if one.count > most:
             hint = _MORE
             if one.exact and one.count == 2 and one.what.startswith("the class weights"):
                 hint = f"the positives are weighed by pos_weight, as in bce(pos_weight=10); {_MORE}"
-            yield _told(one, "a binary task has one class", hint)
-        elif task == "multiclass" and one.exact and one.count == 1:
+            yield _told(one, f"a {task} task has one class", hint)
+        elif one.exact and one.count < fewest:
             message = f"{one.sentence}, and a softmax over one class is constantly 1"
             yield one.place.says("LD730", message, "for one channel the task is binary")
 
@@ -143,9 +144,9 @@ def _position(place: Place) -> tuple[str, int, int]:
     return place.source.file or place.source.path, line, column
 
 
-def _in_text(built: BuiltLoss, first: Origin) -> Iterator[tuple[Node, _Count]]:
+def _in_text(built: BuiltLoss, first: Place) -> Iterator[tuple[Node, _Count]]:
     """The lists of a formula, and the classes that it names, each with the prediction that it is about."""
-    origins: dict[object, Origin] = {}
+    origins: dict[object, Place] = {}
     for expression, node in built.trace.read:
         if isinstance(expression, PerClass):
             origins.setdefault(node, expression.origin)
@@ -175,7 +176,7 @@ def _in_text(built: BuiltLoss, first: Origin) -> Iterator[tuple[Node, _Count]]:
             yield node.arguments[0], _Count(max(classes) + 1, False, "", Place(origin.source, origin.span))
 
 
-def _user_of(node: Node, built: BuiltLoss, first: Origin) -> Origin:
+def _user_of(node: Node, built: BuiltLoss, first: Place) -> Place:
     """The loss in the user's text that something inside of a definition belongs to."""
     users = (used.use.origin for used in built.trace.used if used.by_user and node in in_order([used.node]))
     return next(users, first)

@@ -13,6 +13,7 @@ from lossdsl.graph.nodes import Node
 from lossdsl.graph.trace import Applied, Used
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.saying import says, written
+from lossdsl.tasks import task_record
 
 _TARGETS = frozenset({"y", "target"})
 # What `pred` and `target` are called elsewhere.
@@ -61,7 +62,7 @@ def _under_usual_names(proof: Proof) -> Iterator[Diagnostic]:
 
 def _written_out(proof: Proof) -> Iterator[Diagnostic]:
     """The same in the text itself: the distance of the logits from the labels, as in (z - y)**2."""
-    if proof.context.task == "regression" or proof.context.input != "logits":
+    if not task_record(proof.context.task).has_labels or proof.context.input != "logits":
         return
     for applied in proof.built.trace.applied:
         value = applied.arguments[0]
@@ -96,7 +97,7 @@ def _tensor(node: Node) -> str:
 def _of_logits(used: Used) -> bool:
     """Whether a loss that takes pred and target as they are takes logits and labels, without saying so with `z`."""
     space = used.head.space
-    if space.task == "regression" or space.context.input != "logits":
+    if not space.task_record.has_labels or space.context.input != "logits":
         return False
     names = [tensor.name if isinstance(tensor, TensorOf) else "" for tensor in used.use.tensors]
     return all(name in known for name, known in zip(names, ({"pred"}, _TARGETS), strict=False))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
-from lossdsl.checking.resolved import Constant, Local, Origin, Term, Use, every
+from lossdsl.checking.resolved import Constant, Local, Term, Use, every
 from lossdsl.checking.terms import repeated_terms
-from lossdsl.errors import Diagnostic
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.build import BuiltTerm
 from lossdsl.graph.nodes import Node
 from lossdsl.proving import interval as of
@@ -16,7 +16,6 @@ from lossdsl.proving.saying import says, written
 from lossdsl.proving.slopes import moves
 from lossdsl.registry.discover import Registry
 from lossdsl.spec.model import Spec
-from lossdsl.spec.values import Place
 from lossdsl.syntax.printing import number
 
 
@@ -88,10 +87,10 @@ def _repeated(built: BuiltTerm, term: Term, other: str, before: float, factor: f
     return says(term.value.origin, "LD733", message, "leave one of them out")
 
 
-def weight_place(term: Term) -> Origin:
+def weight_place(term: Term) -> Place:
     """Where a weight is written; a weight of 1 that is not written has the place of its term."""
     weight = term.weight.origin
-    return weight if weight.span.end > weight.span.start else term.value.origin
+    return weight if weight.extent.end > weight.extent.start else term.value.origin
 
 
 def name_findings(spec: Spec, proof: Proof, registry: Registry) -> Iterator[Diagnostic]:
@@ -124,7 +123,7 @@ def name_findings(spec: Spec, proof: Proof, registry: Registry) -> Iterator[Diag
 
 
 def _of_name(place: Place, code: str, message: str, hint: str) -> Diagnostic:
-    return Diagnostic(code, message, place.source, place.span, hint, "warning")
+    return place.says(code, message, hint, severity="warning")
 
 
 def _is_named(term: Term) -> bool:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from math import isfinite
 
-from lossdsl.checking.resolved import Origin, Resolved, TensorOf, Use
-from lossdsl.errors import Diagnostic, Severity
+from lossdsl.checking.resolved import Resolved, TensorOf, Use
+from lossdsl.errors import Diagnostic, Place, Severity
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
@@ -20,6 +20,7 @@ from lossdsl.proving.slopes import moves
 from lossdsl.registry.model import Kernel, Taken, full_name
 from lossdsl.registry.signatures import allowed_values
 from lossdsl.syntax.printing import number
+from lossdsl.tasks import task_record
 
 _ACTIVATIONS = frozenset({"sigmoid", "softmax", "log_sigmoid", "log_softmax", "log_one_minus_softmax"})
 _KINDS = {"logits": "logits", "probs": "probabilities"}
@@ -58,7 +59,7 @@ def parameter_findings(proof: Proof) -> Iterator[Diagnostic]:
 
 def input_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Losses that take the prediction as it is and get the other kind; else the parts of a loss that do."""
-    whole: dict[Origin, Used] = {}
+    whole: dict[Place, Used] = {}
     told = set()
     for used in reversed(proof.built.trace.used):  # a loss before its parts
         if used.by_user:
@@ -134,7 +135,7 @@ def _of_the_other_kind(used: Used, proof: Proof) -> Severity | None:
 def _is_z(used: Used) -> bool:
     """Whether `z` is given to a loss that takes what it is given for probabilities."""
     given, space = used.use.tensors[:1], used.head.space
-    if not used.head.prepared or space.context.input == "logits" or space.task == "regression":
+    if not used.head.prepared or space.context.input == "logits" or not space.task_record.has_labels:
         return False
     return any(isinstance(tensor, TensorOf) and tensor.name == "z" for tensor in given)
 
@@ -186,7 +187,7 @@ def _probabilities(given: str, task: str) -> Iterator[str]:
     if given in ("z", "pred"):
         yield "p is the prediction as probabilities"
     else:
-        yield f"{'softmax' if task == 'multiclass' else 'sigmoid'}({given}) of logits"
+        yield f"{task_record(task).activation or 'sigmoid'}({given}) of logits"
         yield f"clamp({given}, min=0, max=1) of what lies there already"
 
 
@@ -202,7 +203,7 @@ def _logits(text: str) -> str | None:
 def _labels(proof: Proof, used: Used) -> Iterator[Diagnostic]:
     """A target that is an expression must lie where labels do."""
     head = used.head
-    if head.space.task == "regression" or not head.prepared or len(used.use.tensors) < 2:
+    if not head.space.task_record.has_labels or not head.prepared or len(used.use.tensors) < 2:
         return
     labels = proof.intervals[head.truth]
     if not labels.within(UNIT) and _reads_labels(proof, used):
@@ -228,7 +229,7 @@ def _exchanged(proof: Proof, used: Used) -> Iterator[Diagnostic]:
         yield says(second.origin, "LD721", message, hint)
 
 
-def _as_prediction(used: Used, origin: Origin) -> str:
+def _as_prediction(used: Used, origin: Place) -> str:
     """What stands for the prediction, as a loss of logits takes it."""
     there = written(origin)
     return "z" if there == "p" and used.head.space.context.input == "logits" else there

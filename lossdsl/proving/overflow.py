@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
-from lossdsl.checking.resolved import Apply, Chain, MultiScale, Neighbourhood, Origin, Reduction, Resolved, Use
-from lossdsl.errors import Diagnostic
+from lossdsl.checking.resolved import Apply, Chain, MultiScale, Neighbourhood, Reduction, Resolved, Use
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving.analysis import Proof
@@ -71,7 +71,7 @@ def _given(used: Used) -> frozenset[Node]:
     return frozenset((used.head.prediction, used.head.truth, *(node for _, node in used.parameters)))
 
 
-def _places(proof: Proof, nodes: Set[Node]) -> Iterator[tuple[str, Origin]]:
+def _places(proof: Proof, nodes: Set[Node]) -> Iterator[tuple[str, Place]]:
     """The innermost part of the text that each node is computed for, with the word for what is done there."""
     trace = proof.built.trace
     applied = {one.result: one for one in reversed(trace.applied)}

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from lossdsl.errors import Diagnostic, InputError, PluginError
 from lossdsl.registry.annotations import interval_of, parameter_of
-from lossdsl.registry.kernels import AXES, check_axes, check_name, listed, mark, signature_of
+from lossdsl.registry.kernels import check_axes, check_name, listed, mark, signature_of
 from lossdsl.registry.library import check_taken, read_comment
 from lossdsl.registry.local import register
 from lossdsl.registry.model import Documentation, Kernel, Parameter, Provider
-from lossdsl.syntax.tree import Interval, Name, Number
+from lossdsl.syntax.tree import AXES, Name, Number, Range
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _HANDLED = ("reduction", "reduce", "size_average")
-_ANY = Interval(float("-inf"), float("inf"), low_open=True, high_open=True)
+_ANY = Range(float("-inf"), float("inf"), low_open=True, high_open=True)
 
 
 @dataclass(frozen=True, slots=True)

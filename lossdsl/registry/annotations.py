@@ -38,7 +38,7 @@ def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.Par
     return tree.ParameterSyntax(parameter.name, interval, words, default, lists)
 
 
-def interval_of(name: str, text: str) -> tree.Interval:
+def interval_of(name: str, text: str) -> tree.Range:
     """`[0, inf)` as a range. Raises PluginError, naming the kernel, where it is none."""
     if not isinstance(text, str):
         raise PluginError(f"the range of `{name}` is text, got {type(text).__name__}; write for example [0, inf)")

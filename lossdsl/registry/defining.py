@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lossdsl.errors import Diagnostic, FormulaError, Source
+from lossdsl.errors import Diagnostic, FormulaError, Place, Source
 from lossdsl.registry.library import read_documentation
 from lossdsl.registry.model import LOCAL, Formula, Provider
 from lossdsl.syntax.parse import parse_library
@@ -29,10 +29,10 @@ def read_definition(text: str) -> Formula:
     try:
         declaration, *more = parse_library(source)
     except ValueError:
-        raise FormulaError([Diagnostic("LD101", "there is no definition", Source(text))]) from None
+        raise FormulaError([Place(Source(text)).says("LD101", "there is no definition")]) from None
     if more:
         message = "one definition at a time"
-        raise FormulaError([Diagnostic("LD109", message, source, more[0].span)])
+        raise FormulaError([Place(source, more[0].span).says("LD109", message)])
     documentation = read_documentation(_comment_of(text), declaration, source)
     provider = Provider("lossdsl.define", "", "")
     return Formula(declaration.name, LOCAL, declaration, documentation, provider=provider, source=source)

@@ -14,11 +14,11 @@ from lossdsl.registry.library import check_taken, read_comment
 from lossdsl.registry.local import register as register_loss
 from lossdsl.registry.model import LOCAL, Kernel, Provider
 from lossdsl.registry.signatures import signature_faults
+from lossdsl.syntax.tree import AXES
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Marked = TypeVar("Marked")
 
-AXES = ("batch", "class", "pixel")
 _ATTRIBUTE = "__lossdsl__"
 
 

@@ -9,11 +9,12 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
+from lossdsl.errors import FormulaError, Place, PluginError, Source
 from lossdsl.registry.model import INPUTS, Documentation, Formula, Parameter, Provider, Taken
 from lossdsl.registry.signatures import signature_faults
 from lossdsl.syntax.parse import parse_library
-from lossdsl.syntax.tree import TASKS, Declaration
+from lossdsl.syntax.tree import Declaration
+from lossdsl.tasks import TASKS
 
 _FIELDS = (
     "Summary", "Source", "Note", "Refused", "Accepted", "Otherwise", "Better", "Example", "Except", "Shape", "Input",
@@ -113,7 +114,7 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
     declaration, *more = parse_library(entry.source)
     if more:
         message = f"`loss {more[0].name}` must stand at the start of a line"
-        raise FormulaError([Diagnostic("LD109", message, entry.source, more[0].span)])
+        raise FormulaError([Place(entry.source, more[0].span).says("LD109", message)])
     documentation = read_documentation(entry.comment, declaration, entry.source)
     return Formula(entry.name, namespace, declaration, documentation, provider=provider, source=entry.source)
 
@@ -126,7 +127,7 @@ def read_documentation(comment: str, declaration: Declaration, source: Source) -
         documentation = read_comment(comment)
         check_taken(documentation, declaration.parameters)
     except PluginError as error:
-        faults += [Diagnostic("LD109", found.message, source, declaration.span) for found in error.diagnostics]
+        faults += [Place(source, declaration.span).says("LD109", found.message) for found in error.diagnostics]
     if faults:
         raise FormulaError(faults)
     return documentation

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from lossdsl.errors import Source
-from lossdsl.syntax.tree import TASKS, Declaration, Interval, ParameterSyntax
+from lossdsl.syntax.tree import Declaration, ParameterSyntax, Range
+from lossdsl.tasks import TASKS
 
 Parameter: TypeAlias = ParameterSyntax
 
@@ -105,7 +106,7 @@ class Formula:
         return self.declaration.parameters
 
     @property
-    def range(self) -> Interval:
+    def range(self) -> Range:
         return self.declaration.range
 
     @property
@@ -134,7 +135,7 @@ class Kernel:
     takes_mask: bool
     takes_spatial: bool
     parameters: tuple[Parameter, ...]
-    range: Interval
+    range: Range
     documentation: Documentation
     provider: Provider
     function: Callable[..., Any] = field(repr=False)

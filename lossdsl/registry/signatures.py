@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.errors import Diagnostic, Place, Source, Span
 from lossdsl.syntax import tree
 from lossdsl.syntax.printing import numbers_allowed
 from lossdsl.syntax.tree import ParameterSyntax
 
 
 def signature_faults(parameters: Iterable[ParameterSyntax], source: Source | None) -> tuple[Diagnostic, ...]:
-    """All that is wrong in the signature of a definition, each at its place in the source."""
+    """All that is wrong in the signature of a definition, each at its place in the source, if there is one."""
+
+    def fault(code: str, message: str, span: Span, hint: str) -> Diagnostic:
+        return Place(source, span).says(code, message, hint) if source else Diagnostic(code, message, hint=hint)
+
     return tuple(
-        Diagnostic(code, message, source, span, hint=f"`{parameter.name}` takes {allowed_values(parameter)}")
+        fault(code, message, span, f"`{parameter.name}` takes {allowed_values(parameter)}")
         for parameter in parameters
         for code, message, span in _faults(parameter)
     )

@@ -12,7 +12,9 @@ from lossdsl.checking.heads import Pair
 from lossdsl.graph.context import Context
 from lossdsl.graph.spaces import of_pair
 from lossdsl.runtime.kinds import FLOATS
-from lossdsl.runtime.layout import Call, decide_task, fault, flat, lay_out
+from lossdsl.runtime.layout import Call, fault, flat, lay_out
+from lossdsl.syntax.tree import AXES
+from lossdsl.tasks import decide_task, task_record
 
 
 def own_pairs(task: str, pred: Tensor, tensors: Mapping[str, Tensor], pairs: Sequence[Pair]) -> tuple[Pair, ...]:
@@ -72,17 +74,17 @@ def _own_head(
     }
     axes: tuple[str, ...] | None = None
     if masked:
-        tensors["mask"], axes = _mask(call, pair, full, task == "multiclass")
+        tensors["mask"], axes = _mask(call, pair, full, task_record(task).is_exclusive)
     elif prediction.numel() == 0:
         tensors["mask"], axes = torch.ones_like(tensors["pred"][:, :1], dtype=torch.bool), ("batch", "pixel")
     weighted = context.weighted and task == context.task and full[1] == call.tensors["pred"].shape[1]
-    ignoring = context.ignoring and task != "regression"
+    ignoring = context.ignoring and task_record(task).has_labels
     return (task, context.input, indexed, axes, ignoring, weighted), tensors
 
 
 def _task(pair: Pair, prediction: Tensor, target: Tensor) -> str:
     """As for a call with these two tensors; a task that the losses of the pair are not written for is left out."""
-    decided = decide_task(prediction, target, pair.raw_only)
+    decided = decide_task(prediction.shape, target.shape, pair.raw_only)
     return pair.tasks[0] if pair.tasks and decided not in pair.tasks else decided
 
 
@@ -95,5 +97,5 @@ def _mask(call: Call, pair: Pair, full: tuple[int, ...], by_pixel: bool) -> tupl
     if mask.shape[1] > 1 and (by_pixel or mask.shape[1] != full[1]):
         mask = mask.any(1, keepdim=True)
     if full[2:] == tuple(layout.shape[2:]):
-        return mask, ("batch", "class", "pixel") if mask.shape[1] > 1 else ("batch", "pixel")
+        return mask, AXES if mask.shape[1] > 1 else ("batch", "pixel")
     return mask.flatten(1).any(1).view(-1, 1, 1), ("batch",)

@@ -22,6 +22,7 @@ from lossdsl.runtime.labels import are_classes
 from lossdsl.runtime.layout import Call, fault
 from lossdsl.runtime.readable import can_be_read, must_wait
 from lossdsl.runtime.sights import Sight, counted
+from lossdsl.tasks import task_record
 
 _ROUNDING = 1e-2  # of a distribution that was in half precision once; bfloat16 keeps a sum within 0.004
 
@@ -111,7 +112,7 @@ def _shows(
     else:
         fine = (low >= 0) & (high <= 1)
         shown = high > 0 if look.at == "target" else ((values > 0) & (values < 1)).any()
-        if sight.task == "multiclass" and look.at == "target":
+        if task_record(sight.task).is_exclusive and look.at == "target":
             fine = fine & _sums_to_one(values, counts).all()
     if waits and not reads:
         torch._assert_async(fine, f"LD506: the values of `{_name(look)}` are out of range")

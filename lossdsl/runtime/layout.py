@@ -12,6 +12,8 @@ from torch import Tensor
 from lossdsl.errors import Diagnostic, InputError
 from lossdsl.graph.printing import shown_input
 from lossdsl.runtime.kinds import FLOATS, INTEGERS, check_dtype, check_kind
+from lossdsl.syntax.tree import AXES
+from lossdsl.tasks import task_record
 
 MADE_ANEW = "loss.to_empty(device=...), then loss.reset_parameters(), makes what the text says anew"
 _OWN_TARGET = "with a target of its own it may have any shape: bce({name}, {name}_target)"
@@ -36,19 +38,6 @@ def shape(tensor: Tensor) -> str:
     return f"({', '.join(str(int(size)) for size in tensor.shape)}{',' * (tensor.ndim == 1)})"
 
 
-def decide_task(pred: Tensor, target: Tensor, raw_only: bool) -> str:
-    """The task of a call whose task is not given.
-
-    Regression for a formula that reads only the raw prediction and target. For others a target without the class axis:
-    multiclass; equal shapes: multilabel for (N, C, H, W, ...) with C > 1, binary otherwise.
-    """
-    if raw_only:
-        return "regression"
-    if pred.ndim >= 2 and pred.shape[1] > 1 and target.shape == (pred.shape[0], *pred.shape[2:]):
-        return "multiclass"
-    return "multilabel" if pred.ndim >= 4 and pred.shape[1] > 1 and pred.shape == target.shape else "binary"
-
-
 def arrange(
     task: str,
     kind: str,
@@ -70,7 +59,7 @@ def arrange(
     tensors["layout"] = pred.reshape(full)
     mask_axes: tuple[str, ...] | None = None
     if mask is not None:
-        tensors["mask"], mask_axes = _mask(mask, pred, full, task in ("multilabel", "regression"))
+        tensors["mask"], mask_axes = _mask(mask, pred, full, by_class=not task_record(task).is_exclusive)
     elif pred.numel() == 0:
         # An empty batch is a batch in which nothing counts.
         tensors["mask"], mask_axes = torch.ones_like(tensors["pred"][:, :1], dtype=torch.bool), ("batch", "pixel")
@@ -79,7 +68,7 @@ def arrange(
     named = []
     for name in sorted(extra):
         role = {"class"} if name in predictions else {"pixel"} if name in targets else set()
-        wanted = role if task == "multiclass" else set()
+        wanted = role if task_record(task).indices else set()
         tensors[f"tensor:{name}"], axes = _named(name, extra[name], pred, full, wanted, name in predictions)
         named.append((name, axes))
     absent = _absent_axes(task, pred, full)
@@ -98,7 +87,7 @@ def lay_out(
 ) -> tuple[bool, tuple[int, ...]]:
     """Whether a target holds class indices, and the layout (N, C, *spatial) of its prediction."""
     classless = _has_no_class_axis(task, pred)
-    indexed = task == "multiclass" and target.ndim == pred.ndim - 1
+    indexed = task_record(task).indices and target.ndim == pred.ndim - 1
     check_target(task, pred, target, indexed, names)
     spatial = tuple(pred.shape[1:] if classless else pred.shape[2:])
     return indexed, (pred.shape[0], 1 if classless else pred.shape[1], *spatial)
@@ -119,7 +108,7 @@ def check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapp
 
 def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
     """Raise InputError unless the tensors that stand for `pred` and `target` are such."""
-    axes, multiclass = dict(call.key[6]), call.key[0] == "multiclass"
+    axes, may_be_indices = dict(call.key[6]), task_record(call.key[0]).indices
     for name in predictions:
         if name not in axes:
             continue  # a head with a layout of its own
@@ -132,10 +121,10 @@ def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
             raise fault("LD502", message, _OWN_TARGET.format(name=name))
     for name in targets & axes.keys():
         missing = _missing(call, axes[name])
-        if "pixel" in missing or (missing and not multiclass):
+        if "pixel" in missing or (missing and not may_be_indices):
             message = f"`{name}` stands as a target but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
             raise fault("LD502", message, "a target has a value for each element of its prediction")
-        indices = multiclass and "class" not in axes[name]
+        indices = may_be_indices and "class" not in axes[name]
         if indices and call.tensors[f"tensor:{name}"].dtype not in INTEGERS:
             dtype = call.tensors[f"tensor:{name}"].dtype
             raise fault("LD503", f"`{name}` holds class indices but has dtype {dtype}", f"{name}.long()")
@@ -174,17 +163,19 @@ def check_lists(lists: Iterable[tuple[str, int]], call: Call) -> None:
 
 def _has_no_class_axis(task: str, pred: Tensor) -> bool:
     """(N,) for every task; for binary also (N, *spatial): one class, so the second axis is pixels like the others."""
-    return pred.ndim == 1 or (task == "binary" and not (pred.ndim >= 2 and pred.shape[1] == 1))
+    return pred.ndim == 1 or (task_record(task).has_one_class and not (pred.ndim >= 2 and pred.shape[1] == 1))
 
 
 def check_target(task: str, pred: Tensor, target: Tensor, indexed: bool, names: tuple[str, str]) -> None:
     name, other = names
     if pred.ndim == 0:
         raise fault("LD502", f"`{name}` has no batch axis", f"{name} is (N, C, *spatial), or (N, *spatial) for binary")
-    if task == "multiclass":
-        if pred.ndim < 2 or pred.shape[1] < 2:
+    record = task_record(task)
+    if record.indices:
+        fewest, _ = record.classes
+        if pred.ndim < 2 or pred.shape[1] < fewest:
             hint = "a softmax over one class is constantly 1; for one channel the task is binary"
-            raise fault("LD502", f"multiclass needs at least 2 classes; {_pair(pred, target, names)}", hint)
+            raise fault("LD502", f"{task} needs at least {fewest} classes; {_pair(pred, target, names)}", hint)
         if indexed and (target.shape[0] != pred.shape[0] or target.shape[1:] != pred.shape[2:]):
             message = f"{_pair(pred, target, names)}; class indices need {_expected(pred)}"
             raise fault("LD502", message, _stack_hint(pred, target, names))
@@ -194,7 +185,9 @@ def check_target(task: str, pred: Tensor, target: Tensor, indexed: bool, names: 
             raise fault("LD503", message, f"{other}.long(){stacked}")
     if not indexed and pred.shape != target.shape:
         indices = (
-            f", or {_expected(pred)} for class indices" if task == "binary" and pred.ndim > 1 < pred.shape[1] else ""
+            f", or {_expected(pred)} for class indices"
+            if record.has_one_class and pred.ndim > 1 < pred.shape[1]
+            else ""
         )
         message = f"{_pair(pred, target, names)}; the shapes must be equal{indices}"
         raise fault("LD502", message, _shape_hint(task, pred, target, names))
@@ -211,11 +204,12 @@ def _expected(pred: Tensor) -> str:
 
 def _shape_hint(task: str, pred: Tensor, target: Tensor, names: tuple[str, str]) -> str | None:
     stacked = _stack_hint(pred, target, names)
-    if stacked and task in ("binary", "multilabel") and target.shape == (pred.shape[0], *pred.shape[2:]):
+    record = task_record(task)
+    if stacked and record.has_labels and not record.indices and target.shape == (pred.shape[0], *pred.shape[2:]):
         return f'for class indices the task is "multiclass"; {stacked}'
     if stacked:
         return stacked
-    if task == "multiclass":
+    if record.indices:
         return f"class indices have shape {_expected(pred)}, probabilities the shape of {names[0]}"
     if target.ndim == pred.ndim - 1 and pred.shape[1:2] == (1,):
         return f"add the class axis: {names[1]}.unsqueeze(1)"
@@ -251,7 +245,7 @@ def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], by_class: bool) -> 
     counted = mask if mask.dtype == torch.bool else mask != 0
     pixels = (full[0], *full[2:])
     if mask.shape == pred.shape and len(full) == pred.ndim and full[1] > 1 and by_class:
-        return flat(counted, full), ("batch", "class", "pixel")
+        return flat(counted, full), AXES
     if mask.ndim == len(full) and mask.shape[1] == 1:
         counted = counted.squeeze(1)
     if mask.ndim == 1 and len(pixels) > 1 and mask.shape[0] == pixels[0] == pixels[-1] > 1:

@@ -33,7 +33,6 @@ from lossdsl.runtime.layout import (
     check_heads,
     check_lists,
     check_tensors,
-    decide_task,
     fault,
 )
 from lossdsl.runtime.learned import LearnedNumbers
@@ -46,6 +45,7 @@ from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.runtime.sights import Sight, sights_of
 from lossdsl.spec.model import Options
 from lossdsl.stack import with_room
+from lossdsl.tasks import decide_task
 
 
 class Loss(nn.Module):
@@ -213,7 +213,7 @@ class Loss(nn.Module):
     ) -> Call:
         options, facts = self.options, self._facts
         check_tensors(pred, target, mask, tensors)
-        task = options.task or facts.task or decide_task(pred, target, facts.raw_only)
+        task = options.task or facts.task or decide_task(pred.shape, target.shape, facts.raw_only)
         own = own_pairs(task, pred, tensors, facts.pairs) if facts.pairs else ()
         alike = laid_out_with_pred(tensors, facts.pairs, own, facts.beside) if own else tensors
         ignoring = options.ignore_index is not None

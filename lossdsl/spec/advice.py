@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.errors import Diagnostic, Place, Source, Span
 
 _COMMENT = re.compile(r"#[^\n]*")
 _YAML_COMMENT = re.compile(r"[ \t]+#")
@@ -42,7 +42,7 @@ def swallowed_lines(source: Source) -> tuple[Diagnostic, ...]:
     comments = (match.span() for match in _COMMENT.finditer(source.text)) if source.offsets else ()
     message = "the comment swallows the lines below it: YAML folds line breaks into spaces here"
     return tuple(
-        Diagnostic("LD405", message, source, Span(start, end), "write the formula below `key: |` to keep its lines")
+        Place(source, Span(start, end)).says("LD405", message, "write the formula below `key: |` to keep its lines")
         for start, end in comments
         if _holds_more_than_comments(_below(source, start, end))
     )

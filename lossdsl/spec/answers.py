@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.errors import Diagnostic, Place, Source, Span
 
 _COMMENT = re.compile(r"#[ \t]*lossdsl(?P<colon>[ \t]*:|(?=[ \t]+allow\b))[ \t]*(?P<body>[^\r\n]*)")
 _BODY = re.compile(r"allow[ \t]+(?P<codes>LD\d{3}(?:[ \t]*,[ \t]*LD\d{3})*)(?P<dashes>[ \t]+--[ \t]*)?(?P<reason>.*)")
@@ -126,7 +126,7 @@ def _in_vain(answer: Answer, used: set[tuple[Answer, str]], findings: Iterable[D
     if answer.shared:
         return
     if answer.fault:
-        yield Diagnostic(UNREADABLE, answer.fault, answer.source, answer.span, _FORM, "warning")
+        yield Place(answer.source, answer.span).says(UNREADABLE, answer.fault, _FORM, severity="warning")
         return
     stopped = any(finding.severity == "error" for finding in findings)
     for code in answer.codes:
@@ -138,4 +138,5 @@ def _in_vain(answer: Answer, used: set[tuple[Answer, str]], findings: Iterable[D
             hint = f"{code} is an error here; only warnings can be allowed"
         elif severities:
             hint = "move it to the end of the warning's line, or alone above it"
-        yield Diagnostic(UNUSED, f"no warning {code} to allow here", answer.source, answer.span, hint, "warning")
+        place = Place(answer.source, answer.span)
+        yield place.says(UNUSED, f"no warning {code} to allow here", hint, severity="warning")

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol, TypeGuard
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.spec.limits import excess
 from lossdsl.spec.scalars import looks_like_number
-from lossdsl.spec.values import Entry, Foreign, Found, Kind, Place, Row, Scalar, Table, Unread, Value, described, shown
+from lossdsl.spec.values import Entry, Foreign, Found, Kind, Row, Scalar, Table, Unread, Value, described, shown
 
 _LARGEST = 2**63
 _ARRAYS = (("numpy", "ndarray"), ("torch", "Tensor"))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from lossdsl.errors import Diagnostic
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.spec.interpolation import CODE
 from lossdsl.spec.options import OPTIONS
 from lossdsl.spec.translating import (
@@ -22,7 +22,7 @@ from lossdsl.spec.translating import (
     summed,
     translated,
 )
-from lossdsl.spec.values import Entry, Place, Row, Scalar, Table, Value, is_null
+from lossdsl.spec.values import Entry, Row, Scalar, Table, Value, is_null
 
 _EXAMPLE = "write a formula: 0.5*bce + 0.5*dice"
 _PATH = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, replace
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.spec.formula import bindings_of, parsed, read_expression, read_program
 from lossdsl.spec.interpolation import CODE, interpolated, told_once, without_interpolations
 from lossdsl.spec.keys import unknown_keys
@@ -15,7 +15,7 @@ from lossdsl.spec.parts import read_definitions, read_terms
 from lossdsl.spec.prune import prune
 from lossdsl.spec.targets import LOAD, Target, target_of
 from lossdsl.spec.tensors import read_tensors
-from lossdsl.spec.values import Entry, Found, Place, Scalar, Table, Unread, Value, described, is_null, named
+from lossdsl.spec.values import Entry, Found, Scalar, Table, Unread, Value, described, is_null, named
 from lossdsl.syntax import tree
 
 _KEYS = ("task", "input", "ignore_index", "class_weight", "backend", "tensors", "define", "terms", "total", "expr")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from lossdsl.errors import FormulaError, Source
+from lossdsl.errors import FormulaError, Place, Source
 from lossdsl.spec.advice import swallowed_lines, with_advice
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.spec.scalars import finite_number
-from lossdsl.spec.values import Found, Place, Scalar, Unread, Value, described, shown
+from lossdsl.spec.values import Found, Scalar, Unread, Value, described, shown
 from lossdsl.syntax import tree
 from lossdsl.syntax.parse import parse
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from lossdsl.errors import Diagnostic, Span
+from lossdsl.errors import Diagnostic, Place, Span
 from lossdsl.spec.page import Page
-from lossdsl.spec.values import Entry, Found, Place, Row, Scalar, Table, Unread, Value, shown
+from lossdsl.spec.values import Entry, Found, Row, Scalar, Table, Unread, Value, shown
 
 CODE = "LD409"
 _COMMENT = re.compile(r"#[^\n]*")

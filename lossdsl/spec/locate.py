@@ -9,9 +9,9 @@ from itertools import islice
 
 import yaml
 
-from lossdsl.errors import Diagnostic
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.spec.page import Page
-from lossdsl.spec.values import Found, Place, shown
+from lossdsl.spec.values import Found, shown
 
 _MERGE = "<<"
 _MOST_KEYS = 1_000

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.registry.model import INPUTS as INPUTS
 from lossdsl.spec.answers import Answer
-from lossdsl.spec.values import Place
-from lossdsl.syntax.tree import TASKS as TASKS
-from lossdsl.syntax.tree import Expression, Interval
-from lossdsl.syntax.tree import Task as Task
+from lossdsl.syntax.tree import Expression, Range
+from lossdsl.tasks import TASKS as TASKS
+from lossdsl.tasks import Task as Task
 
 BACKENDS = ("eager", "inductor")
 
@@ -50,7 +49,7 @@ class Passed:
 
     name: str
     place: Place
-    range: Interval | None = None
+    range: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)

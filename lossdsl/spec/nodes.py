@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.spec.cut import Item, items_of
 from lossdsl.spec.interpolation import template_at
 from lossdsl.spec.limits import excess
@@ -15,7 +15,7 @@ from lossdsl.spec.locate import repeated
 from lossdsl.spec.offsets import offsets_of
 from lossdsl.spec.page import Page
 from lossdsl.spec.scalars import kind_of_plain
-from lossdsl.spec.values import Entry, Found, Place, Row, Scalar, Table, Unread, Value, shown
+from lossdsl.spec.values import Entry, Found, Row, Scalar, Table, Unread, Value, shown
 
 
 def value_of(page: Page, root: yaml.Node, place: Place) -> Found[Value]:

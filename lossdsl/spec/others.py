@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.spec.interpolation import CODE
 from lossdsl.spec.page import Page
-from lossdsl.spec.values import Place, shown
+from lossdsl.spec.values import shown
 
 
 @dataclass(frozen=True, slots=True)

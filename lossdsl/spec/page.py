@@ -8,8 +8,8 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lossdsl.errors import Diagnostic, Source, Span
-from lossdsl.spec.values import Found, Place
+from lossdsl.errors import Diagnostic, Place, Source, Span
+from lossdsl.spec.values import Found
 
 MAX_CHARACTERS = 1_000_000
 _SPECIAL = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from lossdsl.errors import Diagnostic, Span
+from lossdsl.errors import Diagnostic, Place, Span
 from lossdsl.spec.formula import read_expression
 from lossdsl.spec.keys import unknown_keys
 from lossdsl.spec.model import NamedExpression, Sourced, TermSpec
-from lossdsl.spec.values import Entry, Found, Place, Row, Table, Unread, described, is_null, named, shown
+from lossdsl.spec.values import Entry, Found, Row, Table, Unread, described, is_null, named, shown
 from lossdsl.syntax import tree
 from lossdsl.syntax.limits import MAX_NAME
 

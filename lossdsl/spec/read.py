@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.spec import data
 from lossdsl.spec.answers import answers_in
 from lossdsl.spec.form import formula_reading, reading_of
@@ -16,7 +16,7 @@ from lossdsl.spec.locate import locate
 from lossdsl.spec.model import Reading
 from lossdsl.spec.page import open_page
 from lossdsl.spec.search import reading_at
-from lossdsl.spec.values import Place, Row, Scalar, Table, Value
+from lossdsl.spec.values import Row, Scalar, Table, Value
 
 
 def read_formula(text: str) -> Reading:

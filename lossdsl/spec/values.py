@@ -5,29 +5,13 @@ YAML files and Python mappings are both turned into these, so that the rules of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from lossdsl.errors import Diagnostic, Edit, Slot, Source, Span, respelt
+from lossdsl.errors import Diagnostic, Place, Source, Span
 
 Kind = Literal["text", "number", "bool", "null"]
 T_co = TypeVar("T_co", covariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something stands; `span` is None when the source's name alone says it (a key path, a file)."""
-
-    source: Source
-    span: Span | None = None
-
-    def says(self, code: str, message: str, hint: str | None = None, edit: Edit | None = None) -> Diagnostic:
-        return Diagnostic(code, message, self.source, self.span, hint, edit=edit)
-
-    def respelt(self, word: str, known: Iterable[str], slot: Slot) -> Edit | None:
-        """The edit that mends the spelling of a word which stands here in a file."""
-        return respelt(self.source, self.span, word, known, slot) if self.span and self.source.file else None
 
 
 @dataclass(frozen=True, slots=True)

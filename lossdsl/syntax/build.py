@@ -12,7 +12,7 @@ from lark import Token, Transformer
 
 from lossdsl.errors import Diagnostic, Edit, Span
 from lossdsl.syntax import tree
-from lossdsl.syntax.tree import TASKS
+from lossdsl.tasks import TASKS
 
 
 class Misplaced(Exception):
@@ -70,7 +70,7 @@ class TreeBuilder(Transformer[Token, Any]):
         return tree.Declaration(
             name=str(name),
             parameters=tuple(parameters),
-            range=next(item for item in rest if isinstance(item, tree.Interval)),
+            range=next(item for item in rest if isinstance(item, tree.Range)),
             bindings=tuple(item for item in rest if isinstance(item, tree.Binding)),
             cases=tuple(cases),
             span=span_of(keyword).to(span_of(items[-1])),
@@ -86,13 +86,13 @@ class TreeBuilder(Transformer[Token, Any]):
 
     def parameter(self, items: list[Any]) -> tree.ParameterSyntax:
         name, *rest = items
-        allowed = [item for item in rest if isinstance(item, (Token, tuple, tree.Interval))]
+        allowed = [item for item in rest if isinstance(item, (Token, tuple, tree.Range))]
         default = next((item for item in rest if item not in allowed), None)
         _refuse_dots(name)
         lists = 0
         while isinstance(allowed[0], tuple):
             lists, allowed[0] = lists + 1, allowed[0][0]
-        interval = allowed[0] if isinstance(allowed[0], tree.Interval) else None
+        interval = allowed[0] if isinstance(allowed[0], tree.Range) else None
         words = [str(item) for item in allowed if isinstance(item, Token)]
         decides_task = "task" in words
         if decides_task:
@@ -102,16 +102,16 @@ class TreeBuilder(Transformer[Token, Any]):
     def several(self, items: list[Any]) -> tuple[Any]:
         return (items[1],)
 
-    def interval(self, items: list[Any]) -> tree.Interval:
+    def interval(self, items: list[Any]) -> tree.Range:
         opening, low, high, closing = items
-        interval = tree.Interval(low, high, opening == "(", closing == ")", _across([opening, closing]))
+        interval = tree.Range(low, high, opening == "(", closing == ")", _across([opening, closing]))
         if not (low < high or low in interval):
             raise Misplaced("the range is empty", interval.span, "the lower end comes first: [0, 1]")
         return interval
 
-    def whole(self, items: list[Any]) -> tree.Interval:
+    def whole(self, items: list[Any]) -> tree.Range:
         word, interval = items
-        assert isinstance(interval, tree.Interval)
+        assert isinstance(interval, tree.Range)
         return replace(interval, whole=True, span=span_of(word).to(interval.span))
 
     def bound(self, items: list[Any]) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lark import UnexpectedInput
 
 from lossdsl import words
-from lossdsl.errors import Diagnostic, Edit, Source, Span
+from lossdsl.errors import Diagnostic, Edit, Place, Source, Span
 from lossdsl.syntax import edits
 from lossdsl.syntax.characters import describe, instead
 from lossdsl.syntax.failure import PAIRS, Failure, find_failure
@@ -46,9 +46,9 @@ def explain_zeros(source: Source, span: Span) -> Diagnostic:
         whole = Span(before.start(), span.end)
         grouped = source.text[whole.start : whole.end]
         hint = f"write {grouped.replace(',', '')}, without a comma"
-        return Diagnostic("LD101", f"`{grouped}` is {grouped.count(',') + 1} numbers", source, whole, hint)
+        return Place(source, whole).says("LD101", f"`{grouped}` is {grouped.count(',') + 1} numbers", hint)
     plain = re.sub(r"^[0_]+(?=[0-9])", "", text)
-    return Diagnostic("LD101", f"`{text}` is not a number: it has zeros in front", source, span, f"write {plain}")
+    return Place(source, span).says("LD101", f"`{text}` is not a number: it has zeros in front", f"write {plain}")
 
 
 def _empty(context: Failure) -> Diagnostic | None:

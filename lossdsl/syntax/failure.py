@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lark import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from lossdsl.errors import Applicability, Diagnostic, Edit, Source, Span
+from lossdsl.errors import Applicability, Diagnostic, Edit, Place, Source, Span
 
 PAIRS = {"(": ")", "[": "]"}
 _TOKEN = re.compile(
@@ -51,7 +51,7 @@ class Failure:
     def says(
         self, code: str, message: str, hint: str | None = None, span: Span | None = None, edit: Edit | None = None
     ) -> Diagnostic:
-        return Diagnostic(code, message, self.source, span or self.span, hint, edit=edit)
+        return Place(self.source, span or self.span).says(code, message, hint, edit)
 
     def replaced(self, text: str, applicability: Applicability) -> Edit:
         """The edit that writes `text` instead of what was found."""

@@ -37,7 +37,7 @@ def parse_library(text: str | Source) -> tuple[tree.Declaration, ...]:
     return declarations
 
 
-def parse_range(text: str) -> tree.Interval | None:
+def parse_range(text: str) -> tree.Range | None:
     """`(0, 1]` as a range of numbers, None for a text that is none."""
     try:
         (declaration,) = parse_library(f"loss range() -> {text}\n    = 0\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lossdsl.syntax import tree
-from lossdsl.syntax.tree import TASKS
+from lossdsl.tasks import TASKS
 
 # How tightly a node binds; an operand is bracketed when it binds less tightly than its place needs.
 _COMPARISON, _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(6)
@@ -25,7 +25,7 @@ def text(node: tree.Node) -> str:
             return f"{head}= {text(node.expression)}"
         case tree.ParameterSyntax():
             return _parameter(node)
-        case tree.Interval():
+        case tree.Range():
             low, high = "[("[node.low_open], "])"[node.high_open]
             return f"{'whole ' * node.whole}{low}{number(node.low)}, {number(node.high)}{high}"
         case tree.Keyword():

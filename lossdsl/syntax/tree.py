@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from lossdsl.errors import Span
 from lossdsl.stack import with_room
 
 NOWHERE = Span(0, 0)
-Task = Literal["binary", "multilabel", "multiclass", "regression"]
-TASKS: tuple[Task, ...] = ("binary", "multilabel", "multiclass", "regression")
+AXES = ("batch", "class", "pixel")
+"""The axes that a value may have, in the order of a tensor's dimensions."""
 
 
 class Printed:
@@ -136,8 +136,11 @@ class Program(Printed):
 
 
 @dataclass(frozen=True, slots=True)
-class Interval(Printed):
-    """A range of numbers; each end is open or closed. whole: only the whole numbers in it, `whole [1, inf)`."""
+class Range(Printed):
+    """A range of numbers as it is written; each end is open or closed. whole: only the whole numbers in it.
+
+    It says what may be given, `whole [1, inf)`. What a value can be is an interval, which is computed with.
+    """
 
     low: float
     high: float
@@ -163,7 +166,7 @@ class ParameterSyntax(Printed):
     """
 
     name: str
-    interval: Interval | None
+    interval: Range | None
     words: tuple[str, ...]
     default: Expression | None
     lists: int = 0
@@ -186,19 +189,19 @@ class Declaration(Printed):
 
     name: str
     parameters: tuple[ParameterSyntax, ...]
-    range: Interval
+    range: Range
     bindings: tuple[Binding, ...]
     cases: tuple[Case, ...]
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
-Node: TypeAlias = Expression | Part | Keyword | Binding | Program | ParameterSyntax | Case | Declaration | Interval
+Node: TypeAlias = Expression | Part | Keyword | Binding | Program | ParameterSyntax | Case | Declaration | Range
 
 
 def children(node: Node) -> tuple[Node, ...]:
     """The nodes directly below `node`, left to right."""
     match node:
-        case Number() | Name() | Interval():
+        case Number() | Name() | Range():
             return ()
         case Negative() | Part():
             return (node.operand,)

@@ -30,9 +30,11 @@ MESSAGES = {
 
 
 def emitted() -> set[str]:
-    """The codes that the source can give to a finding."""
+    """The codes that the source can give to a finding: those in quotes. A comment or a hint may speak of others."""
     return {
-        code for file in PACKAGE.rglob("*.py") for code in re.findall(r"\bLD\d{3}\b", file.read_text(encoding="utf-8"))
+        code
+        for file in PACKAGE.rglob("*.py")
+        for code in re.findall(r"[\"'](LD\d{3})[\"']", file.read_text(encoding="utf-8"))
     }
 
 

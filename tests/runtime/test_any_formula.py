@@ -21,7 +21,7 @@ import lossdsl
 from lossdsl.registry.discover import default_registry
 from lossdsl.registry.model import Loss
 from lossdsl.spec import read_formula
-from lossdsl.syntax.tree import TASKS
+from lossdsl.tasks import TASKS
 
 COUNT = int(os.environ.get("LOSSDSL_FORMULAS", "320"))
 CHUNKS = 8

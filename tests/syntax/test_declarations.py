@@ -62,10 +62,10 @@ def test_the_tree_of_a_declaration() -> None:
     assert found == tree.Declaration(
         name="f",
         parameters=(
-            tree.ParameterSyntax("s", tree.Interval(0, inf, high_open=True), (), tree.Number(1)),
+            tree.ParameterSyntax("s", tree.Range(0, inf, high_open=True), (), tree.Number(1)),
             tree.ParameterSyntax("per", None, ("image", "batch"), image),
         ),
-        range=tree.Interval(0, 1),
+        range=tree.Range(0, 1),
         bindings=(tree.Binding("t", a),),
         cases=(tree.Case(("binary",), t), tree.Case((), b)),
     )
@@ -73,7 +73,7 @@ def test_the_tree_of_a_declaration() -> None:
 
 def test_the_tree_of_lists_tasks_and_required_parameters() -> None:
     (found,) = parse_library("loss f(a: [0, 1], b: [[0, 1]] = [1], c: [[[0, 1]]], mode: task) -> [0, 1]\n = a")
-    unit, one = tree.Interval(0, 1), tree.Listing((tree.Number(1),))
+    unit, one = tree.Range(0, 1), tree.Listing((tree.Number(1),))
     assert found.parameters == (
         tree.ParameterSyntax("a", unit, (), None),
         tree.ParameterSyntax("b", unit, (), one, lists=1),
@@ -88,8 +88,8 @@ def test_whole_numbers() -> None:
     assert str(found) == text
     counts, few = (parameter.interval for parameter in found.parameters)
     assert (counts, few) == (
-        tree.Interval(1, inf, high_open=True, whole=True),
-        tree.Interval(0, 9, low_open=True, whole=True),
+        tree.Range(1, inf, high_open=True, whole=True),
+        tree.Range(0, 9, low_open=True, whole=True),
     )
     assert [value for value in (1.0, 1.5, 9, inf, float("nan")) if value in counts] == [1, 9]
     with pytest.raises(FormulaError):
@@ -126,7 +126,7 @@ def test_intervals(text: str, inside: list[float], outside: list[float]) -> None
 
 PLACES = [
     (tree.Declaration, "# c\n«loss f(a: b = b) -> [0, 1]\n  = (a)» # end\n"),
-    (tree.Interval, "loss f(a: «[0, inf )» | none = 1) -> [0, 1]\n = a"),
+    (tree.Range, "loss f(a: «[0, inf )» | none = 1) -> [0, 1]\n = a"),
     (tree.ParameterSyntax, "loss f(«a»: [0, 1] = 1) -> [0, 1]\n = a"),
     (tree.Binding, "loss f() -> [0, 1]\n «r» = a\n = r"),
     (tree.Case, "loss f() -> [0, 1]\n «for binary = a»\n = b"),
