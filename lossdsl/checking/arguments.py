@@ -158,7 +158,7 @@ def _constants(value: Resolved, written: tree.Expression) -> list[tuple[float | 
 def out_of_range(loss: Loss, parameter: Parameter, number: float, origin: Origin) -> Diagnostic:
     message = f"`{parameter.name}` of `{loss.name}` is {shown(number)}, outside {allowed_values(parameter)}"
     if parameter.interval and parameter.interval.whole and not number.is_integer():
-        message = f"`{parameter.name}` of `{loss.name}` is a whole number, not {shown(number)}"
+        message = f"`{parameter.name}` of `{loss.name}` must be a whole number, not {shown(number)}"
     return origin.says("LD204", message, default_hint(parameter))
 
 

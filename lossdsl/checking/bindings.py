@@ -35,9 +35,9 @@ def cycle_faults(bindings: Mapping[str, Resolved]) -> Iterator[Diagnostic]:
     """The finding for names that are defined by each other."""
     names = cycle(bindings)
     if names:
-        hint = "define one of them without the others"
+        hint = "define one of them without using the others"
         if len(set(names)) == 1:
-            hint = f"a definition cannot read itself; give the value of `{names[0]}` another name"
+            hint = f"a definition cannot refer to itself; give the value of `{names[0]}` another name"
         yield bindings[names[0]].origin.says("LD210", f"circular definition: {' -> '.join(names)}", hint)
 
 

@@ -60,14 +60,14 @@ def _clamp(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     words = tuple((bound, function) for bound, function in (("min", "maximum"), ("max", "minimum")) if bound in bounds)
     for bound, _ in words:
         if infinity(bounds[bound]) is not None:
-            return scope.wrong(bounds[bound], "LD205", f"`{bounds[bound]}` is no bound", f"leave {bound}= out")
+            return scope.wrong(bounds[bound], "LD205", f"`{bounds[bound]}` is not a bound", f"leave {bound}= out")
     rest = tuple((function, scope.expression(bounds[bound])) for bound, function in words)
     return Chain(scope.expression(node.arguments[0]), rest, origin)
 
 
 def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     if len(node.arguments) != 3 or node.keywords or not isinstance(node.arguments[0], tree.Comparison):
-        hint = "where(condition, value_if_true, value_if_false), the condition a comparison such as y > 0.5"
+        hint = "write where(condition, value_if_true, value_if_false) with a comparison first, such as y > 0.5"
         return scope.wrong(node, "LD202", "where takes a comparison and two values", hint)
     condition, chosen, otherwise = node.arguments
     assert isinstance(condition, tree.Comparison)
@@ -98,11 +98,12 @@ def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     if len(node.arguments) != 1:
         return scope.wrong(node, "LD202", f"`{kind}` takes one value", f"{kind}(value, over=pixel)")
     if kind == "topk" and "share" not in given:
-        return scope.wrong(node, "LD202", "topk needs share=, the part of the elements to keep", "topk(x, share=0.1)")
+        message = "topk needs share=, the fraction of the elements to keep"
+        return scope.wrong(node, "LD202", message, "topk(x, share=0.1)")
     if {"over", "per"} <= given.keys():
-        return scope.wrong(given["per"], "LD203", "over and per exclude each other")
+        return scope.wrong(given["per"], "LD203", "over and per cannot be combined")
     if {"count", "weight"} <= given.keys():
-        message, hint = "count and weight exclude each other", "mean(x, weight=w) is sum(w*x)/sum(w)"
+        message, hint = "count and weight cannot be combined", "mean(x, weight=w) is sum(w*x)/sum(w)"
         return scope.wrong(given["count"], "LD203", message, hint)
     inside = replace(scope, tensors=True)
     per = given.get("per")
@@ -167,16 +168,16 @@ def neighbourhood_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolve
 
 def per_class(scope: Scope, node: tree.Listing, origin: Origin) -> Resolved:
     """`[1, 2, 0.5]` as a value: one number for each class."""
-    hint = "as a value, a list is one number for each class: [1, 2, 0.5]"
+    hint = "a list used as a value has one number for each class: [1, 2, 0.5]"
     if not node.items:
         return scope.wrong(node, "LD208", "the list is empty", hint)
     for item in node.items:
         if isinstance(item, tree.Listing):
-            return scope.wrong(item, "LD208", "a list of lists is no value", hint)
+            return scope.wrong(item, "LD208", "a list of lists cannot be used as a value", hint)
     return PerClass(tuple(scope.expression(item) for item in node.items), origin)
 
 
-NO_CLASSES = "classes are whole numbers from 0"
+NO_CLASSES = "class numbers are whole numbers of at least 0"
 
 
 def class_numbers(numbers: Iterable[float]) -> tuple[int, ...] | None:

@@ -44,7 +44,7 @@ def answer(
         filled = _filled(word, call, source)
         hint = word.saying(filled or word.write)
     elif word.kind == "loss" and call and (call.arguments or call.keywords):
-        hint = f"{hint}; what stands in its brackets has other names here, or none"
+        hint = f"{hint}; its arguments have other names here, or no equivalent"
     if len(homes) == 1:
         hint = f"{hint}; or {homes[0].full_name}, as that library computes it"
     return Answer(hint, _edit(word, source, name, call))
@@ -65,9 +65,9 @@ def _method(name: tree.Name, known: Collection[str]) -> Answer | None:
         return None
     word = words.word(method, "function")
     if word and set(_SLOTS.findall(word.write)) <= {"x"}:
-        return Answer(f"there is no attribute access; {word.saying(_SLOTS.sub(value, word.write))}")
+        return Answer(f"attribute access is not supported; {word.saying(_SLOTS.sub(value, word.write))}")
     own = method in FUNCTIONS or method in REDUCTIONS
-    return Answer(f"there is no attribute access; write {method}({value})") if own else None
+    return Answer(f"attribute access is not supported; write {method}({value})") if own else None
 
 
 def _edit(word: Word, source: Source, name: tree.Name, call: tree.Call | None) -> Edit | None:

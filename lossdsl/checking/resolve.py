@@ -62,7 +62,7 @@ def _report_repeated(memory: Memory, spec: Spec) -> None:
     seen: set[str] = set()
     for name, place in [*((d.name, d.place) for d in spec.definitions), *((t.name, t.place) for t in spec.terms)]:
         if name in seen:
-            memory.diagnostics.append(place.says("LD206", f"`{name}` has a value already", "choose another name"))
+            memory.diagnostics.append(place.says("LD206", f"`{name}` already has a value", "choose another name"))
         seen.add(name)
 
 

@@ -57,7 +57,7 @@ from lossdsl.syntax import tree
 from lossdsl.syntax.limits import MAX_NUMBER, MIN_NUMBER
 
 _NO_SOURCE = Source("")
-_SMALLEST = "the smallest number there is 1.4e-45, the smallest with all digits 1.2e-38"
+_SMALLEST = "the smallest float32 number is 1.4e-45, the smallest with full precision 1.2e-38"
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 
 
@@ -106,7 +106,7 @@ class Scope:
         own = any(candidate.own for candidate in self.memory.registry.candidates(definition.name))
         if own or is_reserved(definition.name):
             kind = "a loss" if own else "a word of the language"
-            found = definition.place.says("LD206", f"`{definition.name}` is {kind} already", "choose another name")
+            found = definition.place.says("LD206", f"`{definition.name}` is already {kind}", "choose another name")
             self.memory.diagnostics.append(found)
         if isinstance(value, tree.Call) and value.function.text == "learn":
             return scope._learned(definition.name, value)
@@ -131,14 +131,14 @@ class Scope:
             case tree.Call():
                 return self._call(node, origin)
             case tree.Comparison():
-                return self.wrong(node, "LD104", "a comparison stands only as the first argument of where")
+                return self.wrong(node, "LD104", "a comparison is only allowed as the first argument of where")
             case tree.Listing():
                 return per_class(self, node, origin)
 
     def _check_number(self, node: tree.Number) -> None:
         """Losses are computed in float32, whatever their text and Python hold."""
         if abs(node.value) >= MAX_NUMBER:
-            self.report(node, "LD209", f"{node} is infinite in float32", "the largest number there is 3.4e38")
+            self.report(node, "LD209", f"{node} is infinite in float32", "the largest float32 number is 3.4e38")
         elif 0 < abs(node.value) <= MIN_NUMBER:
             found = Diagnostic("LD209", f"{node} is 0 in float32", self.source, node.span, _SMALLEST, "warning")
             self.memory.diagnostics.append(found)
@@ -176,11 +176,11 @@ class Scope:
         """A word such as `none` or `inf` where a value belongs; name, loss: that in whose brackets it stands."""
         word = as_word(node.text)
         if word == "inf":
-            hint = "it stands only as the value of a parameter whose range has it; write a finite number"
-            return self.wrong(node, "LD205", f"`{node.text}` is no number to calculate with", hint)
+            hint = "it is only allowed for a parameter whose range includes it; write a finite number"
+            return self.wrong(node, "LD205", f"`{node.text}` cannot be used in arithmetic", hint)
         if word == "nan":
             return self.wrong(node, "LD205", f"`{node.text}` is not a number", "write a number")
-        hint = "it is written with the name of its parameter, as in dice(squared=true)"
+        hint = "write it with the name of its parameter, as in dice(squared=true)"
         if loss is not None:
             choices = [f"{name}({p.name}={word})" for p in loss.parameters if word in p.words]
             hint = f"write {' or '.join(choices)}" if choices else f"`{name}` takes tensors: {name}(pred, y)"
@@ -195,7 +195,7 @@ class Scope:
     def _unknown(self, node: tree.Name, origin: Origin) -> Resolved:
         """A word that names nothing: a tensor where one can stand, else a misspelt loss."""
         if node.text in CALL_WORDS:
-            message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
+            message = f"no tensor can be passed as `{node.text}`: every call uses this name itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
         written_here = {*self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed} - {self.defining}
         if "." not in node.text and (self.tensors or self.in_definition):
@@ -207,12 +207,12 @@ class Scope:
         known = {*self.memory.names(), *written_here}
         hint = (
             similar(node.text, known)
-            or "lossdsl list shows all; a number is given before, w = 0.5; a tensor stands inside mean(...) or sum(...)"
+            or "lossdsl list shows the losses; define numbers first, w = 0.5; use tensors inside mean(...) or sum(...)"
         )
         return self._no_loss(node, "loss", hint, known)
 
     def _doubt(self, node: tree.Name, meant: str) -> None:
-        message = f"the tensor `{node.text}` has nearly the name of `{meant}`"
+        message = f"the tensor `{node.text}` has almost the same name as `{meant}`"
         hint = f"write {meant}, or list it under `tensors:` if the call passes {node.text}"
         self.memory.diagnostics.append(Diagnostic("LD212", message, self.source, node.span, hint, "warning"))
 
@@ -227,7 +227,7 @@ class Scope:
         if name in REDUCTIONS:
             return reduction_call(self, node, origin)
         if name == "learn":
-            return self.wrong(node, "LD207", "learn needs a name of its own", "s = learn(0) on a line before")
+            return self.wrong(node, "LD207", "learn must be given a name", "write s = learn(0) on a line before")
         if name in NEIGHBOURHOODS:
             return neighbourhood_call(self, node, origin)
         if name == "for_class":
@@ -235,7 +235,7 @@ class Scope:
         if name == "multiscale":
             return multiscale_call(self, node, origin)
         if name in self.names or name in TENSORS or name in SCALARS or name in self.parameters:
-            return self.wrong(node, "LD202", f"`{name}` is a value; it takes no brackets", f"write {name}")
+            return self.wrong(node, "LD202", f"`{name}` is a value and cannot be called", f"write {name}")
         if self.is_loss(name):
             return self._use(node, origin)
         known = {*self.memory.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
@@ -262,7 +262,7 @@ class Scope:
         limit = 2 if isinstance(loss, Formula) else max(2, len(loss.inputs))
         if len(tensors) > limit:
             text = f"`{loss.name}` takes at most {limit} tensors: {loss.name}(prediction, target)"
-            return self.wrong(node.arguments[limit], "LD202", text, "parameters are written name=value")
+            return self.wrong(node.arguments[limit], "LD202", text, "write parameters as name=value")
         parameters, reduction, faults = bind_parameters(
             loss,
             node,
@@ -284,7 +284,7 @@ class Scope:
                         f"circular definition: {' -> '.join([*memory.open[memory.open.index(key) :], key])}",
                         loss.source,
                         loss.declaration.span,
-                        "a definition cannot read itself",
+                        "a definition cannot refer to itself",
                     )
                 )
             return
@@ -315,12 +315,12 @@ class Scope:
         inside = replace(scope, tensors=True)
         for parameter in declaration.parameters:
             if parameter.name in PROVIDED:
-                message = f"`{parameter.name}` has a meaning in every call"
+                message = f"`{parameter.name}` is reserved in every call"
                 scope.report(parameter, "LD206", message, "choose another name")
             scope._check_default(parameter)
         for binding in declaration.bindings:
             if is_reserved(binding.name) or binding.name in scope.words | scope.parameters:
-                message = f"`{binding.name}` has a meaning already"
+                message = f"`{binding.name}` is already defined"
                 scope.report(binding, "LD206", message, "choose another name")
         bindings = {binding.name: inside.expression(binding.value) for binding in declaration.bindings}
         memory.diagnostics += cycle_faults(bindings)
@@ -337,7 +337,7 @@ class Scope:
         only = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None
         start = constant_value(self.expression(only)) if only else None
         if start is None or not abs(start) < MAX_NUMBER:
-            return self.wrong(call, "LD207", "learn takes the number to start from", f"{name} = learn(0)")
+            return self.wrong(call, "LD207", "learn takes the initial value", f"{name} = learn(0)")
         return Learned(name, start, Origin(self.source, call.span))
 
     def is_loss(self, name: str) -> bool:
@@ -377,7 +377,7 @@ def name_fault(loss: Formula) -> Diagnostic | None:
     """Why nobody can define this name: it is a word that means something else. None where it is free."""
     if not (is_reserved(loss.name) or loss.name in (*CALL_WORDS, *DEFINITION_WORDS)):
         return None
-    message = f"`{loss.name}` is a word of the language already"
+    message = f"`{loss.name}` is already a word of the language"
     return Diagnostic("LD206", message, loss.source, loss.declaration.span, "choose another name")
 
 

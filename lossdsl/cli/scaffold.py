@@ -16,7 +16,7 @@ _TEMPLATES = Path(__file__).parent / "plugin_template"
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", re.ASCII)
 _TAKEN = {
     "lossdsl": "that of the built-ins",
-    "local": "that of what a process registers itself",
+    "local": "that of the losses that a process registers",
     "for": "a word of the language",
     "loss": "a word of the language",
 }

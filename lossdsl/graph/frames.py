@@ -71,7 +71,7 @@ def listed(axes: Iterable[str], word: str = " and ") -> str:
 def too_large(what: str, value: Node, origin: Origin) -> Diagnostic:
     """The finding for a constant that float32 does not hold."""
     message = f"{what} is {shown(value.value)}, infinite in float32"
-    return origin.says("LD209", message, "the largest number there is 3.4e38")
+    return origin.says("LD209", message, "the largest float32 number is 3.4e38")
 
 
 def without_result(function: str, arguments: Sequence[Node], origin: Origin) -> Diagnostic:
@@ -84,7 +84,7 @@ def without_result(function: str, arguments: Sequence[Node], origin: Origin) -> 
     if undefined and undefined(*values):
         return origin.says("LD213", f"`{function}` of {written} is undefined", _DEFINED_FOR[function])
     message = f"`{function}` of {written} is infinite in float32"
-    return origin.says("LD209", message, "the largest number there is 3.4e38")
+    return origin.says("LD209", message, "the largest float32 number is 3.4e38")
 
 
 _UNDEFINED: dict[str, Callable[..., bool]] = {

@@ -66,7 +66,7 @@ class Adapted:
         if _is_class(self.target):
             module: Any = self.target(**settings)
             if any(True for _ in module.parameters()):
-                raise PluginError(f"`{self.name}` has parameters that are trained; a loss of a formula has no state")
+                raise PluginError(f"`{self.name}` has trainable parameters; a loss in a formula must not have state")
             result: Tensor = module(*arguments)
         else:
             result = self.target(*arguments, **settings)
@@ -81,7 +81,7 @@ class Adapted:
         if not value.is_integer():
             if name not in self.only_whole:
                 return value
-            raise InputError([Diagnostic("LD502", f"`{name}` of `{self.name}` is a whole number, not {value:g}")])
+            raise InputError([Diagnostic("LD502", f"`{name}` of `{self.name}` must be a whole number, not {value:g}")])
         return int(value)
 
     def _laid_out(self, result: Tensor, prediction: Tensor) -> Tensor:
@@ -138,10 +138,10 @@ def adapt(
     if not isinstance(losses, Mapping):
         raise PluginError(f"adapt takes a mapping of names to losses, got {type(losses).__name__}: {{'l1': l1_loss}}")
     if isinstance(inputs, str) or not all(isinstance(given, (str, Input)) for given in listed(inputs, "inputs")):
-        raise PluginError("`inputs` is a list of names and of Input(...), one for each tensor")
+        raise PluginError("`inputs` must be a list of names and Input(...), one for each tensor")
     check_axes(keeps, namespace)
     if not isinstance(about, str):
-        raise PluginError(f"`about` is text, got {type(about).__name__}")
+        raise PluginError(f"`about` must be a string, not {type(about).__name__}")
     taken = tuple(Input(given) if isinstance(given, str) else given for given in inputs)
     made = {}
     for name, target in losses.items():
@@ -164,12 +164,12 @@ def _kernel(
     full = f"{namespace}.{name}"
     if hasattr(target, "forward") and not inspect.isclass(target):
         given = type(target).__name__
-        raise PluginError(f"`{full}` is a module, which may remember its calls: give its class, {given}")
+        raise PluginError(f"`{full}` is a module, which may keep state between calls; pass its class,  {given}")
     home = _written(target)
     signature = signature_of(target, full)
     settable = _settable(target, signature, len(inputs), full)
     if keeps and "reduction" not in signature.parameters:
-        raise PluginError(f"`{full}` has no `reduction`, so it can keep no axes")
+        raise PluginError(f"`{full}` has no `reduction`, so it cannot keep axes")
     hints = _hints(target)
     whole = frozenset(p.name for p in settable if type(p.default) is int and hints.get(p.name, int) is int)
     parameters = tuple(_parameter(full, p, hints.get(p.name)) for p in settable)
@@ -203,7 +203,7 @@ def _settable(
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     needed = [p.name for p in rest if p.default is p.empty and p.kind not in variadic]
     if needed:
-        raise PluginError(f"`{full}` needs `{needed[0]}`, which is neither a tensor of `inputs` nor has it a default")
+        raise PluginError(f"`{full}` needs `{needed[0]}`, which is not listed in `inputs` and has no default")
     return [parameter for parameter in rest if _can_be_written(parameter, _hints(target).get(parameter.name))]
 
 

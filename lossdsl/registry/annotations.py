@@ -33,7 +33,7 @@ def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.Par
         default = None if parameter.default is parameter.empty else _written(parameter.default)
     except (TypeError, ValueError):
         raise PluginError(
-            f"the default of `{parameter.name}` of `{name}` is {parameter.default!r}, which is no number"
+            f"the default of `{parameter.name}` of `{name}` is {parameter.default!r}, which is not a number"
         ) from None
     return tree.ParameterSyntax(parameter.name, interval, words, default, lists)
 
@@ -41,10 +41,10 @@ def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.Par
 def interval_of(name: str, text: str) -> tree.Interval:
     """`[0, inf)` as a range. Raises PluginError, naming the kernel, where it is none."""
     if not isinstance(text, str):
-        raise PluginError(f"the range of `{name}` is text, got {type(text).__name__}; write for example [0, inf)")
+        raise PluginError(f"the range of `{name}` must be a string, not {type(text).__name__}; for example [0, inf)")
     found = parse_range(text)
     if found is None:
-        raise PluginError(f"`{text}` of `{name}` is not a range; write for example [0, inf)")
+        raise PluginError(f"`{text}` of `{name}` is not a range; for example [0, inf)")
     return found
 
 

@@ -61,8 +61,8 @@ def refusal(point: EntryPoint, provider: Provider, written_for: str | None, own:
         return f"{provider.exactly} has the namespace `{point.name}`, which cannot be written in a formula"
     namespace = point.name if point.group == LIBRARIES else namespaced(point, provider)[0]
     if namespace == LOCAL or (namespace == BUILT_IN and provider.distribution != BUILT_IN):
-        whose = f"the built-ins of {own}" if namespace == BUILT_IN else "what a process registers itself"
-        return f"{provider.exactly} takes the namespace `{namespace}`, which is that of {whose}"
+        whose = f"the built-ins of {own}" if namespace == BUILT_IN else "the losses that a process registers"
+        return f"{provider.exactly} takes the namespace `{namespace}`, which belongs to {whose}"
     return None
 
 

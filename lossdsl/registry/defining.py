@@ -24,14 +24,14 @@ def read_definition(text: str) -> Formula:
     Raises FormulaError at the place in the text.
     """
     if not isinstance(text, str):
-        raise FormulaError([Diagnostic("LD101", f"a definition is text, got {type(text).__name__}")])
+        raise FormulaError([Diagnostic("LD101", f"a definition must be a string, not {type(text).__name__}")])
     source = _completed(text)
     try:
         declaration, *more = parse_library(source)
     except ValueError:
         raise FormulaError([Diagnostic("LD101", "there is no definition", Source(text))]) from None
     if more:
-        message = "one definition at a time"
+        message = "only one definition is allowed"
         raise FormulaError([Diagnostic("LD109", message, source, more[0].span)])
     documentation = read_documentation(_comment_of(text), declaration, source)
     provider = Provider("lossdsl.define", "", "")

@@ -238,7 +238,7 @@ class Registry:
         if self._left_out:
             for candidate in Registry([*self._left_out]).candidates(name):
                 slips = [str(unknown) for unknown in self.unknown if unknown.near]
-                return "; ".join([f"{candidate.provider} brings it, and {VARIABLE} leaves it out", *slips])
+                return "; ".join([f"{candidate.provider} provides it, but {VARIABLE} excludes it", *slips])
         distribution = who_brings(name)
         installed = {provider_of(point).distribution for point in self._points} if distribution else ()
         return f"pip install {distribution}" if distribution and distribution not in installed else None

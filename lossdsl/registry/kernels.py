@@ -110,7 +110,7 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
 def check_name(name: object, what: str) -> None:
     """Raises PluginError where something cannot be written as a name."""
     if not isinstance(name, str):
-        raise PluginError(f"the name of {what} is text, got {type(name).__name__}")
+        raise PluginError(f"the name of {what} must be a string, not {type(name).__name__}")
     if not name.isidentifier():
         raise PluginError(f"`{name}` cannot be {what}: it is not a name")
 
@@ -124,7 +124,7 @@ def check_axes(keeps: object, name: str) -> None:
 
 def listed(given: object, what: str) -> Sequence[Any]:
     if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
-        raise PluginError(f"`{what}` is a list, got {type(given).__name__}")
+        raise PluginError(f"`{what}` must be a list, not {type(given).__name__}")
     return given
 
 

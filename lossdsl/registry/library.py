@@ -112,7 +112,7 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
     """The definition as a loss. Raises FormulaError at the place in the .loss file."""
     declaration, *more = parse_library(entry.source)
     if more:
-        message = f"`loss {more[0].name}` must stand at the start of a line"
+        message = f"`loss {more[0].name}` must be at the start of a line"
         raise FormulaError([Diagnostic("LD109", message, entry.source, more[0].span)])
     documentation = read_documentation(entry.comment, declaration, entry.source)
     return Formula(entry.name, namespace, declaration, documentation, provider=provider, source=entry.source)
@@ -173,20 +173,20 @@ def _check_words(fields: dict[str, list[str]]) -> None:
             words, _, text = line.partition("--")
             unknown = [word.strip() for word in words.split(",") if key == "Otherwise" and word.strip() not in TASKS]
             if not text.strip() or not all(word.strip() for word in words.split(",")):
-                raise PluginError(f"`{key}: {line}` is not like `{key}: {_REASONED[key]}`")
+                raise PluginError(f"`{key}: {line}` must have the form `{key}: {_REASONED[key]}`")
             if unknown:
-                raise PluginError(f"`{key}: {unknown[0]}` is none of {', '.join(TASKS)}")
+                raise PluginError(f"`{key}: {unknown[0]}` is not one of {', '.join(TASKS)}")
 
 
 def _taken(line: str) -> Taken:
     """`probs`, with its conditions: `for binary, multilabel`, `if sigmoid=true`, `unless softmax=true`."""
     kind, tasks, *conditions = _conditions(line)
     if kind not in INPUTS:
-        raise PluginError(f"`Input: {kind}` is none of {', '.join(INPUTS)}")
+        raise PluginError(f"`Input: {kind}` is not one of {', '.join(INPUTS)}")
     wanted = tuple(word.strip() for word in tasks.split(",")) if tasks else ()
     unknown = [word for word in wanted if word not in TASKS]
     if unknown:
-        raise PluginError(f"`Input: {line}`: `{unknown[0]}` is none of {', '.join(TASKS)}")
+        raise PluginError(f"`Input: {line}`: `{unknown[0]}` is not one of {', '.join(TASKS)}")
     return Taken(kind, wanted, *map(_pairs, conditions))
 
 
@@ -226,14 +226,14 @@ def _shape(lines: list[str]) -> tuple[int, int] | None:
     written = " ".join(lines)
     match = _SHAPE.fullmatch(written)
     if written and match is None:
-        raise PluginError(f"`Shape: {written}` is not like (N, 4) or (N, 3, 16)")
+        raise PluginError(f"`Shape: {written}` must have a form such as (N, 4) or (N, 3, 16)")
     return (int(match[1]), int(match[2] or 1)) if match else None
 
 
 def _better(lines: list[str]) -> str:
     word = " ".join(lines) or "lower"
     if word not in ("lower", "higher", "neither"):
-        raise PluginError(f"`Better: {word}` is none of lower, higher, neither")
+        raise PluginError(f"`Better: {word}` is not one of lower, higher, neither")
     return word
 
 

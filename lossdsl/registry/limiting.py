@@ -20,7 +20,7 @@ class Unknown(NamedTuple):
     near: str | None
 
     def __str__(self) -> str:
-        told = f"{VARIABLE} has `{self.word}`, which nothing installed is named"
+        told = f"{VARIABLE} lists `{self.word}`, but nothing with this name is installed"
         return f"{told}: {self.near}" if self.near else told
 
 

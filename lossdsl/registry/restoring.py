@@ -28,8 +28,8 @@ def restored(values: dict[str, Any]) -> Kernel:
     versions = (stored.provider.version, found.provider.version)
     if versions[0] != versions[1]:
         then, now = (f"{stored.provider.distribution} {version or 'of no known version'}" for version in versions)
-        message = f"a stored loss uses `{full_name(stored)}` of {then}; here it is that of {now}"
-        hint = f"{_install(stored)}, if its values may not change"
+        message = f"a stored loss uses `{full_name(stored)}` of {then}; {now} is installed here"
+        hint = f"{_install(stored)}, if its values must stay the same"
         told = Diagnostic("LD602", message, hint=hint, severity="warning")
         warnings.warn(LossWarning(told.render()), stacklevel=2)
     return found

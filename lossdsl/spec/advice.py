@@ -10,8 +10,8 @@ from lossdsl.errors import Diagnostic, Source, Span
 _COMMENT = re.compile(r"#[^\n]*")
 _YAML_COMMENT = re.compile(r"[ \t]+#")
 _FOLDED = "YAML folds line breaks into spaces here: write the formula below `key: |` to keep its lines"
-_CUT_OFF = "for YAML the rest of the line is a comment: quote the formula if it belongs to it"
-_CUT_IN_FLOW = "inside { } and [ ] of YAML a comma ends the value: quote the formula"
+_CUT_OFF = "YAML reads the rest of the line as a comment; quote the formula if it is part of it"
+_CUT_IN_FLOW = "in YAML, a comma inside { } or [ ] ends the value; quote the formula"
 _UNFINISHED = ("LD107", "LD108")
 
 
@@ -40,7 +40,7 @@ def swallowed_lines(source: Source) -> tuple[Diagnostic, ...]:
     Without it part of a loss would be dropped without a word.
     """
     comments = (match.span() for match in _COMMENT.finditer(source.text)) if source.offsets else ()
-    message = "the comment swallows the lines below it: YAML folds line breaks into spaces here"
+    message = "the comment hides the lines below it: YAML folds line breaks into spaces here"
     return tuple(
         Diagnostic("LD405", message, source, Span(start, end), "write the formula below `key: |` to keep its lines")
         for start, end in comments

@@ -78,8 +78,8 @@ def _answer(source: Source, match: re.Match[str]) -> Answer:
 
 def _fault(match: re.Match[str], body: re.Match[str] | None, reason: str) -> str:
     if body is None or (body["reason"] and not body["dashes"]) or not match["colon"]:
-        return "this comment is not understood"
-    return "" if reason else f"the reason to allow {body['codes']} is missing"
+        return "this lossdsl comment is not valid"
+    return "" if reason else f"the reason for allowing {body['codes']} is missing"
 
 
 def answered(findings: Iterable[Diagnostic], answers: Iterable[Answer]) -> tuple[Diagnostic, ...]:
@@ -137,5 +137,6 @@ def _in_vain(answer: Answer, used: set[tuple[Answer, str]], findings: Iterable[D
         if severities == {"error"}:
             hint = f"{code} is an error here; only warnings can be allowed"
         elif severities:
-            hint = "move it to the end of the warning's line, or alone above it"
-        yield Diagnostic(UNUSED, f"no warning {code} to allow here", answer.source, answer.span, hint, "warning")
+            hint = "move it to the end of the line with the warning, or to a line of its own above it"
+        message = f"there is no {code} warning to allow here"
+        yield Diagnostic(UNUSED, message, answer.source, answer.span, hint, "warning")

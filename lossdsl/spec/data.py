@@ -87,8 +87,8 @@ def _value(data: object, path: str) -> Found[Value]:
     data = _plain(data)
     if isinstance(data, Counter):
         place = Place(Source("", path=path))
-        message = "a Counter holds how often each label occurs; a weight is no such number, most often it falls with it"
-        return Found(Unread(place), (place.says("LD405", message, "write for example {0: 1, 1: 2.5, 2: 1}"),))
+        message = "a Counter holds counts of labels, not class weights; a weight usually falls as the count grows"
+        return Found(Unread(place), (place.says("LD405", message, "for example {0: 1, 1: 2.5, 2: 1}"),))
     if isinstance(data, Mapping):
         return _table(data, path)
     if _is_row(data):
@@ -132,7 +132,7 @@ def _text(data: str) -> str:
 
 
 def _why(key: object) -> str | None:
-    return "in YAML 1.1 yes, no, on and off are truth values: put the key in quotes" if isinstance(key, bool) else None
+    return "YAML 1.1 reads yes, no, on and off as booleans; quote the key" if isinstance(key, bool) else None
 
 
 def _scalar(data: object, path: str) -> Found[Value]:

@@ -72,9 +72,9 @@ def _hint(found: Translation) -> str:
         return found.why or _EXAMPLE
     options = "".join(f", {name}: {text}" for name, text in found.options)
     text = f'{{expr: "{found.formula}"{options}}}' if options else found.formula
-    said = f"write `{text}`" if found.exact else f"nearest is `{text}`; how it is smoothed and averaged may differ"
+    said = f"write `{text}`" if found.exact else f"the nearest is `{text}`; its smoothing and averaging may differ"
     names = ", ".join(f"`{name}`" for name in found.left_out)
-    return f"{said}; {names} {'is' if len(found.left_out) == 1 else 'are'} left out" if names else said
+    return f"{said}; {names} {'is' if len(found.left_out) == 1 else 'are'} omitted" if names else said
 
 
 def _entries(value: Value) -> Mapping[str, Entry]:
@@ -272,16 +272,17 @@ def _names(value: Value) -> Recognised | None:
 
 
 KINDS = (
-    Kind("Hydra", "`_target_` names what Hydra or a MONAI bundle imports; lossdsl reads a formula",
-         _calls(_hydra, "_target_"), "in Hydra a formula is the source of `_target_: lossdsl.compile`"),
-    Kind("Lightning", "`class_path` names what Lightning's jsonargparse imports; lossdsl reads a formula",
-         _calls(_lightning, "class_path"), "in Lightning a formula is the source of `class_path: lossdsl.compile`"),
-    Kind("Keras", "`class_name` names a class of Keras; lossdsl reads a formula", _calls(_keras, "class_name")),
-    Kind("term", "`expr` and `weight` are those of a term; a loss has them below `terms:`, or is one formula", _terms),
-    Kind("parallel lists", "a list of losses beside a list of weights; lossdsl reads a formula", _parallel),
-    Kind("registry", "`type` names a class in a registry, as in mmsegmentation; lossdsl reads a formula",
+    Kind("Hydra", "`_target_` names a class that Hydra or a MONAI bundle imports; lossdsl expects a formula",
+         _calls(_hydra, "_target_"), "with Hydra, use `_target_: lossdsl.compile` with the formula as `source`"),
+    Kind("Lightning", "`class_path` names a class that Lightning's jsonargparse imports; lossdsl expects a formula",
+         _calls(_lightning, "class_path"),
+         "with Lightning, use `class_path: lossdsl.compile` with the formula as `source`"),
+    Kind("Keras", "`class_name` names a Keras class; lossdsl expects a formula", _calls(_keras, "class_name")),
+    Kind("term", "`expr` and `weight` belong to a term: write terms below `terms:`, or one formula", _terms),
+    Kind("parallel lists", "a list of losses with a list of weights; lossdsl expects a formula", _parallel),
+    Kind("registry", "`type` names a class in a registry, as in mmsegmentation; lossdsl expects a formula",
          _calls(_typed, "type")),
-    Kind("names", "`name` names a class elsewhere; lossdsl reads a formula", _calls(_named, "name")),
-    Kind("weights", "names with weights are no loss; lossdsl reads a formula", _weights),
-    Kind("list", "a list of losses is no loss; lossdsl reads a formula", _names),
+    Kind("names", "`name` names a class of another library; lossdsl expects a formula", _calls(_named, "name")),
+    Kind("weights", "a mapping of names to weights is not a loss; lossdsl expects a formula", _weights),
+    Kind("list", "a list of losses is not supported; lossdsl expects a formula", _names),
 )  # fmt: skip

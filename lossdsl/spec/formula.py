@@ -36,8 +36,8 @@ def read_program(value: Value, place: Place, what: str) -> Found[tree.Program | 
     if value.kind == "number" and finite_number(value.text) is None:
         return Found(None, (value.place.says("LD405", f"{what} must be finite, got {shown(value.text)}"),))
     if _DATE.fullmatch(value.text.strip()):
-        message, hint = f"{what} must be a formula, got the date {shown(value.text)}", "a difference has spaces: 5 - 3"
-        return Found(None, (value.place.says("LD405", message, hint),))
+        message = f"{what} must be a formula, got the date {shown(value.text)}"
+        return Found(None, (value.place.says("LD405", message, "write a difference with spaces: 5 - 3"),))
     return parsed(value.source)
 
 
@@ -48,7 +48,7 @@ def read_expression(value: Value, place: Place, what: str) -> Found[Sourced | No
         return Found(None, program.findings)
     findings = tuple(
         Place(value.source, binding.span).says(
-            "LD405", f"{what} is one expression; `{binding.name}` cannot be defined in it", "move it to `define:`"
+            "LD405", f"{what} must be one expression; `{binding.name}` cannot be defined in it", "move it to `define:`"
         )
         for binding in program.value.bindings
     )

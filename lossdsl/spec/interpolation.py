@@ -31,13 +31,13 @@ _KINDS = (
     Interpolation(
         re.compile(r"\$\{[^}\n]*\}?"),
         "OmegaConf or Hydra fills it in",
-        "write the value itself, or pass what they make of it: lossdsl.compile(cfg.loss)",
+        "write the value itself, or pass the resolved config:  lossdsl.compile(cfg.loss)",
     ),
     _TEMPLATE,
     Interpolation(
         re.compile(r"\A\s*[$@][^\n]*"),
         "MONAI's ConfigParser fills it in",
-        'write the value itself, or pass what it makes of it: lossdsl.compile(parser.get_parsed_content("loss"))',
+        'write the value itself, or pass the parsed content:  lossdsl.compile(parser.get_parsed_content("loss"))',
     ),
 )
 
@@ -53,7 +53,7 @@ def told_once(findings: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
         return findings
     first, *others = findings
     more = f" and {len(others)} more places" if len(others) > 1 else " and another place"
-    return (replace(first, message=first.message.replace(" is not read", f"{more} are not read")),)
+    return (replace(first, message=first.message.replace(" is not resolved", f"{more} are not resolved")),)
 
 
 def without_interpolations(value: Value) -> Found[Value]:
@@ -87,7 +87,7 @@ def _finding(scalar: Scalar) -> Diagnostic | None:
 
 
 def _says(place: Place, text: str, kind: Interpolation) -> Diagnostic:
-    return place.says(CODE, f"{shown(text)} is not read here: {kind.by}", kind.hint)
+    return place.says(CODE, f"{shown(text)} is not resolved here: {kind.by}", kind.hint)
 
 
 def template_at(page: Page, start: int, end: int) -> Diagnostic | None:

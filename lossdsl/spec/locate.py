@@ -66,7 +66,7 @@ def _missing(page: Page, root: yaml.Node, here: Located, part: str, key: str) ->
 def _advice(root: yaml.Node, here: Located, part: str, key: str) -> str | None:
     names = [name.value for name, _ in _pairs(here.node)]
     if _MERGE in names:
-        return "merge keys (<<) are not followed: write the key itself"
+        return "merge keys (<<) are not supported; write the key itself"
     near = get_close_matches(part, names, n=1)
     if near:
         return f"did you mean `{f'{here.key}.{near[0]}'.lstrip('.')}`?"
@@ -76,7 +76,7 @@ def _advice(root: yaml.Node, here: Located, part: str, key: str) -> str | None:
     close = [path for path in paths if path.rpartition(".")[2] in ends] or get_close_matches(key, paths, n=1)
     if close:
         return f"did you mean `{close[0]}`?"
-    return f"the keys are {', '.join(names[:10])}" if names else "write for example loss: 0.5*bce + 0.5*dice"
+    return f"the keys are {', '.join(names[:10])}" if names else "for example loss: 0.5*bce + 0.5*dice"
 
 
 def _paths(root: yaml.Node) -> Iterator[str]:

@@ -58,8 +58,8 @@ def _line(page: Page, mark: re.Match[str]) -> int:
 
 
 def _stray(page: Page, mark: re.Match[str]) -> Diagnostic:
-    hint = "write it at the end of the key's line, or alone on the line above"
-    return page.at(mark.start(), mark.end()).says("LD404", "the comment `# lossdsl` marks no key", hint)
+    hint = "write it at the end of the line with the key, or on a line of its own above"
+    return page.at(mark.start(), mark.end()).says("LD404", "the comment `# lossdsl` does not mark a key", hint)
 
 
 def _walk(page: Page, root: yaml.Node) -> Iterator[Located | range]:

@@ -41,7 +41,7 @@ def _read(entry: Entry | None, rule: str, read: Callable[[Entry], Found[T | None
         return Found(Named())
     if not isinstance(entry.value, Table):
         place = entry.place if isinstance(entry.value, Row) else entry.value.place
-        hint = f"write for example {entry.name}: {{region: dice}}"
+        hint = f"for example {entry.name}: {{region: dice}}"
         return Found(Named(), (place.says("LD405", f"{rule}, got {described(entry.value)}", hint),))
     table = named(entry.value)
     found = [(part, _named(part, read)) for part in table.value.entries]
@@ -60,7 +60,7 @@ def _named(part: Entry, read: Callable[[Entry], Found[T | None]]) -> Found[T | N
 def name_fault(name: str, place: Place) -> Diagnostic | None:
     """Why something cannot be the name of a part."""
     if not _NAME.fullmatch(name):
-        hint = "a name is a letter or _, then letters, digits or _"
+        hint = "a name starts with a letter or _, followed by letters, digits or _"
         return place.says("LD405", f"{shown(name)} cannot be a name", hint)
     if len(name) > MAX_NAME:
         return place.says("LD405", f"the name {shown(name, 20)} is longer than {MAX_NAME} characters")

@@ -121,10 +121,10 @@ def _loaded(page: Page, target: Target) -> Reading:
     path, key = target.argument("path"), target.argument("key")
     options = read_options(target.options).findings
     if path is None or not isinstance(path.value, Scalar):
-        return Reading(None, (*options, target.entry.place.says("LD406", "there is no path", "add path: loss.yaml")))
+        return Reading(None, (*options, target.entry.place.says("LD406", "path is missing", "add path:  loss.yaml")))
     if interpolated(path.value) or (key and interpolated(key.value)):
-        message = "this loss is not checked: where it stands is filled in when the config is used"
-        found = path.place.says(CODE, message, "check the file that it is filled in with")
+        message = "this loss is not checked: its path is filled in at run time"
+        found = path.place.says(CODE, message, "check the file that is filled in")
         return Reading(None, (*options, replace(found, severity="warning")))
     name = path.value.text
     beside = Path(page.file).parent / name
@@ -153,7 +153,7 @@ def _under(page: Page, root: yaml.Node, key: str) -> Found[tuple[Located, ...]]:
         level = {id(below.node): below for above in level.values() for below in _below(page, above, part)}
     if level:
         return Found(tuple(level.values()))
-    return Found((), (page.whole.says("LD404", f"nothing in the file stands under `{key}`"),))
+    return Found((), (page.whole.says("LD404", f"the file has nothing under `{key}`"),))
 
 
 def _below(page: Page, above: Located, part: str) -> Iterator[Located]:

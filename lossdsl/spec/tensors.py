@@ -11,7 +11,7 @@ from lossdsl.spec.parts import name_fault
 from lossdsl.spec.values import Entry, Found, Row, Scalar, Table, Unread, Value, described, is_null, named, shown
 from lossdsl.syntax.parse import parse_range
 
-_EXAMPLE = 'write for example tensors: [edge, depth], or tensors: {depth: "(0, inf)"}'
+_EXAMPLE = 'for example tensors: [edge, depth], or tensors: {depth: "(0, inf)"}'
 _RANGE = 'a range of its values, as in depth: "(0, inf)", or null'
 
 
@@ -59,5 +59,5 @@ def _no_range(entry: Entry) -> Diagnostic:
     if isinstance(entry.value, Row) and len(entry.value.items) == 2:
         ends = [item.text for item in entry.value.items if isinstance(item, Scalar)]
         hint = f'quote the range: {entry.name}: "[{", ".join(ends)}]"'
-    message = f"{shown(entry.name)} takes {_RANGE.split(',')[0]}, got {described(entry.value)}"
+    message = f"{shown(entry.name)} must be {_RANGE.split(',')[0]}, got {described(entry.value)}"
     return entry.value.place.says("LD405", message, hint)

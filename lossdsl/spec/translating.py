@@ -188,7 +188,8 @@ def _loss_of(call: Call) -> tuple[str, Loss | None, bool] | Translation:
             return Translation(why=f"for `{name}`: {advice}")
     text = _written_for(call)
     if text is None:
-        return Translation(why=f"there is no `{call.name}` here; write its formula, or lossdsl.adapt its function")
+        why = f"lossdsl has no `{call.name}`; write its formula, or wrap its function with lossdsl.adapt"
+        return Translation(why=why)
     return text, _loaded(text, registry) if _WORD.fullmatch(text) else None, is_the_same(call.name)
 
 

@@ -16,12 +16,12 @@ _QUOTE = "quote the formula"
 _HINTS = (
     ("'\\t'", "write spaces instead of tabs, or quote the formula"),
     ("another document", "write one document per file, without a second ---"),
-    ("unknown escape", "write it in 'single quotes', which know no escapes"),
+    ("unknown escape", "write it in 'single quotes', which have no escapes"),
     ("end of stream", "a quote or a bracket is never closed"),
     ("<stream end>", "a quote or a bracket is never closed"),
     ("expected ':'", "a key is followed by a colon and a space: `key: value`"),
     ("special characters", "remove the character"),
-    ("undefined alias", f"define it before with &name; or {_QUOTE} if no alias is meant"),
+    ("undefined alias", f"define it first with &name, or {_QUOTE} if it is not an alias"),
     ("or ']'", f"{_QUOTE}: inside {{ }} and [ ] a comma or a bracket ends a value"),
     ("or '}'", f"{_QUOTE}: inside {{ }} and [ ] a comma or a bracket ends a value"),
 )

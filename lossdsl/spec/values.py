@@ -122,7 +122,7 @@ def described(value: Value) -> str:
         case Scalar(kind="null"):
             return "nothing"
         case Scalar():
-            return shown(value.text) if value.text.strip() else "an empty text"
+            return shown(value.text) if value.text.strip() else "an empty string"
         case Table():
             return "a mapping"
         case Row():

@@ -106,7 +106,7 @@ class TreeBuilder(Transformer[Token, Any]):
         opening, low, high, closing = items
         interval = tree.Interval(low, high, opening == "(", closing == ")", _across([opening, closing]))
         if not (low < high or low in interval):
-            raise Misplaced("the range is empty", interval.span, "the lower end comes first: [0, 1]")
+            raise Misplaced("the range is empty", interval.span, "write the lower end first: [0, 1]")
         return interval
 
     def whole(self, items: list[Any]) -> tree.Interval:
@@ -230,13 +230,13 @@ def _check_arguments(function: str, arguments: list[Any]) -> None:
         elif function == "where" and isinstance(arguments[0], tree.Keyword):
             raise _no_comparison(arguments[0])
         elif seen:
-            hint = "tensors first, then name=value"
+            hint = "write tensors first, then name=value"
             if isinstance(argument, tree.Number):
-                hint = "a parameter is written name=value, a decimal number with a point: 0.5"
-            raise Misplaced("a tensor stands after a parameter", argument.span, hint)
+                hint = "write a parameter as name=value, and a decimal number with a point: 0.5"
+            raise Misplaced("a tensor cannot follow a parameter", argument.span, hint)
         if isinstance(argument, tree.Comparison) and (function != "where" or index > 0):
             hint = "write where(condition, value_if_true, value_if_false)"
-            raise Misplaced("a comparison stands only as the first argument of where", argument.span, hint, "LD104")
+            raise Misplaced("a comparison is only allowed as the first argument of where", argument.span, hint, "LD104")
 
 
 def _no_comparison(keyword: tree.Keyword) -> Misplaced:
@@ -244,4 +244,4 @@ def _no_comparison(keyword: tree.Keyword) -> Misplaced:
     name_end = keyword.span.start + len(keyword.name)
     between = Span(name_end, keyword.value.span.start)
     edit = Edit(between, " == ", "safe") if between.end - between.start <= len(" = ") else None
-    return Misplaced("`=` gives a value to a parameter", keyword.span, "to compare write ==", "LD104", edit)
+    return Misplaced("`=` sets a parameter and does not compare", keyword.span, "to compare, write ==", "LD104", edit)

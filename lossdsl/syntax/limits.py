@@ -17,7 +17,7 @@ MIN_NUMBER = 2.0**-150
 
 def check_length(source: Source) -> None:
     if len(source.text) > MAX_LENGTH:
-        message = f"the text has {len(source.text):,} characters; at most {MAX_LENGTH:,} are read"
+        message = f"the text has {len(source.text):,} characters; the limit is {MAX_LENGTH:,}"
         raise FormulaError([Diagnostic("LD110", message, source, Span(MAX_LENGTH, MAX_LENGTH + 1))])
 
 
@@ -37,5 +37,5 @@ def _fault(node: tree.Node, depth: int, count: int) -> tuple[str, str | None]:
         return f"the formula has more than {MAX_NODES:,} parts", None
     name = node.text if isinstance(node, tree.Name) else getattr(node, "name", "")
     if len(name) > MAX_NAME:
-        return f"the name `{name[:16]}...` has {len(name)} characters; at most {MAX_NAME} are read", None
+        return f"the name `{name[:16]}...` has {len(name)} characters; the limit is {MAX_NAME}", None
     return "", None

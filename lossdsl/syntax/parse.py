@@ -22,7 +22,7 @@ def parse(text: str | Source) -> tree.Program:
     Raises FormulaError with the place of the fault and what to write instead.
     """
     if not isinstance(text, (str, Source)):
-        raise FormulaError([Diagnostic("LD101", f"a formula is text, got {type(text).__name__}")])
+        raise FormulaError([Diagnostic("LD101", f"a formula must be a string, not {type(text).__name__}")])
     source = text if isinstance(text, Source) else Source(text)
     program = _parse(source, "program")
     assert isinstance(program, tree.Program)

@@ -24,7 +24,7 @@ MESSAGES: list[tuple[str, str]] = [
         <formula>:1:1: error LD201: unknown loss `weight_map`
             weight_map*bce
             ^~~~~~~~~~
-            lossdsl list shows all; a number is given before, w = 0.5; a tensor stands inside mean(...) or sum(...)
+            lossdsl list shows the losses; define numbers first, w = 0.5; use tensors inside mean(...) or sum(...)
         """,
     ),
     (
@@ -34,7 +34,7 @@ MESSAGES: list[tuple[str, str]] = [
             a = log
                 ^~~
             write log(...)
-        <formula>:2:1: error LD202: `a` is a value; it takes no brackets
+        <formula>:2:1: error LD202: `a` is a value and cannot be called
             a(bce)
             ^~~~~~
             write a
@@ -86,7 +86,7 @@ MESSAGES: list[tuple[str, str]] = [
         <formula>:1:5: error LD210: circular definition: a -> b -> c -> a
             a = b
                 ^
-            define one of them without the others
+            define one of them without using the others
         """,
     ),
     (
@@ -95,11 +95,11 @@ MESSAGES: list[tuple[str, str]] = [
         <formula>:1:6: error LD201: unknown loss `s`
             exp(-s)*bce + learn(0)
                  ^
-            lossdsl list shows all; a number is given before, w = 0.5; a tensor stands inside mean(...) or sum(...)
-        <formula>:1:15: error LD207: learn needs a name of its own
+            lossdsl list shows the losses; define numbers first, w = 0.5; use tensors inside mean(...) or sum(...)
+        <formula>:1:15: error LD207: learn must be given a name
             exp(-s)*bce + learn(0)
                           ^~~~~~~~
-            s = learn(0) on a line before
+            write s = learn(0) on a line before
         """,
     ),
     (

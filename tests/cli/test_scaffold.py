@@ -71,7 +71,7 @@ def test_from_nothing_to_a_config(invoke, folder: Path, python: Path) -> None:
         ("", "is not lower-case letters and digits, with - between words"),
         ("class", "`class` cannot be a namespace: it is a word of Python"),
         ("lossdsl-lossdsl", "`lossdsl` cannot be a namespace: it is that of the built-ins"),
-        ("local", "`local` cannot be a namespace: it is that of what a process registers itself"),
+        ("local", "`local` cannot be a namespace: it is that of the losses that a process registers"),
         ("monai", "`monai` is the namespace of lossdsl-dialects"),
     ],
 )

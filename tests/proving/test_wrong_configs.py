@@ -27,7 +27,7 @@ WRONG: list[tuple[str, str]] = [
     # terms
     ("LD711", "loss:\n  terms:\n    pixel: {expr: bce, weight: «1 - epoch/100»}\n    region: dice\n"),
     ("LD711", "loss:\n  define: {s: learn(1)}\n  terms: {pixel: {expr: bce, weight: «s»}, region: dice}\n"),
-    ("LD722", "loss:\n  terms:\n    pixel: {expr: 'bce(label_smoothing=«epoch/10»)', weight: 0.5}\n    region: dice\n"),  # noqa: E501
+    ("LD722", "loss:\n  terms:\n    pixel: {expr: 'bce(label_smoothing=«epoch/10»)', weight: 0.5}\n    region: dice\n"),
     ("LD732", "loss:\n  terms:\n    pixel: bce\n    region: {expr: dice, weight: «0»}\n"),
     ("LD732", 'loss:\n  terms:\n    pixel: bce\n    region: {expr: dice, weight: "«min(0, epoch/20)»"}\n'),
     ("LD733", "loss:\n  terms:\n    region: dice\n    overlap: «2*dice»\n"),

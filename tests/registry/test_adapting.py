@@ -185,7 +185,7 @@ def test_modules_in_the_style_of_torchmetrics(batch: tuple[Tensor, Tensor]) -> N
     pred, target = batch
     lossdsl.adapt("metrics", {"error": RunningError}, range="[0, inf)", about="The error.\nSource: none")
     loss = lossdsl.compile("metrics.error(squared=false, num_outputs=2) + metrics.error(mode=max)", task="regression")
-    with pytest.raises(lossdsl.InputError, match=r"`num_outputs` of `metrics.error` is a whole number, not 0.5"):
+    with pytest.raises(lossdsl.InputError, match=r"`num_outputs` of `metrics.error` must be a whole number, not 0.5"):
         lossdsl.compile("metrics.error(num_outputs=0.5)", task="regression")(pred, target)
     values = [loss(pred, target) for _ in range(2)]
     assert torch.equal(*values)
@@ -221,11 +221,16 @@ def test_an_entry_point_names_one(install) -> None:
     ("namespace", "target", "options", "message"),
     [
         ("a-b", functional.l1_loss, {}, "`a-b` cannot be the namespace of losses"),
-        ("a", picky, {}, "`a.x` needs `scale`, which is neither a tensor of `inputs` nor has it a default"),
+        ("a", picky, {}, "`a.x` needs `scale`, which is not listed in `inputs` and has no default"),
         ("a", picky, {"inputs": list("vwxyz")}, "`a.x` takes 4 arguments, `inputs` names 5"),
-        ("a", picky, {"inputs": ["p", "y", "w"], "keeps": EACH}, "`a.x` has no `reduction`, so it can keep no axes"),
-        ("a", RunningError(), {}, "`a.x` is a module, which may remember its calls: give its class, RunningError"),
-        ("a", Cut, {}, "`a.x` needs `most`, which is neither a tensor of `inputs` nor has it a default"),
+        ("a", picky, {"inputs": ["p", "y", "w"], "keeps": EACH}, "`a.x` has no `reduction`, so it cannot keep axes"),
+        (
+            "a",
+            RunningError(),
+            {},
+            "`a.x` is a module, which may keep state between calls; pass its class,  RunningError",
+        ),
+        ("a", Cut, {}, "`a.x` needs `most`, which is not listed in `inputs` and has no default"),
         ("a", functional.l1_loss, {"range": "positive"}, "`positive` of `a.x` is not a range"),
     ],
 )
@@ -237,5 +242,5 @@ def test_what_cannot_be_adapted(namespace: str, target: object, options: dict[st
 
 def test_weights_of_its_own_are_refused(batch: tuple[Tensor, Tensor]) -> None:
     lossdsl.adapt("a", {"trained": Trained})
-    with pytest.raises(lossdsl.PluginError, match=r"`a.trained` has parameters that are trained"):
+    with pytest.raises(lossdsl.PluginError, match=r"`a.trained` has trainable parameters"):
         lossdsl.compile("a.trained", task="regression")(*batch)
