@@ -91,7 +91,7 @@ def load(path: str | os.PathLike[str], key: str = "loss", **overrides: Any) -> L
         ConfigError, FormulaError: with file, line and column of all that is wrong.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise ConfigError([Diagnostic("LD405", f"load takes the path of a file, got {type(path).__name__}")])
+        raise ConfigError([Diagnostic("LD405", f"load takes the path of a file, not {type(path).__name__}")])
     return _module(read_file(path, _checked(key)), overrides)
 
 
@@ -152,7 +152,7 @@ def explain(
         raise ConfigError([Diagnostic("LD405", "open takes names of losses", hint='open="all", or open=["dice"]')])
     for word, value in (("latex", latex), ("cost", cost), ("files", files)):
         if not isinstance(value, bool):
-            raise ConfigError([Diagnostic("LD405", f"{word} is True or False, got {type(value).__name__}")])
+            raise ConfigError([Diagnostic("LD405", f"{word} must be True or False, not {type(value).__name__}")])
     study = _study(_read(source, key, files), options)
     spec, objective, facts = study.outcome()
     opened = openings(expressions_of(spec), default_registry(), wanted) if wanted else ()
@@ -275,7 +275,7 @@ def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:
 
 def _checked(key: object) -> str:
     if not isinstance(key, str):
-        message = f"key is the place of the loss in the file, as text, got {type(key).__name__}"
+        message = f"key must be a string, the path of the loss in the file, not {type(key).__name__}"
         raise ConfigError([Diagnostic("LD405", message, hint='key="train.loss"')])
     return key
 

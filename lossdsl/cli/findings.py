@@ -58,9 +58,9 @@ def summary(
     if fixed:
         parts.append(f"{_plural(fixed, 'finding', 'findings')} {'to be ' * would}fixed")
     if fixable:
-        parts.append(f"--fix mends {fixable:,}")
+        parts.append(f"{fixable:,} fixable with --fix")
     if suggested:
-        parts.append(f"--fix --unsafe mends {f'{suggested:,} more' if fixable or fixed else f'{suggested:,}'}")
+        parts.append(f"{suggested:,}{' more' * bool(fixable or fixed)} fixable with --fix --unsafe")
     if allowed:
         parts.append(f"{_plural(allowed, 'warning', 'warnings')} allowed")
     if tensors:

@@ -37,7 +37,7 @@ def _text(looked: Sequence[Looked], *, diff: bool) -> Iterator[str]:
         elif one.fixed:
             yield from (fixed_line(finding) for finding in one.fixed)
             if not one.in_file:
-                yield f"{one.name} mended:"
+                yield f"{one.name} fixed:"
                 yield from (f"    {line}" for line in one.after.splitlines())
         yield from (as_text(finding) for finding in one.outcome.findings)
     losses: list[Sequence[Diagnostic]] = [loss for one in looked for loss in one.outcome.losses]

@@ -89,7 +89,7 @@ def nowhere(looked: Iterable[Looked], wanted: Wanted) -> Iterator[Diagnostic]:
 
 
 def _none(message: str) -> Diagnostic:
-    return Diagnostic("LD404", message, hint="a loss stands under the key `loss`, under a --key, or below # lossdsl")
+    return Diagnostic("LD404", message, hint="a loss is read from the key `loss`, from each --key, or below # lossdsl")
 
 
 def nothing_checked(looked: Sequence[Looked], wanted: Wanted) -> Iterator[Diagnostic]:

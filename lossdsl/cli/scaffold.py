@@ -56,7 +56,7 @@ def new_plugin(name: str, into: Path) -> None:
     }
     folder = into / words["distribution"]
     if folder.exists():
-        raise click.UsageError(f"{folder} exists already")
+        raise click.UsageError(f"{folder} already exists")
     for path, text in _files(words):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8", newline="\n")
@@ -65,7 +65,7 @@ def new_plugin(name: str, into: Path) -> None:
 
 def _fault(name: str) -> str | None:
     if not _NAME.fullmatch(name):
-        return f"`{name}` is not lower-case letters and digits, with - between words"
+        return f"`{name}` must be lower-case letters and digits, with - between words"
     namespace = name.replace("-", "_")
     taken = _TAKEN.get(namespace) or ("a word of Python" if keyword.iskeyword(namespace) else None)
     if taken:

@@ -33,7 +33,17 @@ from lossdsl.checking.resolved import (
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.choices import Chosen, Classes, marked, narrowed, parted
 from lossdsl.graph.context import Context
-from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of, too_large, without_result
+from lossdsl.graph.frames import (
+    HEAD_TENSORS,
+    Fault,
+    Frame,
+    Value,
+    listed,
+    named_axes,
+    node_of,
+    too_large,
+    without_result,
+)
 from lossdsl.graph.heads import Head, raw_head
 from lossdsl.graph.meeting import Operand, met
 from lossdsl.graph.mending import with_its_mean
@@ -58,8 +68,8 @@ class TooLarge(FormulaError):
     """A formula that comes to too much when its names are opened, whatever the task is."""
 
     def __init__(self, origin: Origin):
-        message = f"the formula has more than {MOST_PARTS:,} parts when all names and losses in it are opened"
-        super().__init__([origin.says("LD110", message, "use fewer names that stand for others more than once")])
+        message = f"the formula has more than {MOST_PARTS:,} parts when all names and losses in it are expanded"
+        super().__init__([origin.says("LD110", message, "use fewer names that repeat other names")])
 
 
 class Evaluator:
@@ -119,8 +129,8 @@ class Evaluator:
         """A number without axes."""
         node, _ = self.mapped(expression, frame)
         if node.axes:
-            hint = f"reduce it: mean(...), or mean(..., over=[{listed(node.axes, ', ')}])"
-            message = f"{what} is one number, this has one for each {listed(node.axes)}"
+            hint = f"reduce it: mean(...), or mean(..., over=[{listed(node.axes)}])"
+            message = f"{what} must be a scalar; this has {named_axes(node.axes)}"
             raise Fault(expression.origin.says("LD303", message, hint, with_its_mean(expression)))
         return node
 
@@ -194,7 +204,7 @@ class Evaluator:
         items = [self.number(item, frame) for item in expression.items]
         for item, written in zip(items, expression.items, strict=True):
             if item.axes:
-                message = f"a list holds one number for each class, this has one for each {listed(item.axes)}"
+                message = f"an item of a list must be a scalar; this has {named_axes(item.axes)}"
                 raise Fault(written.origin.says("LD303", message))
         return self.graph.make("per_class", space.prediction, *items, axes=("class",))
 
@@ -230,8 +240,8 @@ class Evaluator:
         name, head = expression.name, frame.head
         classes = head.choice_of(name)
         if classes and head.is_softmax(name):
-            message = f"a softmax adds up over all classes, of the prediction here only the classes {classes} count"
-            hint = f"choose them of the whole: {classes.around('...')}"
+            message = f"a softmax sums over all classes, but only the classes {classes} of the prediction count here"
+            hint = f"apply for_class to the whole: {classes.around('...')}"
             raise Fault(expression.origin.says("LD302", message, hint))
         return head.of(name), classes
 
@@ -239,11 +249,11 @@ class Evaluator:
         """A tensor that the caller passes by name, as it is."""
         name, origin = expression.name, expression.origin
         if name not in self.tensor_axes and any(name in pair for pair in self.own):
-            message = f"`{name}` has a layout of its own, other than `pred`"
-            raise Fault(origin.says("LD307", message, "it stands only with its partner: loss(prediction, target)"))
+            message = f"`{name}` has another layout than `pred`"
+            raise Fault(origin.says("LD307", message, "use it only together with its target: loss(prediction, target)"))
         axes = self.tensor_axes[name]
         if axes and space.context is not self.context:
-            message = f"`{name}` is laid out as `pred`; it cannot be read for a head with a layout of its own"
+            message = f"`{name}` has the layout of `pred`; a head with its own layout cannot use it"
             raise Fault(origin.says("LD307", message))
         return space.passed(name, axes)
 
@@ -254,11 +264,11 @@ class Evaluator:
             message = (
                 f"a softmax adds up over all classes, of `{operands[0].origin.text}` only the classes {classes} count"
             )
-            hint = f"choose them of the result: {classes.around('softmax(...)')}"
+            hint = f"apply for_class to the result: {classes.around('softmax(...)')}"
             raise Fault(expression.origin.says("LD302", message, hint))
         if expression.function == "softmax" and "class" not in operands[0].node.axes:
-            message = f"a softmax is over the classes, and `{operands[0].origin.text}` has none"
-            raise Fault(expression.origin.says("LD302", message, "softmax(z), of a value for each class"))
+            message = f"a softmax needs the axis class, and `{operands[0].origin.text}` has none"
+            raise Fault(expression.origin.says("LD302", message, "write softmax(z), of one value for each class"))
         origins = tuple(operand.origin for operand in operands)
         node = self._applied(expression.function, [one.node for one in operands], expression, origins, frame)
         return marked(node, classes)
@@ -326,7 +336,7 @@ class Evaluator:
                 return None
             return expression.chosen if compare(left.value, right.value) else expression.otherwise
         if expression.comparison not in ("==", "!="):
-            raise Fault(expression.origin.says("LD205", "words are compared with == or !="))
+            raise Fault(expression.origin.says("LD205", "words can only be compared with == or !="))
         return expression.chosen if compare(left, right) else expression.otherwise
 
     def _for_class(self, expression: ForClass, frame: Frame) -> Value:
@@ -341,16 +351,16 @@ class Evaluator:
         node = node_of(value)
         if node is None or "class" not in node.axes:
             if frame.place is None and not (node and mask in in_order([node])):
-                message = f"`{expression.value.origin.text}` adds up no classes: for_class changes nothing of it"
-                raise Fault(expression.origin.says("LD302", message, "leave for_class out"))
+                message = f"`{expression.value.origin.text}` does not reduce over classes: for_class has no effect"
+                raise Fault(expression.origin.says("LD302", message, "remove for_class"))
             return value
         inner = value.classes if isinstance(value, Chosen) else None
         return marked(node, self._counting(narrowed(self.graph, classes, inner), expression))
 
     def _counting(self, classes: Classes | None, expression: ForClass) -> Classes | None:
         if classes and not classes.numbers:
-            message = f"`{expression.origin.text}` counts no class: it stands with a for_class of others"
-            raise Fault(expression.origin.says("LD302", message, "one for_class with the classes that are meant"))
+            message = f"`{expression.origin.text}` counts no class: it is combined with for_class of other classes"
+            raise Fault(expression.origin.says("LD302", message, "use one for_class with all classes that you mean"))
         return classes
 
     def anew(self, frame: Frame, expression: Resolved, **changes: Any) -> Frame:
@@ -394,5 +404,5 @@ def _map_of(expression: Resolved, value: Value) -> tuple[Node, Classes | None]:
     if isinstance(value, str):
         raise Fault(expression.origin.says("LD205", f"`{value}` is a word, not a number"))
     if isinstance(value, tuple):
-        raise Fault(expression.origin.says("LD205", "a list stands where one number belongs"))
+        raise Fault(expression.origin.says("LD205", "expected a number, not a list"))
     return parted(value)

@@ -63,9 +63,17 @@ def node_of(value: Value) -> Node | None:
     return value if isinstance(value, Node) else None
 
 
-def listed(axes: Iterable[str], word: str = " and ") -> str:
-    """Axes in their order: `batch and pixel`."""
-    return word.join(axis for axis in AXES if axis in set(axes))
+def listed(axes: Iterable[str]) -> str:
+    """Axes in their order: `batch, class, pixel`."""
+    return ", ".join(axis for axis in AXES if axis in set(axes))
+
+
+def named_axes(axes: Iterable[str]) -> str:
+    """Axes in a sentence: `no axes`, `the axis class`, `the axes batch, class and pixel`."""
+    *first, last = listed(axes).split(", ")
+    if first:
+        return f"the axes {', '.join(first)} and {last}"
+    return f"the axis {last}" if last else "no axes"
 
 
 def too_large(what: str, value: Node, origin: Origin) -> Diagnostic:
@@ -94,6 +102,6 @@ _UNDEFINED: dict[str, Callable[..., bool]] = {
 }
 _DEFINED_FOR = {
     "log": "log takes numbers above 0",
-    "sqrt": "sqrt takes numbers from 0 on",
-    "power": "0 has no power below 0, and a number below 0 only whole powers",
+    "sqrt": "sqrt takes numbers of at least 0",
+    "power": "0 has no negative powers, and a negative number has only whole powers",
 }

@@ -164,7 +164,7 @@ def _kernel(
     full = f"{namespace}.{name}"
     if hasattr(target, "forward") and not inspect.isclass(target):
         given = type(target).__name__
-        raise PluginError(f"`{full}` is a module, which may keep state between calls; pass its class,  {given}")
+        raise PluginError(f"`{full}` is a module, which may keep state between calls; pass its class, {given}")
     home = _written(target)
     signature = signature_of(target, full)
     settable = _settable(target, signature, len(inputs), full)

@@ -231,7 +231,9 @@ class Loss(nn.Module):
         if more:
             names = ["mask", *sorted(self._facts.tensors), *sorted(self._facts.scalars)]
             message = f"a call takes 2 arguments by position, `pred` and `target`; {2 + len(more)} were given"
-            raise fault("LD505", message, f"others by name: loss(pred, target, {', '.join(f'{n}=...' for n in names)})")
+            raise fault(
+                "LD505", message, f"pass others by name: loss(pred, target, {', '.join(f'{n}=...' for n in names)})"
+            )
 
     def _check_names(self, tensors: Mapping[str, Tensor]) -> None:
         if tensors.keys() == self._facts.tensors:
@@ -240,7 +242,7 @@ class Loss(nn.Module):
             raise fault("LD505", f"the formula needs the tensor `{name}`", f"loss(pred, target, {name}=...)")
         for name in sorted(tensors.keys() - self._facts.tensors):
             known = ", ".join(sorted(self._facts.tensors)) or "none"
-            raise fault("LD505", f"the formula uses no tensor `{name}`", f"tensors of the formula: {known}")
+            raise fault("LD505", f"the formula does not use the tensor `{name}`", f"tensors of the formula: {known}")
 
     def _number(self, name: str, pred: Tensor, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
         """A learned number, of shape (1,), or one of the run, in the precision that the loss is computed in."""
@@ -286,10 +288,8 @@ class Loss(nn.Module):
                 raise
             if all(diagnostic.code == "LD307" for diagnostic in error.diagnostics):
                 raise  # no other task would mend it
-            message = f"the shapes of the first batch make the task {context.task}"
-            why = Diagnostic(
-                "LD508", message, hint='give the task where it is another: compile(..., task="multiclass")'
-            )
+            message = f"the shapes of the first batch imply the task {context.task}"
+            why = Diagnostic("LD508", message, hint='if this is wrong, give the task: compile(..., task="multiclass")')
             raise FormulaError([*error.diagnostics, why]) from None
 
     def _looked(self, call: Call, sights: tuple[Sight, ...], mask: Tensor | None) -> bool:

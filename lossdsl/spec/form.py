@@ -57,7 +57,7 @@ def _made(target: Target, findings: tuple[Diagnostic, ...]) -> Reading:
     options = read_options(target.options)
     findings = (*findings, *options.findings)
     if source is None or is_null(source.value):
-        return Reading(None, (*findings, place.says("LD406", "source is missing", "add source:  0.5*bce + 0.5*dice")))
+        return Reading(None, (*findings, place.says("LD406", "source is missing", "add source: 0.5*bce + 0.5*dice")))
     if interpolated(source.value):
         message = "this loss is not checked: its source is filled in at run time"
         found = source.place.says(CODE, message, "write the formula here, or check the value that is filled in")

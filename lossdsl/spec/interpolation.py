@@ -31,13 +31,13 @@ _KINDS = (
     Interpolation(
         re.compile(r"\$\{[^}\n]*\}?"),
         "OmegaConf or Hydra fills it in",
-        "write the value itself, or pass the resolved config:  lossdsl.compile(cfg.loss)",
+        "write the value itself, or pass the resolved config: lossdsl.compile(cfg.loss)",
     ),
     _TEMPLATE,
     Interpolation(
         re.compile(r"\A\s*[$@][^\n]*"),
         "MONAI's ConfigParser fills it in",
-        'write the value itself, or pass the parsed content:  lossdsl.compile(parser.get_parsed_content("loss"))',
+        'write the value itself, or pass the parsed content: lossdsl.compile(parser.get_parsed_content("loss"))',
     ),
 )
 

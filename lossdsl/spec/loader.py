@@ -49,7 +49,7 @@ def compose(page: Page) -> Found[yaml.Node | None]:
         node = NodeLoader(without_tabs(page.text)).get_single_node()
     except TooDeep as error:
         start = error.problem_mark.index if error.problem_mark else 0
-        return Found(None, (page.at(start).says("LD408", f"the file is nested too deeply:  {error.problem}"),))
+        return Found(None, (page.at(start).says("LD408", f"the file is nested too deeply: {error.problem}"),))
     except yaml.YAMLError as error:
         from lossdsl.spec.unreadable import explain  # a right file needs none of it
 

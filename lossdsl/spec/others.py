@@ -20,7 +20,7 @@ class Format:
     may_be_json: bool = False
 
 
-_TOML = Format("TOML", 'write it in YAML, or read it with tomllib:  lossdsl.compile(tomllib.load(file)["loss"])')
+_TOML = Format("TOML", 'write it in YAML, or read it with tomllib: lossdsl.compile(tomllib.load(file)["loss"])')
 _INI = Format("INI", 'write it in YAML, or pass the text: lossdsl.compile(config["train"]["loss"])')
 _PYTHON = Format("Python", 'pass the formula: lossdsl.compile("0.5*bce + 0.5*dice"); lossdsl check -e checks it')
 _JSON5 = Format("JSON with extensions", "write plain JSON, or YAML", may_be_json=True)

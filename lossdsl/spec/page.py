@@ -74,7 +74,7 @@ def _decoded(name: str, data: bytes) -> tuple[Page, Diagnostic | None]:
     except UnicodeDecodeError as error:
         page = Page(body.decode(encoding, errors="replace"), name)
         before = body[: error.start].decode(encoding, errors="replace")
-        message = f"the file is not valid UTF-8:  {error.reason}"
+        message = f"the file is not valid UTF-8: {error.reason}"
         return page, page.at(len(before)).says("LD407", message, "save it with the encoding UTF-8")
 
 

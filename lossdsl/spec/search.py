@@ -121,7 +121,7 @@ def _loaded(page: Page, target: Target) -> Reading:
     path, key = target.argument("path"), target.argument("key")
     options = read_options(target.options).findings
     if path is None or not isinstance(path.value, Scalar):
-        return Reading(None, (*options, target.entry.place.says("LD406", "path is missing", "add path:  loss.yaml")))
+        return Reading(None, (*options, target.entry.place.says("LD406", "path is missing", "add path: loss.yaml")))
     if interpolated(path.value) or (key and interpolated(key.value)):
         message = "this loss is not checked: its path is filled in at run time"
         found = path.place.says(CODE, message, "check the file that is filled in")

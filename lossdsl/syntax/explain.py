@@ -133,7 +133,7 @@ def _definition(context: Failure) -> Diagnostic | None:
         return None
     found, expected = context.found, context.expected
     if not context.previous and "LOSS" in expected:
-        hint = "a definition starts with loss:  loss name(parameter: [0, inf) = 1) -> [0, 1]"
+        hint = "a definition starts with loss: loss name(parameter: [0, inf) = 1) -> [0, 1]"
         return context.says("LD101", f"unexpected `{found}`", hint)
     if "COLON" in expected and not context.at_end:
         hint = "for example a: [0, inf) = 1 or a: image | batch = image"

@@ -9,7 +9,7 @@ import lossdsl
 
 # A formula and its options; a part of what is said of it.
 SAID = [
-    ("ce + bce", {}, "no task has all of these losses: `ce` is for multiclass; `bce` is for binary, multilabel"),
+    ("ce + bce", {}, "no task supports all of these losses: `ce` is for multiclass; `bce` is for binary, multilabel"),
     ("ce + dice + bce", {}, "`ce` is for multiclass; `bce` is for binary, multilabel\n"),
     ("0.5*bce + lovasz + ce", {}, "for multiclass use ce, or task=multilabel"),
     ("ce + bce", {"task": "binary"}, "`ce` is for multiclass; the task is binary"),
@@ -34,7 +34,7 @@ SAID = [
     ("dice(smooth=1, smooth=2)", {}, "remove one of the two"),
     ("ce", {"task": "regression"}, "use a loss of a regression, such as mse, l1 or huber"),
     ("focal(gamma=0.1 - 0.4)", {}, "is -0.3, outside"),
-    ("mean(mean(p, over=pixel), over=pixel)", {}, "reduce over batch and class, or leave over= out"),
+    ("mean(mean(p, over=pixel), over=pixel)", {}, "reduce over batch, class, or remove over="),
     ("mean(local_mean(mean(p, over=pixel), size=3))", {}, "a window needs pixels: local_mean(p, size=3)"),
     ("mean(mean(p, over=pixel), count=y)", {}, "reduce it first: mean(y, over=pixel)"),
 ]

@@ -259,7 +259,7 @@ def test_a_slip_is_counted_as_often_as_it_is_mended(invoke, folder: Path, case: 
     keys = ["--key", "loss", "--key", "other"] if "other" in text else []
     plain = invoke("check", "a.yaml", *keys).stdout
     if "^" not in text and "0,5" not in text:  # of two that cannot be read, the first is told
-        assert plain.rstrip().endswith(f"--fix mends {count}")
+        assert plain.rstrip().endswith(f"{count} fixable with --fix")
     diff = json.loads(invoke("check", "a.yaml", "--diff", "--format", "json", *keys).stdout)
     assert len(diff["fixed"]) == count
     result = invoke("check", "a.yaml", "--fix", *keys)
@@ -290,9 +290,9 @@ def test_the_diff_in_json(invoke, folder: Path) -> None:
 
 def test_both_kinds_are_told_apart(invoke) -> None:
     shown = invoke("check", "-e", "bec + mae + rmse").stdout
-    assert shown.endswith("3 errors in 1 loss; --fix mends 1; --fix --unsafe mends 2 more\n")
+    assert shown.endswith("3 errors in 1 loss; 1 fixable with --fix; 2 more fixable with --fix --unsafe\n")
     shown = invoke("check", "-e", "bec + mae + rmse", "--fix").stdout
-    assert shown.endswith("2 errors left in 1 loss; 1 finding fixed; --fix --unsafe mends 2 more\n")
+    assert shown.endswith("2 errors left in 1 loss; 1 finding fixed; 2 more fixable with --fix --unsafe\n")
 
 
 def test_unsafe_alone_is_wrong_use(invoke) -> None:

@@ -85,15 +85,15 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("«some»", M, "error", "the model returns logits", "some(p, y)"),
     ("«some»", L, "error", "the model returns logits", "some(p, y)"),
     ("«either»", B, "error", "needs probabilities; the model returns logits", "either(p, y)"),
-    ("«either»", M | P, "error", "needs logits for multiclass", "input=logits where the model returns logits"),
-    ("«raw»", B | P, "error", "needs logits for binary", "input=logits where the model returns logits"),
-    ("bce + «raw»", P, "error", "needs logits for", "input=logits where the model returns logits"),
-    ("raw(«p», y)", B | P, "error", "needs logits for binary", "input=logits where"),
+    ("«either»", M | P, "error", "needs logits for multiclass", "input=logits if the model returns logits"),
+    ("«raw»", B | P, "error", "needs logits for binary", "input=logits if the model returns logits"),
+    ("bce + «raw»", P, "error", "needs logits for", "input=logits if the model returns logits"),
+    ("raw(«p», y)", B | P, "error", "needs logits for binary", "input=logits if"),
     ("«unlike(act=off)»", B, "error", "the model returns logits", "unlike(p, y)"),
-    ("«unlike(act=sigmoid)»", M | P, "error", "needs logits for multiclass", "input=logits where"),
+    ("«unlike(act=sigmoid)»", M | P, "error", "needs logits for multiclass", "input=logits if"),
     ("«kernel»", B, "error", "`kernel` takes", "act=sigmoid, or input=probs"),
-    ("«blind»", B, "warning", "the part `pooled` of `blind` takes", "input=probs where"),
-    ("«blinder»", B, "warning", "the part `pooled` of `blinder` takes", "input=probs where"),
+    ("«blind»", B, "warning", "the part `pooled` of `blind` takes", "input=probs if"),
+    ("«blinder»", B, "warning", "the part `pooled` of `blinder` takes", "input=probs if"),
 ]  # fmt: skip
 
 

@@ -245,7 +245,7 @@ MESSAGES = {
 <formula>:1:1: error LD101: unexpected `bce`
     bce + dice
     ^~~
-    a definition starts with loss:  loss name(parameter: [0, inf) = 1) -> [0, 1]""",
+    a definition starts with loss: loss name(parameter: [0, inf) = 1) -> [0, 1]""",
     "loss f(a=1) -> [0, 1]\n = a": """\
 <formula>:1:8: error LD101: a parameter must declare its allowed values
     loss f(a=1) -> [0, 1]
