@@ -53,7 +53,7 @@ def function_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
 
 
 def _clamp(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
-    """`clamp(x, min=0, max=1)`: either bound may be left out."""
+    """`clamp(x, min=0, max=1)`; one of the bounds is optional."""
     bounds = {keyword.name: keyword.value for keyword in node.keywords}
     if len(node.arguments) != 1 or not bounds or not bounds.keys() <= {"min", "max"}:
         return scope.wrong(node, "LD202", "clamp takes one value and min=, max= or both", "clamp(x, min=0, max=1)")
@@ -76,7 +76,7 @@ def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
 
 
 def _compared(scope: Scope, side: tree.Expression) -> Resolved:
-    """A side of a comparison; a number may be compared with `inf`."""
+    """A side of a comparison, which can be `inf`."""
     infinite = None if scope.words & {"inf"} else infinity(side)
     return scope.expression(side) if infinite is None else Constant(infinite, Origin(scope.source, side.span))
 
@@ -181,7 +181,7 @@ NO_CLASSES = "class numbers are whole numbers of at least 0"
 
 
 def class_numbers(numbers: Iterable[float]) -> tuple[int, ...] | None:
-    """The classes that are meant, each once; None when a number is not that of a class."""
+    """The class numbers, each once; None if one is invalid."""
     wanted = sorted(set(numbers))
     if not wanted or not all(number >= 0 and float(number).is_integer() for number in wanted):
         return None

@@ -1,4 +1,4 @@
-"""The tensors that a config says it passes, beside those that its formulas read."""
+"""Compare the tensors that a config lists with those that its formulas use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lossdsl.spec.model import Passed
 def passed_faults(
     passed: Iterable[Passed], roots: Iterable[Resolved], bodies: Mapping[str, Body], registry: Registry
 ) -> Iterator[Diagnostic]:
-    """Names that no tensor can have, and tensors that nothing passes."""
+    """Report names that tensors cannot have, and tensors that are not listed."""
     names = {one.name for one in passed}
     for one in passed:
         kind = _kind(one.name, registry)
@@ -46,7 +46,7 @@ def _missing(node: TensorOf, names: set[str], registry: Registry) -> Diagnostic:
 
 
 def _read_in(key: str, bodies: Mapping[str, Body]) -> set[str]:
-    """The tensors by name that a definition reads, and those that it uses."""
+    """The named tensors that a definition uses, directly or through other definitions."""
     found: set[str] = set()
     waiting, seen = [key], {key}
     while waiting:

@@ -1,4 +1,4 @@
-"""What the names in one text mean."""
+"""Resolve the names in one text."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the names in one text mean.
+    """Resolve the names in one text.
 
     words: choices that may stand here. choosing: nothing but a choice may. tensors: an unknown name is a tensor that
     the caller passes; in_definition: it is one unless it is nearly a known one. passed: names that are one anywhere.
@@ -136,7 +136,7 @@ class Scope:
                 return per_class(self, node, origin)
 
     def _check_number(self, node: tree.Number) -> None:
-        """Losses are computed in float32, whatever their text and Python hold."""
+        """Report numbers that float32 cannot represent, because losses are computed in float32."""
         if abs(node.value) >= MAX_NUMBER:
             self.report(node, "LD209", f"{node} is infinite in float32", "the largest float32 number is 3.4e38")
         elif 0 < abs(node.value) <= MIN_NUMBER:
@@ -173,7 +173,7 @@ class Scope:
         return self._unknown(node, origin)
 
     def _no_value(self, node: tree.Name, name: str = "", loss: Loss | None = None) -> Resolved:
-        """A word such as `none` or `inf` where a value belongs; name, loss: that in whose brackets it stands."""
+        """Report a word such as `none` or `inf` that is used as a value. name, loss: the call around it."""
         word = as_word(node.text)
         if word == "inf":
             hint = "it is only allowed for a parameter whose range includes it; write a finite number"
@@ -187,13 +187,13 @@ class Scope:
         return self.wrong(node, "LD205", f"`{node.text}` is a choice of a parameter, not a tensor or a number", hint)
 
     def _tensor(self, argument: tree.Expression, name: str, loss: Loss) -> Resolved:
-        """What stands in the brackets of a loss without a name."""
+        """A positional argument of a loss."""
         if isinstance(argument, tree.Name) and as_word(argument.text):
             return self._no_value(argument, name, loss)
         return replace(self, tensors=True).expression(argument)
 
     def _unknown(self, node: tree.Name, origin: Origin) -> Resolved:
-        """A word that names nothing: a tensor where one can stand, else a misspelt loss."""
+        """An unknown name: a tensor where one is allowed, else a misspelt loss."""
         if node.text in CALL_WORDS:
             message = f"no tensor can be passed as `{node.text}`: every call uses this name itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
@@ -245,7 +245,7 @@ class Scope:
     def _no_loss(
         self, node: tree.Name, kind: str, hint: str, known: set[str], call: tree.Call | None = None
     ) -> Resolved:
-        """A name that no library brings."""
+        """Report a name that no library has."""
         from lossdsl.checking.unknown import unknown_name  # a right formula needs none of it
 
         found = unknown_name(self.source, node, call, kind, hint, known, self.names, self.memory.registry)
@@ -274,7 +274,7 @@ class Scope:
 
     @with_room
     def _read_body(self, loss: Formula) -> None:
-        """Look up the names in a definition's own text, once."""
+        """Resolve the names in the text of a definition, once."""
         memory, key = self.memory, full_name(loss)
         if key in memory.bodies or key in memory.open:
             if key in memory.open:
@@ -344,7 +344,7 @@ class Scope:
         return bool(self.memory.registry.candidates(name, self.home))
 
     def _loss(self, node: tree.Name) -> Loss | None:
-        """The loss of a name that there is; None after reporting a clash or a broken plugin."""
+        """The loss of a known name; None after reporting an ambiguous name or a broken plugin."""
         found = self.memory.registry.candidates(node.text, self.home)
         if len(found) > 1:
             from lossdsl.checking.unknown import several
@@ -368,13 +368,13 @@ class Scope:
     def wrong(
         self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
     ) -> Resolved:
-        """Report, and stand in for the value so that the rest is still checked."""
+        """Report a finding, and return a placeholder so that the rest is still checked."""
         self.report(node, code, message, hint, edit)
         return Constant(1.0, Origin(self.source, node.span))
 
 
 def name_fault(loss: Formula) -> Diagnostic | None:
-    """Why nobody can define this name: it is a word that means something else. None where it is free."""
+    """The finding if this name cannot be defined, because it is a word of the language; else None."""
     if not (is_reserved(loss.name) or loss.name in (*CALL_WORDS, *DEFINITION_WORDS)):
         return None
     message = f"`{loss.name}` is already a word of the language"
@@ -382,7 +382,7 @@ def name_fault(loss: Formula) -> Diagnostic | None:
 
 
 def definition_faults(loss: Formula, registry: Registry) -> tuple[Diagnostic, ...]:
-    """What is wrong in the text of a definition itself, whoever uses it."""
+    """The findings in the text of a definition."""
     memory = Memory(registry)
     Scope(memory)._read_body(loss)
     return tuple(dict.fromkeys(memory.diagnostics))

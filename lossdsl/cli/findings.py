@@ -35,7 +35,7 @@ def _is_caret(line: str) -> bool:
 
 
 def fixed_line(diagnostic: Diagnostic) -> str:
-    """What `--fix` did about a finding."""
+    """The line for a finding that `--fix` resolved."""
     head, *_ = diagnostic.render().translate(HARMLESS).split("\n")
     return click.style("fixed ", fg="green") + head
 

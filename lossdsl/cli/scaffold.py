@@ -1,4 +1,4 @@
-"""`lossdsl new-plugin`: a package with one formula, one kernel and tests, to start from."""
+"""`lossdsl new-plugin`: create a package with one formula, one kernel and tests."""
 
 from __future__ import annotations
 
@@ -32,18 +32,19 @@ _FILES = {
 }
 
 
-@click.command("new-plugin", short_help="Write a package of losses to start from.")
+@click.command("new-plugin", short_help="Create a package for your own losses.")
 @click.argument("name")
 @click.option(
     "--into", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="The folder to write in."
 )
 def new_plugin(name: str, into: Path) -> None:
-    """Write a complete package of losses: lossdsl-NAME, with one formula, one kernel and tests that try them.
+    """Create a complete package, lossdsl-NAME, with one formula, one kernel and tests for both.
 
     \b
     lossdsl new-plugin acme
 
-    Afterwards: pip install -e ./lossdsl-acme, and acme.soft_error works in every formula. Nothing is overwritten.
+    Then run pip install -e ./lossdsl-acme, and every formula can use acme.soft_error. Existing files are never
+    overwritten.
     """
     name = name.removeprefix("lossdsl-")
     fault = _fault(name)

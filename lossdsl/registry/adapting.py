@@ -1,4 +1,4 @@
-"""`lossdsl.adapt`: loss functions and modules that others wrote become losses of the language."""
+"""`lossdsl.adapt`: use loss functions and modules of other libraries as losses of the language."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ _ANY = Interval(float("-inf"), float("inf"), low_open=True, high_open=True)
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A tensor that an adapted loss takes: `z p y pred target`, or the name under which the caller passes it.
+    """A tensor argument of an adapted loss.
 
-    axes: those that the function wants, of "batch", "class" and "pixel"; "pixel" stands for all axes of the image.
-    integer: as whole numbers. `Input("y", axes=("batch", "pixel"), integer=True)` are class indices.
+    Attributes:
+        name: `z`, `p`, `y`, `pred` or `target`, or the name by which a call passes the tensor.
+        axes: the axes that the function expects, of "batch", "class" and "pixel"; "pixel" stands for all image axes.
+        integer: convert to integers. `Input("y", axes=("batch", "pixel"), integer=True)` are class indices.
     """
 
     name: str
@@ -115,24 +117,33 @@ def adapt(
     range: str = "(-inf, inf)",
     about: str = "",
 ) -> SimpleNamespace:
-    """Make loss functions and `nn.Module` classes known as `namespace.name`, and return them by name.
+    """Register loss functions and `nn.Module` classes as `namespace.name`.
 
-    Their keyword parameters with a number, a truth value or a `Literal` as default become parameters; others keep their
-    default. What has no default is given by `functools.partial`. A class is constructed anew for each call, so nothing
-    is kept between calls. An installed package names what is returned in its entry points:
-    `"acme.l1" = "acme.losses:acme.l1"`.
+    Keyword parameters whose default is a number, a bool or a `Literal` become parameters of the loss; others keep their
+    default. Use `functools.partial` for arguments without a default. A class is instantiated for each call, so it keeps
+    no state. To publish the losses in a package, name the result in its entry points: `"acme.l1" =
+    "acme.losses:acme.l1"`.
 
     Args:
-        namespace: what stands before the dot.
-        losses: the functions and classes, by the name to write.
-        inputs: the tensors that they take, in their order; `EMBEDDINGS` for losses of embeddings and labels.
-        keeps: the axes of the result with reduction="none", of "batch", "class" and "pixel". With all three, masks work
-            too. With none, the result is one number, and a mask is an error.
-        range: the values that they can return, as in the language.
-        about: what `@lossdsl.loss` reads in a docstring: Source:, Note:, Better:, Except:. By default their first line.
+        namespace: the part of the name before the dot.
+        losses: the functions and classes by name.
+        inputs: their tensor arguments in order; `EMBEDDINGS` for losses of embeddings and labels.
+        keeps: the axes of the result with reduction="none", of "batch", "class" and "pixel". With all three, masks are
+            supported. With none, the result is a scalar, and using a mask is an error.
+        range: the range of the values, in the syntax of the language.
+        about: documentation as in the docstring for `@lossdsl.loss`: Source:, Note:, Better:, Except:. By default the
+            first line of each docstring.
+
+    Returns:
+        A namespace with the registered losses by name.
 
     Raises:
-        PluginError: a signature cannot be used, with the reason.
+        PluginError: a signature cannot be used.
+
+    >>> import torch, lossdsl
+    >>> acme = lossdsl.adapt("acme", {"l1": torch.nn.functional.l1_loss}, keeps=("batch", "class", "pixel"))
+    >>> lossdsl.compile("2*acme.l1")(torch.zeros(2, 1, 4), torch.ones(2, 1, 4))
+    tensor(2.)
     """
     check_name(namespace, "the namespace of losses")
     if not isinstance(losses, Mapping):

@@ -284,7 +284,11 @@ def _installed_registry() -> Registry:
 
 
 def rediscover() -> None:
-    """Read again what is installed. For a running notebook, after `pip install` of a plugin."""
+    """Read the installed plugins again, for example in a notebook after `pip install` of a plugin.
+
+    >>> import lossdsl
+    >>> lossdsl.rediscover()
+    """
     invalidate_caches()
     _installed_registry.cache_clear()
 

@@ -1,4 +1,4 @@
-"""`@lossdsl.loss`: a Python function on torch tensors becomes a loss. This module imports no torch."""
+"""`@lossdsl.loss`: use a Python function on torch tensors as a loss. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -27,21 +27,34 @@ def loss(
 ) -> Callable[[Function], Function]:
     """Register a Python function as a loss.
 
-    The function takes tensors of shape (batch, class, pixel) by position, named `z p y pred target` where it wants what
-    the call provides, and keyword-only parameters, annotated `Annotated[float, "[0, inf)"]`,
-    `Annotated[Sequence[float], "(0, inf)"]`, which arrives as a tuple, `Annotated[int, "[1, inf)"]` for a whole number
-    that is the same at every call and arrives as an int, or `Literal["image", "batch"]`. A parameter without a default
-    must be given. A keyword `mask` receives the boolean tensor of elements that count, or None; a function without it
-    cannot be used with a mask. A keyword `spatial` receives the sizes of the image axes, whose product is the number of
-    pixels. It returns a tensor whose axes outside `keeps` have size 1.
+    The positional arguments of the function are tensors of shape (batch, class, pixel). Arguments with the names
+    `z p y pred target` receive the tensors of the call. Keyword-only arguments are parameters. Annotate them with
+    `Annotated[float, "[0, inf)"]`, with `Annotated[Sequence[float], "(0, inf)"]` for a tuple, with
+    `Annotated[int, "[1, inf)"]` for an int that is the same in every call, or with `Literal["image", "batch"]`. A
+    parameter without a default is required.
+
+    The keyword `mask` receives a boolean tensor of the valid elements, or None; a function without it cannot be used
+    with a mask. The keyword `spatial` receives the sizes of the image axes, whose product is the number of pixels.
+
+    The function returns a tensor in which all axes that are not in `keeps` have size 1.
 
     Args:
-        name: the loss's name; the function's own by default.
-        range: the values that it can return, as in the language.
-        keeps: the axes that the result still has, of "batch", "class" and "pixel".
+        name: the name of the loss; by default the name of the function.
+        range: the range of the values, in the syntax of the language.
+        keeps: the axes of the result, of "batch", "class" and "pixel".
+
+    Returns:
+        A decorator that registers a function and returns it unchanged.
 
     Raises:
-        PluginError: the signature cannot be used, with the reason.
+        PluginError: the signature or the name cannot be used.
+
+    >>> import lossdsl
+    >>> @lossdsl.loss(range="[0, inf)", keeps=("batch", "class"))
+    ... def absolute(p, y):
+    ...     return (p - y).abs().mean(dim=2, keepdim=True)
+    >>> lossdsl.check("bce + absolute").ok
+    True
     """
 
     if name is not None:

@@ -23,9 +23,9 @@ UNUSED, UNREADABLE = "LD801", "LD802"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One comment. line: the line of its page that it answers. fault: why it answers nothing; empty for a right one.
+    """One comment. line: the line that it answers. fault: why it is invalid; empty if it is valid.
 
-    shared: it stands at a part that has an anchor, which other losses may use too.
+    shared: it is at a part with an anchor, which other losses can use too.
     """
 
     codes: tuple[str, ...]
@@ -38,7 +38,7 @@ class Answer:
 
 
 def answerable(text: str) -> bool:
-    """Whether a text has any comment of this kind."""
+    """Whether a text has such a comment."""
     return _COMMENT.search(text) is not None
 
 
@@ -83,7 +83,7 @@ def _fault(match: re.Match[str], body: re.Match[str] | None, reason: str) -> str
 
 
 def answered(findings: Iterable[Diagnostic], answers: Iterable[Answer]) -> tuple[Diagnostic, ...]:
-    """The findings, those that are answered with the reason in `allowed`, and a finding for each comment in vain."""
+    """The findings, with the reason in `allowed` if a comment answers them, and a finding for each unused comment."""
     known = tuple(answers)
     if not known:
         return tuple(findings)

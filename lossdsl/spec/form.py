@@ -23,12 +23,12 @@ _EXAMPLE = "for example 0.5*bce + 0.5*dice"
 
 
 def formula_reading(source: Source) -> Reading:
-    """A formula by itself."""
+    """Read a formula."""
     return _formula(parsed(source), source)
 
 
 def reading_of(value: Value, place: Place) -> Reading:
-    """A loss in either form. `place` is where to say that there is none."""
+    """Read a loss in either form. place: the place of the finding if there is none."""
     target = target_of(value) if isinstance(value, Table) else Found(None)
     if target.value:
         return _made(target.value, target.findings)
@@ -49,7 +49,7 @@ def _foreign(value: Value) -> Diagnostic | None:
 
 
 def _made(target: Target, findings: tuple[Diagnostic, ...]) -> Reading:
-    """The loss of `_target_: lossdsl.compile`, with the options beside its source before those inside of it."""
+    """The loss of `_target_: lossdsl.compile`. Options next to its source override those inside of the source."""
     place, source = target.entry.place, target.argument("source")
     if target.function == LOAD:
         hint = "pass its path and key to lossdsl.load or lossdsl check"
@@ -67,7 +67,7 @@ def _made(target: Target, findings: tuple[Diagnostic, ...]) -> Reading:
 
 
 def with_options(reading: Reading, entries: Mapping[str, Entry]) -> Reading:
-    """The loss with options from elsewhere in the place of its own; what is wrong with them is told elsewhere."""
+    """The loss with its options overridden. Problems of the new options are reported elsewhere."""
     spec = reading.spec
     if spec is None:
         return reading
@@ -134,7 +134,7 @@ def _totals(entries: Mapping[str, Entry]) -> tuple[Found[tuple[NamedExpression, 
 
 
 def _given(entries: Mapping[str, Entry], name: str) -> Entry | None:
-    """An entry that is there and not null; null is the same as leaving out."""
+    """An entry that exists and is not null; null is the same as a missing entry."""
     entry = entries.get(name)
     return None if entry is None or is_null(entry.value) else entry
 

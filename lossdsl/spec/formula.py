@@ -27,7 +27,7 @@ def parsed(source: Source) -> Found[tree.Program | None]:
 
 
 def read_program(value: Value, place: Place, what: str) -> Found[tree.Program | None]:
-    """A whole formula: definitions and an expression. `place` is where to say that there is none."""
+    """A complete formula: definitions and an expression. place: the place of the finding if it is empty."""
     if isinstance(value, Unread):
         return Found(None)
     if not isinstance(value, Scalar) or value.kind in ("null", "bool"):
@@ -42,7 +42,7 @@ def read_program(value: Value, place: Place, what: str) -> Found[tree.Program | 
 
 
 def read_expression(value: Value, place: Place, what: str) -> Found[Sourced | None]:
-    """A single expression, as it stands in define, terms, weight and total."""
+    """A single expression, as in define, terms, weight and total."""
     program = read_program(value, place, what)
     if program.value is None or not isinstance(value, Scalar):
         return Found(None, program.findings)

@@ -1,4 +1,4 @@
-"""Text that another program fills in before anyone reads it: `${...}`, `{{ ... }}`, MONAI's `$` and `@`."""
+"""Text that another program resolves first: `${...}`, `{{ ... }}`, and `$` and `@` of MONAI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COMMENT = re.compile(r"#[^\n]*")
 
 @dataclass(frozen=True, slots=True)
 class Interpolation:
-    """One way to write it: who fills it in, and the way out."""
+    """One syntax: the program that resolves it, and the hint."""
 
     pattern: re.Pattern[str]
     by: str
@@ -43,12 +43,12 @@ _KINDS = (
 
 
 def interpolated(value: Value) -> bool:
-    """Whether anything in a value is filled in by another program."""
+    """Whether a value contains text that another program resolves."""
     return bool(without_interpolations(value).findings)
 
 
 def told_once(findings: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-    """The first finding for all of a loss, which have one way out."""
+    """The first finding of a loss for all of them, since the hint is the same."""
     if len(findings) < 2:
         return findings
     first, *others = findings
@@ -57,7 +57,7 @@ def told_once(findings: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
 
 
 def without_interpolations(value: Value) -> Found[Value]:
-    """The value with what others fill in refused, each place once."""
+    """The value without the text that other programs resolve, and a finding for each."""
     match value:
         case Scalar(kind="text"):
             finding = _finding(value)

@@ -16,7 +16,7 @@ MAX_DEPTH = 100
 
 
 class TooDeep(yaml.MarkedYAMLError):
-    """The file is nested deeper than anyone writes; composing it would overflow the stack."""
+    """The file is nested so deeply that composing it would overflow the stack."""
 
 
 class NodeLoader(yaml.SafeLoader):
@@ -27,7 +27,7 @@ class NodeLoader(yaml.SafeLoader):
         self._depth = 0
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:  # noqa: ARG002 - PyYAML calls it
-        """Instead of YAML 1.1's guess at a type: whether there is anything to guess."""
+        """The tag of a scalar: PLAIN if it is unquoted, instead of a type that YAML 1.1 guesses."""
         return PLAIN if kind is yaml.ScalarNode and implicit[0] else STANDARD
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -61,5 +61,5 @@ def compose(page: Page) -> Found[yaml.Node | None]:
 
 
 def without_tabs(text: str) -> str:
-    """JSON may be indented with tabs, PyYAML refuses them; the number of characters stays the same."""
+    """Replace the tabs of JSON, which PyYAML refuses, by spaces; offsets stay the same."""
     return text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text

@@ -1,4 +1,4 @@
-"""A dotted key into a file's nodes, and what to say when it leads nowhere."""
+"""Find the node of a dotted key, or explain why there is none."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def locate(page: Page, root: yaml.Node, key: str) -> Found[Located | None]:
 
 
 def repeated(page: Page, first: yaml.Node, second: yaml.Node) -> Diagnostic:
-    """The finding for a key that stands twice in one mapping."""
+    """The finding for a duplicate key in one mapping."""
     line = page.line_of(first.start_mark.index)
     message = f"the key {shown(second.value)} is given twice; the first is in line {line}"
     return page.at(second.start_mark.index, second.end_mark.index).says("LD403", message, "remove one of them")
@@ -80,7 +80,7 @@ def _advice(root: yaml.Node, here: Located, part: str, key: str) -> str | None:
 
 
 def _paths(root: yaml.Node) -> Iterator[str]:
-    """Dotted keys of the file, top level first. The caller takes a bounded number: aliases may make them endless."""
+    """Dotted keys of the file, top level first. Aliases can make them endless, so take a limited number."""
     level = [("", root)]
     for _ in range(_MOST_LEVELS):
         below = ((f"{path}.{key.value}".lstrip("."), node) for path, at in level for key, node in _pairs(at))

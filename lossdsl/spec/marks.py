@@ -82,7 +82,7 @@ def _walk(page: Page, root: yaml.Node) -> Iterator[Located | range]:
 
 
 def _text(page: Page, node: yaml.ScalarNode) -> range:
-    """Where a scalar stands. Of a block, the line that begins it is not part of its text."""
+    """The offsets of a scalar. The first line of a block scalar is not part of its text."""
     start, end = node.start_mark.index, node.end_mark.index
     if node.style in ("|", ">"):
         first_line = page.text.find("\n", start, end)

@@ -1,4 +1,4 @@
-"""YAML nodes to values. What the long form has no use for is refused here: tags, merge keys, keys that are not text."""
+"""Convert YAML nodes to values. Tags, merge keys and keys that are not strings are refused here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lossdsl.spec.values import Entry, Found, Place, Row, Scalar, Table, Unread,
 
 
 def value_of(page: Page, root: yaml.Node, place: Place) -> Found[Value]:
-    """The value of a node. `place` is where to say that it is too large or contains itself."""
+    """The value of a node. place: the place of the finding if it is too large or contains itself."""
     fault = excess(root, _children, lambda node: len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
     if fault:
         return Found(Unread(place), (place.says("LD408", f"this cannot be read: {fault[0]}"),))
@@ -80,7 +80,7 @@ def _table(page: Page, node: yaml.MappingNode) -> Found[Value]:
 
 
 def _fault(page: Page, key: yaml.Node) -> Diagnostic | None:
-    """What is wrong with a key by itself, whatever it is the key of."""
+    """The finding for an invalid key, or None."""
     place = _whole(page, key) if isinstance(key, yaml.ScalarNode) else _start(page, key)
     if key.tag not in (PLAIN, STANDARD):
         return place.says("LD408", f"the tag {_tag(key)} is not supported", "remove the tag")
@@ -92,7 +92,7 @@ def _fault(page: Page, key: yaml.Node) -> Diagnostic | None:
 
 
 def _refusal(page: Page, key: yaml.Node) -> Diagnostic | None:
-    """Why a key is no name."""
+    """The finding for a key that is not a name, or None."""
     kind = kind_of_plain(key.value) if key.tag == PLAIN else "text"
     if kind != "text":
         message = f"the key {shown(key.value)} must be a string; YAML reads it as a {kind}"

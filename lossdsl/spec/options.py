@@ -1,6 +1,6 @@
-"""The options: task, input, ignore_index, class_weight, backend, by the same rules in a file, a mapping or by keyword.
+"""The options task, input, ignore_index, class_weight and backend, of a file, a mapping or keywords.
 
-`null` is the same as leaving out.
+`null` is the same as a missing option.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OPTIONS = tuple(option.name for option in fields(Options))
 
 
 def read_options(entries: Mapping[str, Entry]) -> Found[Options]:
-    """The options among the entries of a long form; an option that is wrong counts as not given."""
+    """The options among the entries of a long form; a wrong option counts as missing."""
     given = {name: read(entries[name]) for name, read in _READERS.items() if name in entries}
     # The readers check each value against the choices that the fields' types spell out.
     values: dict[str, Any] = {name: found.value for name, found in given.items()}
@@ -84,7 +84,7 @@ def _class_weight(entry: Entry) -> Found[tuple[float, ...] | None]:
 
 
 def _by_label(entries: tuple[Entry, ...]) -> tuple[tuple[Diagnostic, ...], tuple[Value, ...]]:
-    """What is wrong with the labels of a mapping `{0: 1, 1: 2.5}`, and the weights in the order of the labels."""
+    """The findings for the labels of a mapping `{0: 1, 1: 2.5}`, and the weights in the order of the labels."""
     labels = {entry: _label(entry) for entry in entries}
     wrong = [entry for entry, label in labels.items() if label is None]
     if wrong:
@@ -101,7 +101,7 @@ def _by_label(entries: tuple[Entry, ...]) -> tuple[tuple[Diagnostic, ...], tuple
 
 
 def _label(entry: Entry) -> int | None:
-    """The label that a key is; a key that is a name, such as text in quotes, is none."""
+    """The label of a key; None for a name, such as a quoted key."""
     number = whole_number(entry.name) if entry.refusal else None
     return number if number is not None and number >= 0 else None
 
@@ -121,14 +121,14 @@ def _weight(item: Value) -> Found[float | None]:
 
 
 def _digits(value: Value) -> str:
-    """The text of a number as one should write it, empty for anything else."""
+    """The text of a number in its normal form; empty for anything else."""
     if not isinstance(value, Scalar) or value.kind != "number" or has_zeros_in_front(value.text):
         return ""
     return value.text
 
 
 def _plain(value: Value) -> str | None:
-    """How to write the number that is meant."""
+    """The hint for a quoted number."""
     if not isinstance(value, Scalar):
         return None
     if value.kind == "text" and whole_number(value.text) is not None:

@@ -58,7 +58,7 @@ def _named(part: Entry, read: Callable[[Entry], Found[T | None]]) -> Found[T | N
 
 
 def name_fault(name: str, place: Place) -> Diagnostic | None:
-    """Why something cannot be the name of a part."""
+    """The finding for an invalid name of a part, or None."""
     if not _NAME.fullmatch(name):
         hint = "a name starts with a letter or _, followed by letters, digits or _"
         return place.says("LD405", f"{shown(name)} cannot be a name", hint)
@@ -98,7 +98,7 @@ def _term(part: Entry) -> Found[TermSpec | None]:
 
 
 def _one(part: Entry) -> Sourced:
-    """The weight of a term that gives none: 1, standing at the term's name."""
+    """The default weight of a term: 1, at the place of the term's name."""
     name = part.place.source
     offsets = (part.place.span.start,) * 2 if part.place.span else ()
     path = f"{name.path}.weight" if name.path else ""

@@ -16,7 +16,7 @@ _RANGE = 'a range of its values, as in depth: "(0, inf)", or null'
 
 
 def read_tensors(entry: Entry | None) -> Found[tuple[Passed, ...] | None]:
-    """None where the key is not given, or where it cannot be read: then any name may be a tensor."""
+    """None if the key is missing or invalid: then any name can be a tensor."""
     if entry is None or is_null(entry.value) or isinstance(entry.value, Unread):
         return Found(None)
     if isinstance(entry.value, Table):

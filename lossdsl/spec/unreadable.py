@@ -1,4 +1,4 @@
-"""Why a file is not YAML, and how to write what was meant: mostly, YAML took a formula for its own syntax."""
+"""Explain why a file is not valid YAML. Usually YAML read a formula as its own syntax."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _facts(error: yaml.YAMLError) -> tuple[str, int]:
 
 
 def _began_earlier(error: yaml.MarkedYAMLError) -> bool:
-    """Whether PyYAML notices only at some later line or the end what went wrong before."""
+    """Whether PyYAML reports an earlier mistake only at a later line or at the end."""
     return any(words in (error.problem or "") for words in ("end of stream", "<stream end>", "expected ':'"))
 
 
@@ -73,7 +73,7 @@ def _line(text: str, offset: int) -> str:
 
 
 def _quoted(line: str) -> str | None:
-    """The line with its value in quotes, if the value is what YAML stumbled over."""
+    """The line with its value quoted, if the value caused the error."""
     match = _VALUE.fullmatch(line.rstrip(" \t\r"))
     if not match or not _needs_quotes(match["value"]):
         return None

@@ -1,4 +1,4 @@
-"""What the parser calls, rule by rule, to build the tree."""
+"""Build the tree: the parser calls one method per grammar rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lossdsl.syntax.tree import TASKS
 
 
 class Misplaced(Exception):
-    """Grammatical text that the language refuses; carries the diagnostic."""
+    """Text that fits the grammar but is not allowed. It carries the diagnostic."""
 
     def __init__(
         self, message: str, span: Span, hint: str | None = None, code: str = "LD101", edit: Edit | None = None
@@ -26,7 +26,7 @@ class Misplaced(Exception):
 
 
 class Padded(Exception):
-    """A number with zeros in front, such as 010."""
+    """A number with leading zeros, such as 010."""
 
     def __init__(self, span: Span):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Why a text does not parse, in the user's words: one rule per common slip, the first that applies speaks."""
+"""Explain why a text does not parse: one rule per common mistake; the first that applies gives the message."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def explain_failure(source: Source, start: str, failure: UnexpectedInput) -> Dia
 
 
 def explain_zeros(source: Source, span: Span) -> Diagnostic:
-    """The diagnostic for a number with zeros in front; `1,000` in a list is two numbers."""
+    """The diagnostic for a number with leading zeros; `1,000` in a list is two numbers."""
     text = source.text[span.start : span.end]
     before = re.search(r"(?<![\w.])[0-9]{1,3}(?:,[0-9]{3})*,$", source.text[: span.start], re.ASCII)
     if before and re.match(r"[0-9]{3}(?![0-9_])", text, re.ASCII):
@@ -103,7 +103,7 @@ def _foreign_sign(context: Failure) -> Diagnostic | None:
 
 
 def _dotted(context: Failure) -> Diagnostic | None:
-    """`torch.nn.BCELoss` and `p.detach()`: what to write for the name at the end."""
+    """`torch.nn.BCELoss` and `p.detach()`: the hint for the name at the end."""
     text, dot = context.source.text, context.span.start
     before = re.search(r"[A-Za-z_][\w.]*$", text[:dot], re.ASCII)
     behind = re.match(r"\.(?:\w+\.)*([A-Za-z_]\w*)", text[dot:], re.ASCII)
@@ -128,7 +128,7 @@ def _whole_number(context: Failure) -> Edit | None:
 
 
 def _definition(context: Failure) -> Diagnostic | None:
-    """What goes wrong around the formulas of a .loss file."""
+    """Mistakes in a .loss file outside of the formulas."""
     if not context.library or (context.at_end and context.open_brackets):
         return None
     found, expected = context.found, context.expected

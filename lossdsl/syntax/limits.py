@@ -1,4 +1,4 @@
-"""Bounds on what is read, so that no text costs more than a stated amount."""
+"""Limits of the text, so that the cost of parsing is bounded."""
 
 from __future__ import annotations
 

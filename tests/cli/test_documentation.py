@@ -140,7 +140,7 @@ def test_the_text_is_complete_and_plain(code: str) -> None:
     assert shown.startswith(f"{code}: {documentation.title}\n")
     assert "```" not in shown
     assert documentation.wrong[1].splitlines()[0] in shown
-    assert documentation.mend in shown
+    assert documentation.fix in shown
 
 
 def test_there_is_no_documentation_of_anything_else() -> None:

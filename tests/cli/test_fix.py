@@ -96,7 +96,7 @@ def test_what_is_mended(wrong: str) -> None:
     assert document["ok"]
     assert document["diagnostics"] == []
     shown = CliRunner().invoke(main, ["check", "--fix", "-e", wrong], catch_exceptions=False).stdout
-    assert shown.endswith(f"<formula> mended:\n    {MENDED[wrong]}\n1 loss, nothing left; {_counted(document)} fixed\n")
+    assert shown.endswith(f"<formula> fixed:\n    {MENDED[wrong]}\n1 loss, nothing left; {_counted(document)} fixed\n")
 
 
 def _counted(document: dict[str, list[object]]) -> str:
@@ -110,7 +110,7 @@ def test_what_is_suggested(invoke, wrong: str) -> None:
     assert left["fixed"] == []
     assert {finding["edit"]["applicability"] for finding in left["diagnostics"] if finding["edit"]} == {"suggested"}
     shown = invoke("check", "--fix", "--unsafe", "-e", wrong)
-    assert f"<formula> mended:\n    {SUGGESTED[wrong]}\n" in shown.stdout
+    assert f"<formula> fixed:\n    {SUGGESTED[wrong]}\n" in shown.stdout
     assert json.loads(invoke("check", "--fix", "--unsafe", "-e", wrong, "--format", "json").stdout)["ok"]
 
 

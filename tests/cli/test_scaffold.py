@@ -63,8 +63,8 @@ def test_from_nothing_to_a_config(invoke, folder: Path, python: Path) -> None:
     ("name", "message"),
     [
         ("Acme", "`Acme` must be lower-case letters and digits, with - between words"),
-        ("acme/../x", "is not lower-case letters and digits"),
-        ("9lives", "is not lower-case letters and digits"),
+        ("acme/../x", "must be lower-case letters and digits"),
+        ("9lives", "must be lower-case letters and digits"),
         ("a--b", "must be lower-case letters and digits, with - between words"),
         ("-x", "must be lower-case letters and digits, with - between words"),
         ("f\u00e4rbung", "must be lower-case letters and digits, with - between words"),
