@@ -41,14 +41,14 @@ class Input:
 
 
 EMBEDDINGS = (Input("z", ("batch", "class")), Input("y", ("batch",), integer=True))
-"""What losses of metric learning take: `loss(embeddings, labels)` of shapes (N, D) and (N,), with labels below D."""
+"""The inputs of metric learning losses: `loss(embeddings, labels)` of shapes (N, D) and (N,), with labels below D."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """Calls a function, or a fresh module for each call, with tensors in the shape that it wants.
+    """Call a function, or a new module for each call, with tensors in the shape that it expects.
 
-    whole: parameters whose default is a whole number. only_whole: those of them that can be nothing else.
+    whole: parameters with an int as default. only_whole: those of them that must be ints.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Adapted:
         return self._laid_out(result, tensors[0])
 
     def _setting(self, name: str, value: Any) -> Any:
-        """`true` as Python's, and a whole number as one where the default is; it must be one where the hint says so."""
+        """Convert `true` to a bool, and a number to an int if the default is one or the type hint requires it."""
         if value in ("true", "false") and isinstance(value, str):
             return value == "true"
         if name not in self.whole or not isinstance(value, float):
@@ -94,7 +94,7 @@ class Adapted:
 
 
 def _shaped(name: str, tensor: Tensor, given: Input, spatial: tuple[int, ...]) -> Tensor:
-    """(batch, class, pixel) with the axes that are wanted, those of the image apart."""
+    """Reshape (batch, class, pixel) to the expected axes, with separate image axes."""
     if given.name == "y" and given.integer and "class" not in given.axes:
         tensor = tensor.argmax(1, keepdim=True) if tensor.shape[1] > 1 else tensor
     wrong = [axis for axis, size in zip(AXES, tensor.shape, strict=True) if axis not in given.axes and size != 1]
@@ -219,7 +219,7 @@ def _settable(
 
 
 def _can_be_written(parameter: inspect.Parameter, hint: Any) -> bool:
-    """A number, or a word whose choices are known."""
+    """Whether a default is a number, or a word with known choices."""
     if parameter.name in _HANDLED:
         return False
     if isinstance(parameter.default, str):

@@ -1,4 +1,4 @@
-"""The annotations of a kernel's parameters: the ranges and choices that a signature in the language would have."""
+"""Read the annotations of a kernel's parameters, which give ranges and choices."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lossdsl.syntax.parse import parse_range
 
 
 def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.ParameterSyntax:
-    """The parameter of a kernel `name` as a signature in the language would have it.
+    """The parameter of a kernel `name`.
 
-    Raises PluginError when the annotation gives neither a range nor choices.
+    Raises PluginError if the annotation has neither a range nor choices.
     """
     words: tuple[str, ...] = ()
     interval, lists = None, 0
@@ -39,7 +39,7 @@ def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.Par
 
 
 def interval_of(name: str, text: str) -> tree.Interval:
-    """`[0, inf)` as a range. Raises PluginError, naming the kernel, where it is none."""
+    """Parse a range such as `[0, inf)`. Raises PluginError with the name of the kernel if it is not one."""
     if not isinstance(text, str):
         raise PluginError(f"the range of `{name}` must be a string, not {type(text).__name__}; for example [0, inf)")
     found = parse_range(text)

@@ -73,13 +73,13 @@ def loss(
 
 
 def mark(thing: Marked, kernel: Kernel) -> Marked:
-    """Leave a description on what an entry point names."""
+    """Attach a description to the object that an entry point names."""
     setattr(thing, _ATTRIBUTE, kernel)
     return thing
 
 
 def kernel_of(function: object) -> Kernel | None:
-    """The description that the decorator left on a function."""
+    """The description that the decorator attached to a function."""
     return getattr(function, _ATTRIBUTE, None)
 
 
@@ -121,7 +121,7 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
 
 
 def check_name(name: object, what: str) -> None:
-    """Raises PluginError where something cannot be written as a name."""
+    """Raises PluginError if something is not a valid name."""
     if not isinstance(name, str):
         raise PluginError(f"the name of {what} must be a string, not {type(name).__name__}")
     if not name.isidentifier():
@@ -129,7 +129,7 @@ def check_name(name: object, what: str) -> None:
 
 
 def check_axes(keeps: object, name: str) -> None:
-    """Raises PluginError where a list of axes is none."""
+    """Raises PluginError if something is not a list of axes."""
     for axis in listed(keeps, "keeps"):
         if axis not in AXES:
             raise PluginError(f"`{name}` keeps `{axis!s:.40}`, which is not an axis; axes are {', '.join(AXES)}")
@@ -142,7 +142,7 @@ def listed(given: object, what: str) -> Sequence[Any]:
 
 
 def signature_of(function: object, name: str) -> inspect.Signature:
-    """The parameters of a function. Raises PluginError for what is none, or is one that does not tell."""
+    """The parameters of a function. Raises PluginError if it is not a function, or its signature cannot be read."""
     if not callable(function):
         raise PluginError(f"`{name}` must be a function, got {type(function).__name__}")
     try:
@@ -152,7 +152,7 @@ def signature_of(function: object, name: str) -> inspect.Signature:
 
 
 def _hint(function: Callable[..., Any], parameter: str) -> Any:
-    """One resolved annotation. The others stay text: those of tensors may name modules that are not imported."""
+    """One resolved annotation. Others stay strings: those of tensors can name modules that are not imported."""
     written = getattr(function, "__annotations__", {})
     only = SimpleNamespace(__annotations__={parameter: written.get(parameter, Any)})
     return typing.get_type_hints(only, globalns=getattr(function, "__globals__", {}), include_extras=True)[parameter]

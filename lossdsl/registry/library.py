@@ -1,4 +1,4 @@
-"""A .loss file: found and split without parsing; a definition is parsed when it is first used."""
+"""Find .loss files and split them without parsing; a definition is parsed at its first use."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ABSENT = re.compile(r"^#[ \t]*Absent:(.*(?:\n#(?![ \t]*[A-Z][a-z]+:)[ \t]*\S.*)
 class Entry:
     """The text of one definition with the comment above it, not yet parsed.
 
-    qualified: it is found by its full name alone, because its file says `# Names: full`.
+    qualified: formulas must write its full name, because its file has `# Names: full`.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """A name that a library leaves out on purpose: why, and what to write instead."""
+    """A name that a library deliberately does not have: the reason, and what to write instead."""
 
     name: str
     reason: str
@@ -56,7 +56,7 @@ class Absence:
 
 
 def library_files(module: str) -> tuple[Path, ...]:
-    """The .loss files in the package `module`, sorted by name. Nothing is imported, its parents neither."""
+    """The .loss files in the package `module`, sorted by name. Neither it nor its parents are imported."""
     first, *rest = module.split(".")
     spec = find_spec(first)
     folders = dict.fromkeys(Path(folder).resolve() for folder in (spec and spec.submodule_search_locations) or ())
@@ -104,7 +104,7 @@ def read_absences(path: Path) -> tuple[Absence, ...]:
 
 @lru_cache(maxsize=256)
 def read_packages(path: Path) -> tuple[str, ...]:
-    """`# Package: name, name`: the Python packages whose names those of a file are."""
+    """`# Package: name, name`: the Python packages whose losses are in a file."""
     return tuple(name.strip() for found in _PACKAGE.finditer(_text(path)) for name in found.group(1).split(","))
 
 
@@ -119,7 +119,7 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
 
 
 def read_documentation(comment: str, declaration: Declaration, source: Source) -> Documentation:
-    """What stands above a definition. Raises FormulaError with all that is wrong there and in the signature."""
+    """The comment above a definition. Raises FormulaError with all problems there and in the signature."""
     faults = list(signature_faults(declaration.parameters, source))
     documentation = Documentation("")
     try:
@@ -133,9 +133,9 @@ def read_documentation(comment: str, declaration: Declaration, source: Source) -
 
 
 def read_comment(comment: str) -> Documentation:
-    """`# text` lines; one that begins with `Source:`, `Note:` or another word of `_FIELDS` says what it is.
+    """The `# text` lines; a line that starts with `Source:`, `Note:` or another word of `_FIELDS` is a field.
 
-    An `Absent:` line is about another name and belongs to the file, see `read_absences`.
+    An `Absent:` line is about another name and is read by `read_absences`.
     """
     lines = [line.lstrip("# ").rstrip() for line in comment.splitlines() if line.strip("# ")]
     fields: dict[str, list[str]] = {key: [] for key in _FIELDS}
@@ -167,7 +167,7 @@ def read_comment(comment: str) -> Documentation:
 
 
 def _check_words(fields: dict[str, list[str]]) -> None:
-    """Lines that say `word -- text` have both, and a task is one."""
+    """Check that lines of the form `word -- text` have both parts, and that tasks are valid."""
     for key in _REASONED:
         for line in fields[key]:
             words, _, text = line.partition("--")
@@ -191,7 +191,7 @@ def _taken(line: str) -> Taken:
 
 
 def _conditions(line: str) -> tuple[str, str | None, str | None, str | None]:
-    """What stands before `for`, and behind `for`, `if` and `unless`; the whole line where they are not in this form."""
+    """The parts before `for`, and after `for`, `if` and `unless`; the whole line if it does not have this form."""
     parts: dict[str, list[str]] = {"": []}
     last, left = "", _CONDITIONS
     for word in line.split():
@@ -213,7 +213,7 @@ def _pairs(text: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def check_taken(documentation: Documentation, parameters: Sequence[Parameter]) -> None:
-    """What stands behind `if` and `unless` must be a word of a parameter. Raises PluginError where it is none."""
+    """Check the conditions after `if` and `unless`. Raises PluginError if one is not a word of a parameter."""
     words = {parameter.name: parameter.words for parameter in parameters}
     for taken in documentation.taken:
         for name, word in (*taken.when, *taken.unless):
@@ -222,7 +222,7 @@ def check_taken(documentation: Documentation, parameters: Sequence[Parameter]) -
 
 
 def _shape(lines: list[str]) -> tuple[int, int] | None:
-    """`(N, 4)` or `(N, 3, 16)`: classes and pixels of a call that can be tried."""
+    """`(N, 4)` or `(N, 3, 16)`: the classes and pixels of an example call."""
     written = " ".join(lines)
     match = _SHAPE.fullmatch(written)
     if written and match is None:
@@ -247,7 +247,7 @@ def _instead(lines: list[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _comment_start(text: str, head: int) -> int:
-    """Where the block of comment lines directly above `head` begins."""
+    """The start of the block of comment lines directly above `head`."""
     lines = text[:head].splitlines(keepends=True)
     start = head
     while lines and lines[-1].startswith("#"):
