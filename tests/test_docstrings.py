@@ -22,8 +22,16 @@ PUBLIC |= {
     "the package testing": lossdsl.testing,
 }
 FUNCTIONS = {name: thing for name, thing in PUBLIC.items() if inspect.isfunction(thing) and name != "testing.registry"}
-# Errors and data are shown by the examples of the functions that give them.
-SHOWN_ELSEWHERE = {"Diagnostic", "EMBEDDINGS", "Input", "LossWarning", "TermValue", "testing.registry"}
+# The examples of other functions and classes show these.
+SHOWN_ELSEWHERE = {
+    "Diagnostic",
+    "EMBEDDINGS",
+    "Input",
+    "Loss.breakdown",
+    "LossWarning",
+    "TermValue",
+    "testing.registry",
+}
 WITH_EXAMPLES = [
     name
     for name, thing in PUBLIC.items()

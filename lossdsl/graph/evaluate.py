@@ -33,17 +33,7 @@ from lossdsl.checking.resolved import (
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.choices import Chosen, Classes, marked, narrowed, parted
 from lossdsl.graph.context import Context
-from lossdsl.graph.frames import (
-    HEAD_TENSORS,
-    Fault,
-    Frame,
-    Value,
-    listed,
-    named_axes,
-    node_of,
-    too_large,
-    without_result,
-)
+from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of, the_axes, too_large, without_result
 from lossdsl.graph.heads import Head, raw_head
 from lossdsl.graph.meeting import Operand, met
 from lossdsl.graph.mending import with_its_mean
@@ -130,7 +120,7 @@ class Evaluator:
         node, _ = self.mapped(expression, frame)
         if node.axes:
             hint = f"reduce it: mean(...), or mean(..., over=[{listed(node.axes)}])"
-            message = f"{what} must be a scalar; this has {named_axes(node.axes)}"
+            message = f"{what} must be a scalar; this has {the_axes(node.axes)}"
             raise Fault(expression.origin.says("LD303", message, hint, with_its_mean(expression)))
         return node
 
@@ -204,7 +194,7 @@ class Evaluator:
         items = [self.number(item, frame) for item in expression.items]
         for item, written in zip(items, expression.items, strict=True):
             if item.axes:
-                message = f"an item of a list must be a scalar; this has {named_axes(item.axes)}"
+                message = f"an item of a list must be a scalar; this has {the_axes(item.axes)}"
                 raise Fault(written.origin.says("LD303", message))
         return self.graph.make("per_class", space.prediction, *items, axes=("class",))
 

@@ -68,7 +68,7 @@ def listed(axes: Iterable[str]) -> str:
     return ", ".join(axis for axis in AXES if axis in set(axes))
 
 
-def named_axes(axes: Iterable[str]) -> str:
+def the_axes(axes: Iterable[str]) -> str:
     """Axes in a sentence: `no axes`, `the axis class`, `the axes batch, class and pixel`."""
     *first, last = listed(axes).split(", ")
     if first:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lossdsl.checking.resolved import Origin
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.choices import Classes
-from lossdsl.graph.frames import Fault, named_axes
+from lossdsl.graph.frames import Fault, the_axes
 from lossdsl.graph.nodes import NO_AXES, Node
 
 
@@ -45,7 +45,7 @@ def _apart(origin: Origin, operands: Sequence[Operand], task: str) -> Diagnostic
     widest = max(operands, key=lambda operand: len(operand.node.axes))
     other = next(operand for operand in operands if not operand.node.axes <= widest.node.axes)
     first, second = sorted((widest, other), key=operands.index)
-    message = ", but ".join(f"`{one.origin.text}` has {named_axes(one.node.axes)}" for one in (first, second))
+    message = ", but ".join(f"`{one.origin.text}` has {the_axes(one.node.axes)}" for one in (first, second))
     hint = "reduce one of them, or multiply both into a map that has all these axes"
     weight = next((one for one in (first, second) if "class" in one.node.axes), first)
     if task == "multiclass" and not {"class"} <= first.node.axes & second.node.axes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lossdsl.checking.resolved import Reduction
 from lossdsl.graph.choices import Chosen, Classes, marked
-from lossdsl.graph.frames import Fault, Frame, listed, named_axes
+from lossdsl.graph.frames import Fault, Frame, listed, the_axes
 from lossdsl.graph.meeting import Operand, met
 from lossdsl.graph.mending import without_the_mean
 from lossdsl.graph.nodes import AXES, NO_AXES, Node
@@ -103,7 +103,7 @@ def _over(evaluator: Evaluator, expression: Reduction, value: Node, frame: Frame
         missing |= over & absent
     if missing:
         there = listed(value.axes - absent)
-        message = f"`{expression.kind}` over {listed(over)} of a value with {named_axes(value.axes - absent)}"
+        message = f"`{expression.kind}` over {listed(over)} of a value with {the_axes(value.axes - absent)}"
         hint = f"reduce over {there}, or remove over=" if there else "remove the reduction"
         layout = _LAYOUTS[tuple(axis for axis in AXES if axis in absent)] if missing & absent else hint
         raise Fault(expression.origin.says("LD302", message, layout))
@@ -125,7 +125,7 @@ def _divisor(evaluator: Evaluator, expression: Reduction, value: Node, frame: Fr
     node, classes = evaluator.mapped(written, frame)
     if node.axes <= value.axes:
         return Operand(written.origin, node, classes)
-    word, extra = "count" if expression.count else "weight", named_axes(node.axes - value.axes)
+    word, extra = "count" if expression.count else "weight", the_axes(node.axes - value.axes)
     message = f"`{word}` has {extra}, which the value does not have"
     hint = f"reduce it first: mean({written.origin.text}, over={_as_argument(node.axes - value.axes)})"
     raise Fault(written.origin.says("LD302", message, hint))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lossdsl.checking.resolved import MultiScale, PerClass, Use
-from lossdsl.graph.frames import Fault, Frame, Value, named_axes, node_of
+from lossdsl.graph.frames import Fault, Frame, Value, node_of, the_axes
 from lossdsl.graph.heads import zero_without_elements
 from lossdsl.graph.nodes import Node
 
@@ -58,14 +58,14 @@ def check_entry(use: Use, given: Mapping[str, Value], outer: Frame, inner: Frame
     for name, written in use.parameters:
         node = node_of(given[name])
         if node is not None and node.axes and not isinstance(written, PerClass):
-            message = f"`{name}` has {named_axes(node.axes)} of `pred`; `{shown}` has another layout"
+            message = f"`{name}` has {the_axes(node.axes)} of `pred`; `{shown}` has another layout"
             raise Fault(written.origin.says("LD307", message))
 
 
 def check_exit(use: Use, value: Node, outer: Frame, inner: Frame) -> None:
     """Out of a space come only numbers without axes."""
     if value.axes and inner.space is not outer.space:
-        axes = named_axes(value.axes)
+        axes = the_axes(value.axes)
         message = f"`{use_text(use)}` has its own layout; its map with {axes} fits no other value"
         raise Fault(use.origin.says("LD307", message, "without reduction=none it is a scalar"))
 

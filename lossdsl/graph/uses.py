@@ -12,7 +12,7 @@ from lossdsl.checking.lists import default_list, flat
 from lossdsl.checking.resolved import PerClass, Reduction, Resolved, TensorOf, Use, Where, Word
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.graph.choices import Chosen, marked, narrowed, parted
-from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, named_axes, node_of
+from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, node_of, the_axes
 from lossdsl.graph.heads import Head
 from lossdsl.graph.meeting import Operand, met
 from lossdsl.graph.mending import with_its_mean
@@ -324,7 +324,7 @@ def _refuse_maps(use: Use, numbers: list[tuple[str, Node]]) -> None:
     """The numbers that a kernel takes are numbers: it would not know the axes of a map."""
     for name, node in numbers:
         if node.axes:
-            message = f"`{name}` of `{use.loss.name}` must be a scalar; this has {named_axes(node.axes)}"
+            message = f"`{name}` of `{use.loss.name}` must be a scalar; this has {the_axes(node.axes)}"
             raise Fault(dict(use.parameters)[name].origin.says("LD303", message))
 
 

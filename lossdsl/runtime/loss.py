@@ -139,12 +139,6 @@ class Loss(nn.Module):
 
         Raises:
             InputError: the shapes, dtypes, devices or values do not match.
-
-        >>> import torch, lossdsl
-        >>> loss = lossdsl.compile("mse + 2*l1")
-        >>> parts = loss.breakdown(torch.zeros(2, 1, 4), torch.ones(2, 1, 4))
-        >>> parts.total, parts.terms["l1"].contribution
-        (tensor(3.), tensor(2.))
         """
         self._check_places(more)
         plan, (total, *parts) = self._run(pred, target, mask, epoch, step, tensors, terms=True)
