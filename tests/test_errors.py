@@ -43,7 +43,7 @@ EXCERPTS = {
     "several lines": ("a + «(b\n + c)»", "1:5", "a + (b", "    ^~"),
     "several lines from the end of one": ("a«\n\n»b", "1:2", "a", " ^"),
     "nothing, at the end": ("a +«»", "1:4", "a +", "   ^"),
-    "nothing, in an empty text": ("«»", "1:1", "", "^"),
+    "nothing, in an empty string": ("«»", "1:1", "", "^"),
     "nothing, on an empty line": ("a\n«»\nb", "2:1", "", "^"),
     "nothing, on a last empty line": ("a\n«»", "2:1", "", "^"),
     "windows lines": ("a\r\nb «c»\r\nd", "2:3", "b c", "  ^"),

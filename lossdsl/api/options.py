@@ -1,4 +1,4 @@
-"""The keywords of `compile`, checked, and joined with those of a config."""
+"""Check the keywords of `compile`, and join them with those of a config."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lossdsl.spec.values import Entry
 
 
 def merged(base: Options, given: Mapping[str, Any]) -> Options:
-    """The options of a config with those given by keyword in their place; None means not given.
+    """The options of a config, overridden by the given keywords; None means not given.
 
-    Raises ConfigError with everything that is wrong.
+    Raises ConfigError with all problems.
     """
     faults = [_unknown(name) for name, value in given.items() if value is not None and name not in OPTIONS]
     entries: dict[str, Entry] = {}

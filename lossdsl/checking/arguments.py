@@ -1,4 +1,4 @@
-"""The parameters of a loss as they are written in a call: names, words and ranges."""
+"""Check the parameters in the call of a loss: names, words and ranges."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Bound: TypeAlias = tuple[tuple[tuple[str, Resolved], ...], Resolved | None, list
 
 
 def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Source) -> Bound:
-    """The parameters that a call writes, its `reduction`, and what is wrong with them."""
+    """The parameters of a call and its `reduction`; problems are reported."""
     known = {parameter.name: parameter for parameter in loss.parameters}
     bound: list[tuple[str, Resolved]] = []
     reduction: Resolved | None = None
@@ -62,7 +62,7 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
 
 
 def _missing(loss: Loss, call: tree.Call, origin: Place) -> list[Diagnostic]:
-    """Parameters without a default that the call does not write."""
+    """Required parameters that are missing in the call."""
     written = {keyword.name for keyword in call.keywords}
     missing = [p for p in loss.parameters if p.default is None and p.name not in written]
     return [
@@ -72,7 +72,7 @@ def _missing(loss: Loss, call: tree.Call, origin: Place) -> list[Diagnostic]:
 
 
 def _value(parameter: Parameter, written: tree.Expression, evaluate: Evaluate, place: Place) -> Resolved | None:
-    """What is written for a parameter, None when it is something that it cannot take."""
+    """The value of a parameter, None if it is not allowed."""
     if isinstance(written, tree.Listing) and parameter.interval is None:
         return None
     if parameter.interval and not parameter.lists and (infinite := infinity(written)) is not None:
@@ -85,13 +85,13 @@ def _value(parameter: Parameter, written: tree.Expression, evaluate: Evaluate, p
 
 
 def _number(item: tree.Expression, evaluate: Evaluate) -> float | None:
-    """The number that an item of a list is, None where it depends on anything."""
+    """The number of an item of a list, None if it is not constant."""
     infinite = infinity(item)
     return constant_value(evaluate(item, frozenset())) if infinite is None else infinite
 
 
 def infinity(written: tree.Expression) -> float | None:
-    """`inf` or `-inf`, the only places where it is a number being a parameter, a range and a comparison."""
+    """`inf` or `-inf`, which is only a number as a parameter, in a range and in a comparison."""
     if isinstance(written, tree.Negative):
         positive = infinity(written.operand)
         return None if positive is None else -positive
@@ -99,7 +99,7 @@ def infinity(written: tree.Expression) -> float | None:
 
 
 def _refused(loss: Loss, keyword: tree.Keyword, around: frozenset[str], origin: Place) -> Diagnostic | None:
-    """What the definition refuses with a reason: a parameter, a value of it as in `reduction=sum`, any list as in
+    """What the definition refuses with a reason: a parameter, one of its values as in `reduction=sum`, any list as in
     `alpha=list`, or such a word beside others of the same call, as in `sigmoid=true and softmax=true`.
 
     around: the words of all keywords of the call."""
@@ -111,7 +111,7 @@ def _refused(loss: Loss, keyword: tree.Keyword, around: frozenset[str], origin: 
 
 
 def _words(keyword: tree.Keyword) -> tuple[str, ...]:
-    """How a refusal may name a keyword."""
+    """The forms in which a refusal can name a keyword."""
     kind = f"{keyword.name}=list" if isinstance(keyword.value, tree.Listing) else ""
     return (keyword.name, f"{keyword.name}={keyword.value}", kind)
 
@@ -126,7 +126,7 @@ def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Place) 
 
 
 def name_of_keyword(span: Span, name: str) -> Span:
-    """Where the name stands in a keyword's `name=value`."""
+    """The span of the name in `name=value`."""
     return Span(span.start, span.start + len(name))
 
 
@@ -145,7 +145,7 @@ def _value_faults(
 
 
 def _constants(value: Resolved, written: tree.Expression) -> list[tuple[float | None, Span]]:
-    """The numbers in a value with their places, None for one that is not known yet."""
+    """The numbers in a value with their places, None for a number that is not constant."""
     if isinstance(value, Numbers):
         spans = [item.span for item in flat_items(written)]
         return list(zip(flat(value.values), spans, strict=True))
@@ -157,7 +157,7 @@ def _constants(value: Resolved, written: tree.Expression) -> list[tuple[float | 
 def out_of_range(loss: Loss, parameter: Parameter, number: float, origin: Place) -> Diagnostic:
     message = f"`{parameter.name}` of `{loss.name}` is {shown(number)}, outside {allowed_values(parameter)}"
     if parameter.interval and parameter.interval.whole and not number.is_integer():
-        message = f"`{parameter.name}` of `{loss.name}` is a whole number, not {shown(number)}"
+        message = f"`{parameter.name}` of `{loss.name}` must be a whole number, not {shown(number)}"
     return origin.says("LD204", message, default_hint(parameter))
 
 
@@ -182,7 +182,7 @@ def _word_faults(parameter: Parameter, value: Resolved, origin: Place) -> list[D
 
 
 def constant_value(value: Resolved) -> float | None:
-    """The number that an expression of numbers stands for, None when it depends on anything else."""
+    """The value of a constant expression, None if it is not constant."""
     if isinstance(value, Constant):
         return value.value
     if isinstance(value, Chain):

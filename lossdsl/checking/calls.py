@@ -50,21 +50,21 @@ def function_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
 
 
 def _clamp(scope: Text, node: tree.Call, origin: Place) -> Resolved:
-    """`clamp(x, min=0, max=1)`: either bound may be left out."""
+    """`clamp(x, min=0, max=1)`; one of the bounds is optional."""
     bounds = {keyword.name: keyword.value for keyword in node.keywords}
     if len(node.arguments) != 1 or not bounds or not bounds.keys() <= {"min", "max"}:
         return scope.wrong(node, "LD202", "clamp takes one value and min=, max= or both", "clamp(x, min=0, max=1)")
     words = tuple((bound, function) for bound, function in (("min", "maximum"), ("max", "minimum")) if bound in bounds)
     for bound, _ in words:
         if infinity(bounds[bound]) is not None:
-            return scope.wrong(bounds[bound], "LD205", f"`{bounds[bound]}` is no bound", f"leave {bound}= out")
+            return scope.wrong(bounds[bound], "LD205", f"`{bounds[bound]}` is not a bound", f"leave {bound}= out")
     rest = tuple((function, scope.expression(bounds[bound])) for bound, function in words)
     return Chain(scope.expression(node.arguments[0]), rest, origin)
 
 
 def where_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     if len(node.arguments) != 3 or node.keywords or not isinstance(node.arguments[0], tree.Comparison):
-        hint = "where(condition, value_if_true, value_if_false), the condition a comparison such as y > 0.5"
+        hint = "write where(condition, value_if_true, value_if_false) with a comparison first, such as y > 0.5"
         return scope.wrong(node, "LD202", "where takes a comparison and two values", hint)
     condition, chosen, otherwise = node.arguments
     assert isinstance(condition, tree.Comparison)
@@ -73,7 +73,7 @@ def where_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
 
 
 def _compared(scope: Text, side: tree.Expression) -> Resolved:
-    """A side of a comparison; a number may be compared with `inf`."""
+    """A side of a comparison, which can be `inf`."""
     infinite = None if scope.words & {"inf"} else infinity(side)
     return scope.expression(side) if infinite is None else Constant(infinite, Place(scope.source, side.span))
 
@@ -95,11 +95,12 @@ def reduction_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     if len(node.arguments) != 1:
         return scope.wrong(node, "LD202", f"`{kind}` takes one value", f"{kind}(value, over=pixel)")
     if kind == "topk" and "share" not in given:
-        return scope.wrong(node, "LD202", "topk needs share=, the part of the elements to keep", "topk(x, share=0.1)")
+        message = "topk needs share=, the fraction of the elements to keep"
+        return scope.wrong(node, "LD202", message, "topk(x, share=0.1)")
     if {"over", "per"} <= given.keys():
-        return scope.wrong(given["per"], "LD203", "over and per exclude each other")
+        return scope.wrong(given["per"], "LD203", "over and per cannot be combined")
     if {"count", "weight"} <= given.keys():
-        message, hint = "count and weight exclude each other", "mean(x, weight=w) is sum(w*x)/sum(w)"
+        message, hint = "count and weight cannot be combined", "mean(x, weight=w) is sum(w*x)/sum(w)"
         return scope.wrong(given["count"], "LD203", message, hint)
     inside = replace(scope, tensors=True)
     per = given.get("per")
@@ -164,20 +165,20 @@ def neighbourhood_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
 
 def per_class(scope: Text, node: tree.Listing, origin: Place) -> Resolved:
     """`[1, 2, 0.5]` as a value: one number for each class."""
-    hint = "as a value, a list is one number for each class: [1, 2, 0.5]"
+    hint = "a list used as a value has one number for each class: [1, 2, 0.5]"
     if not node.items:
         return scope.wrong(node, "LD208", "the list is empty", hint)
     for item in node.items:
         if isinstance(item, tree.Listing):
-            return scope.wrong(item, "LD208", "a list of lists is no value", hint)
+            return scope.wrong(item, "LD208", "a list of lists cannot be used as a value", hint)
     return PerClass(tuple(scope.expression(item) for item in node.items), origin)
 
 
-NO_CLASSES = "classes are whole numbers from 0"
+NO_CLASSES = "class numbers are whole numbers of at least 0"
 
 
 def class_numbers(numbers: Iterable[float]) -> tuple[int, ...] | None:
-    """The classes that are meant, each once; None when a number is not that of a class."""
+    """The class numbers, each once; None if one is invalid."""
     wanted = sorted(set(numbers))
     if not wanted or not all(number >= 0 and float(number).is_integer() for number in wanted):
         return None

@@ -15,7 +15,7 @@ Number = Callable[[tree.Expression], float | None]
 
 
 def written_list(parameter: Parameter, written: tree.Expression, number: Number, origin: Place) -> Numbers | None:
-    """The list that is written, None when it is not one of the right depth. One number alone is a list of it."""
+    """The list, None if it does not have the right depth. A single number is a list of one."""
     items: tree.Expression = written
     if parameter.lists == 1 and not isinstance(written, tree.Listing):
         items = tree.Listing((written,), written.span)
@@ -24,7 +24,7 @@ def written_list(parameter: Parameter, written: tree.Expression, number: Number,
 
 
 def default_list(parameter: Parameter) -> NumberList:
-    """The list that stands as a default in a signature."""
+    """The list that is the default in a signature."""
     assert parameter.default is not None
     found = written_list(parameter, parameter.default, plain_number, Place(_NO_SOURCE, parameter.span))
     assert found is not None, f"default of {parameter.name}"
@@ -37,7 +37,7 @@ def flat(values: NumberList) -> tuple[float, ...]:
 
 
 def flat_items(written: tree.Expression) -> tuple[tree.Expression, ...]:
-    """What stands in a list of any depth; an expression that is no list stands for itself."""
+    """The items of a list of any depth; an expression that is not a list is its own item."""
     if not isinstance(written, tree.Listing):
         return (written,)
     return tuple(item for inner in written.items for item in flat_items(inner))

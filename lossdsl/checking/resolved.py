@@ -1,4 +1,4 @@
-"""Expressions after their names are looked up: what each node means is settled, no text is looked up again."""
+"""Expressions with resolved names."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class ParameterOf:
-    """A parameter of the definition that the text stands in."""
+    """A parameter of the definition around it."""
 
     name: str
     origin: Place
@@ -78,7 +78,7 @@ class ScalarOf:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A scalar that is trained: a torch parameter with this name."""
+    """A trainable scalar: a torch parameter with this name."""
 
     name: str
     initial: float
@@ -119,12 +119,12 @@ class Where:
 class Reduction:
     """`mean(value, over=[batch, pixel])`, `sum(value, per=image)`, `mean(value, weight=weights)`.
 
-    A `softmax(value, over=pixel)` is one too: what it is divided by is a sum over these axes, which it keeps.
+    A `softmax(value, over=pixel)` is one too: it divides by a sum over these axes, but keeps them.
 
-    over: the axes that go, None for all. per: `image` keeps batch and class, `batch` keeps class.
+    over: the axes to reduce, None for all. per: `image` keeps batch and class, `batch` keeps class.
     count: what the sum is divided by is the sum of this, 1 per element when None.
     weight: it multiplies the value and is the count; at most one of the two is given.
-    rounding: whether the number of elements that a share of them comes to is rounded `up` or `down`.
+    rounding: whether the number of elements of a share is rounded `up` or `down`.
     """
 
     kind: str
@@ -163,7 +163,7 @@ class Neighbourhood:
 class ForClass:
     """`for_class(dice, [1, 3])`: the value when only these classes are averaged or added up.
 
-    In a definition the classes may be a parameter: a list of numbers, or a word for all classes.
+    In a definition the classes can be a parameter: a list of numbers, or a word for all classes.
     """
 
     value: Resolved
@@ -255,7 +255,7 @@ class CaseBody:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The text of a formula loss, looked up. parts: all expressions in it."""
+    """The resolved body of a formula loss. parts: all expressions in it."""
 
     bindings: tuple[tuple[str, Resolved], ...]
     cases: tuple[CaseBody, ...]
@@ -283,9 +283,9 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A whole loss, looked up. `total` is None when it is the weighted sum of the terms.
+    """A resolved loss. total: None if it is the weighted sum of the terms.
 
-    ranges: of the tensors that the caller passes, where they are declared.
+    ranges: the declared ranges of the tensors that the caller passes.
     """
 
     bindings: tuple[tuple[str, Resolved], ...]

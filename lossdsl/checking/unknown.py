@@ -1,4 +1,4 @@
-"""The finding for a name that no library brings: the field's words first, then what libraries and plugins say."""
+"""The finding for an unknown name: hints for common names first, then for names of libraries and plugins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def unknown_name(
     values: Set[str],
     registry: Registry,
 ) -> Diagnostic:
-    """kind: what was looked for. hint: what to say where nothing better is known. known: what could stand there.
+    """kind: what was looked up. hint: the default hint. known: the names that are allowed there.
     values: the names that have a value, which some languages write a method behind."""
     name, place = node.text, Place(source, node.span)
 
@@ -49,7 +49,7 @@ def unknown_name(
 
 
 def several(source: Source, node: tree.Name, found: tuple[Candidate, ...], built_in: str = "") -> Diagnostic:
-    """The finding for a name that several libraries bring. built_in: what to write of the language's own."""
+    """The finding for a name of several libraries. built_in: the built-in to write instead."""
     owners, way_out = clash(found)
     hint = f"{way_out}; of the built-ins, {built_in}" if built_in else way_out
     return Place(source, node.span).says("LD601", f"`{node.text}` may be {owners}", hint)

@@ -60,7 +60,7 @@ REDUCTION_WORDS = ("mean", "sum", "none")
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a name has a meaning in the language, so that nothing else can have it."""
+    """Whether a name is reserved by the language."""
     return name in RESERVED or as_word(name) is not None
 
 

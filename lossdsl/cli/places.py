@@ -1,4 +1,4 @@
-"""The files that a FILE argument stands for: itself, what matches a pattern, what lies in a folder."""
+"""The files of a FILE argument: the file itself, matches of a pattern, or files in a folder."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _OF_OTHERS = "node_modules"  # packages of others, with thousands of JSON files
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file to look at. named: it was asked for by name or pattern, so that a loss is expected in it.
+    """A file to check. named: the user named it or a pattern matched it, so it must contain a loss.
 
-    folder: what was named of where it lies; nothing is written outside of it, whatever links there are.
+    folder: the folder that the user named; nothing is written outside of it, even through links.
     """
 
     path: str
@@ -25,7 +25,7 @@ class InputFile:
 
 
 def places(names: Sequence[str]) -> Iterator[InputFile]:
-    """The files that the names stand for, each once, in the order of the names; those of a folder sorted."""
+    """The files of the names, each once, in the order of the names; files of a folder are sorted."""
     seen: set[str] = set()
     for name in names:
         for place in _matching(name):
@@ -57,9 +57,9 @@ def _exists(name: str) -> bool:
 
 
 def _inside(name: str, above: str) -> Iterator[InputFile]:
-    """The file of this name, or the files of the folder but for those whose names, or folders, begin with a dot.
+    """The file of this name, or the files of the folder, without hidden files and folders.
 
-    Packages in `node_modules` are left out too.
+    `node_modules` is skipped too.
     """
     if not _exists(name) or not os.path.isdir(name):  # noqa: PTH112 - a name may be no path
         yield InputFile(name, folder=above or ".")

@@ -1,4 +1,4 @@
-"""How far a long check has come, on a terminal."""
+"""The progress of a long check, on a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ERASE = "\r\x1b[K"
 
 
 def watched(places: Sequence[InputFile]) -> Iterator[InputFile]:
-    """The places, with a line on stderr that says which one of how many is looked at; none where it is no terminal."""
+    """Yield the places and print the number of the current one to stderr, if that is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield from places
         return

@@ -52,8 +52,8 @@ class TooLarge(FormulaError):
     """A formula that comes to too much when its names are opened, whatever the task is."""
 
     def __init__(self, origin: Place):
-        message = f"the formula has more than {MOST_PARTS:,} parts when all names and losses in it are opened"
-        super().__init__([origin.says("LD110", message, "use fewer names that stand for others more than once")])
+        message = f"the formula has more than {MOST_PARTS:,} parts when all names and losses in it are expanded"
+        super().__init__([origin.says("LD110", message, "use fewer names that repeat other names")])
 
 
 class Evaluator(Reader):
@@ -131,11 +131,11 @@ class Evaluator(Reader):
             message = (
                 f"a softmax adds up over all classes, of `{operands[0].origin.text}` only the classes {classes} count"
             )
-            hint = f"choose them of the result: {classes.around('softmax(...)')}"
+            hint = f"apply for_class to the result: {classes.around('softmax(...)')}"
             raise Fault(expression.origin.says("LD302", message, hint))
         if expression.function == "softmax" and "class" not in operands[0].node.axes:
-            message = f"a softmax is over the classes, and `{operands[0].origin.text}` has none"
-            raise Fault(expression.origin.says("LD302", message, "softmax(z), of a value for each class"))
+            message = f"a softmax needs the axis class, and `{operands[0].origin.text}` has none"
+            raise Fault(expression.origin.says("LD302", message, "write softmax(z), of one value for each class"))
         origins = tuple(operand.origin for operand in operands)
         node = self._applied(expression.function, [one.node for one in operands], expression, origins, frame)
         return marked(node, classes)
@@ -207,7 +207,7 @@ class Evaluator(Reader):
                 return None
             return expression.chosen if compare(left.value, right.value) else expression.otherwise
         if expression.comparison not in ("==", "!="):
-            raise Fault(expression.origin.says("LD205", "words are compared with == or !="))
+            raise Fault(expression.origin.says("LD205", "words can only be compared with == or !="))
         return expression.chosen if compare(left, right) else expression.otherwise
 
     def _for_class(self, expression: ForClass, frame: Frame) -> Value:
@@ -222,16 +222,16 @@ class Evaluator(Reader):
         node = node_of(value)
         if node is None or "class" not in node.axes:
             if frame.place is None and not (node and mask in in_order([node])):
-                message = f"`{expression.value.origin.text}` adds up no classes: for_class changes nothing of it"
-                raise Fault(expression.origin.says("LD302", message, "leave for_class out"))
+                message = f"`{expression.value.origin.text}` does not reduce over classes: for_class has no effect"
+                raise Fault(expression.origin.says("LD302", message, "remove for_class"))
             return value
         inner = value.classes if isinstance(value, Chosen) else None
         return marked(node, self._counting(narrowed(self.graph, classes, inner), expression))
 
     def _counting(self, classes: Classes | None, expression: ForClass) -> Classes | None:
         if classes and not classes.numbers:
-            message = f"`{expression.origin.text}` counts no class: it stands with a for_class of others"
-            raise Fault(expression.origin.says("LD302", message, "one for_class with the classes that are meant"))
+            message = f"`{expression.origin.text}` counts no class: it is combined with for_class of other classes"
+            raise Fault(expression.origin.says("LD302", message, "use one for_class with all classes that you mean"))
         return classes
 
     def _chosen_classes(self, expression: ForClass, frame: Frame) -> tuple[int, ...] | None:

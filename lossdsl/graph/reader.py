@@ -20,7 +20,7 @@ from lossdsl.checking.resolved import (
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.choices import Chosen, Classes, marked, narrowed, parted
 from lossdsl.graph.context import Context
-from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed
+from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, the_axes
 from lossdsl.graph.heads import Head, raw_head
 from lossdsl.graph.meeting import Operand
 from lossdsl.graph.mending import with_its_mean
@@ -95,8 +95,8 @@ class Reader(ABC):
         """A number without axes."""
         node, _ = self.mapped(expression, frame)
         if node.axes:
-            hint = f"reduce it: mean(...), or mean(..., over=[{listed(node.axes, ', ')}])"
-            message = f"{what} is one number, this has one for each {listed(node.axes)}"
+            hint = f"reduce it: mean(...), or mean(..., over=[{listed(node.axes)}])"
+            message = f"{what} must be a scalar; this has {the_axes(node.axes)}"
             raise Fault(expression.origin.says("LD303", message, hint, with_its_mean(expression)))
         return node
 
@@ -116,7 +116,7 @@ class Reader(ABC):
         items = [self.number(item, frame) for item in expression.items]
         for item, written in zip(items, expression.items, strict=True):
             if item.axes:
-                message = f"a list holds one number for each class, this has one for each {listed(item.axes)}"
+                message = f"an item of a list must be a scalar; this has {the_axes(item.axes)}"
                 raise Fault(written.origin.says("LD303", message))
         return self.graph.make("per_class", space.prediction, *items, axes=("class",))
 
@@ -147,8 +147,8 @@ class Reader(ABC):
         name, head = expression.name, frame.head
         classes = head.choice_of(name)
         if classes and head.is_softmax(name):
-            message = f"a softmax adds up over all classes, of the prediction here only the classes {classes} count"
-            hint = f"choose them of the whole: {classes.around('...')}"
+            message = f"a softmax sums over all classes, but only the classes {classes} of the prediction count here"
+            hint = f"apply for_class to the whole: {classes.around('...')}"
             raise Fault(expression.origin.says("LD302", message, hint))
         return head.of(name), classes
 
@@ -156,11 +156,11 @@ class Reader(ABC):
         """A tensor that the caller passes by name, as it is."""
         name, origin = expression.name, expression.origin
         if name not in self.tensor_axes and any(name in pair for pair in self.own):
-            message = f"`{name}` has a layout of its own, other than `pred`"
-            raise Fault(origin.says("LD307", message, "it stands only with its partner: loss(prediction, target)"))
+            message = f"`{name}` has another layout than `pred`"
+            raise Fault(origin.says("LD307", message, "use it only together with its target: loss(prediction, target)"))
         axes = self.tensor_axes[name]
         if axes and space.context is not self.context:
-            message = f"`{name}` is laid out as `pred`; it cannot be read for a head with a layout of its own"
+            message = f"`{name}` has the layout of `pred`; a head with its own layout cannot use it"
             raise Fault(origin.says("LD307", message))
         return space.passed(name, axes)
 
@@ -200,5 +200,5 @@ def map_of(expression: Resolved, value: Value) -> tuple[Node, Classes | None]:
     if isinstance(value, str):
         raise Fault(expression.origin.says("LD205", f"`{value}` is a word, not a number"))
     if isinstance(value, tuple):
-        raise Fault(expression.origin.says("LD205", "a list stands where one number belongs"))
+        raise Fault(expression.origin.says("LD205", "expected a number, not a list"))
     return parted(value)

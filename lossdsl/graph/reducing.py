@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from lossdsl.checking.resolved import Reduction
 from lossdsl.graph.choices import Chosen, Classes, marked
-from lossdsl.graph.frames import Fault, Frame, listed
+from lossdsl.graph.frames import Fault, Frame, listed, the_axes
 from lossdsl.graph.meeting import Operand, met
 from lossdsl.graph.mending import without_the_mean
 from lossdsl.graph.nodes import AXES, NO_AXES, Node
@@ -90,8 +90,8 @@ def _over(reader: Reader, expression: Reduction, value: Node, frame: Frame) -> f
     else:
         over = value.axes if expression.over is None else frozenset(expression.over)
     if not value.axes and not frame.is_definition:
-        hint = "a loss by name is averaged already; reduction=none gives its map, as in bce(reduction=none)"
-        message = f"`{expression.kind}` of one number"
+        hint = "a named loss is already averaged; reduction=none gives its map, as in bce(reduction=none)"
+        message = f"`{expression.kind}` of a scalar"
         raise Fault(expression.origin.says("LD302", message, hint, without_the_mean(expression)))
     absent = absent_axes(frame)
     missing = over - value.axes
@@ -99,8 +99,8 @@ def _over(reader: Reader, expression: Reduction, value: Node, frame: Frame) -> f
         missing |= over & absent
     if missing:
         there = listed(value.axes - absent)
-        message = f"`{expression.kind}` over {listed(over)} of a value that has only {there}"
-        hint = f"reduce over {there}, or leave over= out" if there else "leave the reduction out"
+        message = f"`{expression.kind}` over {listed(over)} of a value with {the_axes(value.axes - absent)}"
+        hint = f"reduce over {there}, or remove over=" if there else "remove the reduction"
         layout = _LAYOUTS[tuple(axis for axis in AXES if axis in absent)] if missing & absent else hint
         raise Fault(expression.origin.says("LD302", message, layout))
     return over
@@ -121,14 +121,14 @@ def _divisor(reader: Reader, expression: Reduction, value: Node, frame: Frame) -
     node, classes = reader.mapped(written, frame)
     if node.axes <= value.axes:
         return Operand(written.origin, node, classes)
-    word, extra = "count" if expression.count else "weight", listed(node.axes - value.axes)
-    message = f"`{word}` has one number for each {extra}, the value has not"
+    word, extra = "count" if expression.count else "weight", the_axes(node.axes - value.axes)
+    message = f"`{word}` has {extra}, which the value does not have"
     hint = f"reduce it first: mean({written.origin.text}, over={_as_argument(node.axes - value.axes)})"
     raise Fault(written.origin.says("LD302", message, hint))
 
 
 def _as_argument(axes: Iterable[str]) -> str:
-    names = listed(axes, ", ")
+    names = listed(axes)
     return f"[{names}]" if ", " in names else names
 
 
@@ -137,4 +137,5 @@ def _share(reader: Reader, expression: Reduction, frame: Frame) -> float:
     share = reader.number(expression.share, frame)
     if share.is_constant and 0 < share.value <= 1:
         return share.value
-    raise Fault(expression.share.origin.says("LD204", "`share` of `topk` is a number in (0, 1]", "0.1 keeps a tenth"))
+    message = "`share` of `topk` must be a number in (0, 1]"
+    raise Fault(expression.share.origin.says("LD204", message, "0.1 keeps one tenth"))

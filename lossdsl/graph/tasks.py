@@ -205,7 +205,9 @@ def _for_no_task(fault: Diagnostic, facts: Facts, tasks: Sequence[Task]) -> Diag
         return fault
     wanted = "; ".join(f"`{loss.name}` is for {', '.join(loss.tasks)}" for loss in limited)
     ways = [f"for {task} {instead(loss, task)}" for task in tasks for loss in limited if task not in loss.tasks]
-    return replace(fault, message=f"no task has all of these losses: {wanted}", hint="; ".join(dict.fromkeys(ways)))
+    return replace(
+        fault, message=f"no task supports all of these losses: {wanted}", hint="; ".join(dict.fromkeys(ways))
+    )
 
 
 def _calls(objective: Objective, facts: Facts, options: Options) -> Iterator[Context]:

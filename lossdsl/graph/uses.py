@@ -11,7 +11,7 @@ from lossdsl.checking.lists import default_list, flat
 from lossdsl.checking.resolved import PerClass, Reduction, Resolved, TensorOf, Use, Where, Word
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.graph.choices import Chosen, marked, narrowed, parted
-from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, node_of
+from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, node_of, the_axes
 from lossdsl.graph.heads import Head
 from lossdsl.graph.meeting import Operand, met
 from lossdsl.graph.mending import with_its_mean
@@ -82,7 +82,7 @@ def _check_ranges(use: Use, given: dict[str, Value]) -> None:
         counts = interval is not None and interval.whole and isinstance(use.loss, Kernel)
         node = node_of(value)
         if counts and node is not None and not node.is_constant:
-            message = f"`{name}` of `{use.loss.name}` is a whole number, the same at every call"
+            message = f"`{name}` of `{use.loss.name}` must be a whole number that is the same in every call"
             raise Fault(written.origin.says("LD204", message, default_hint(known[name])))
 
 
@@ -201,8 +201,8 @@ def _prepared(reader: Reader, tensor: Resolved, role: str, frame: Frame) -> Oper
 def _with_axes(reader: Reader, tensor: Resolved, frame: Frame) -> Operand:
     operand = reader.operand(tensor, frame)
     if not operand.node.axes:
-        hint = "tensors are written without a name, parameters as name=value"
-        raise Fault(tensor.origin.says("LD202", "a number stands where a tensor belongs", hint))
+        hint = "write tensors without a name, and parameters as name=value"
+        raise Fault(tensor.origin.says("LD202", "expected a tensor, not a number", hint))
     return operand
 
 
@@ -224,8 +224,8 @@ def _reduced(reader: Reader, use: Use, loss: Formula, case: Resolved, reduction:
         written = Word(reduction, use.origin)
         inner = Use(case.loss, case.tensors, case.parameters, written, case.origin)
         return marked(*reader.mapped(inner, frame))
-    message = f"`{loss.name}` has no map: its text is not a mean"
-    raise Fault(use.origin.says("LD302", message, f"lossdsl show {loss.name} prints the text"))
+    message = f"`{loss.name}` has no map: its formula is not a mean"
+    raise Fault(use.origin.says("LD302", message, f"lossdsl show {loss.name} prints its formula"))
 
 
 def _refuse_a_lost_divisor(reader: Reader, use: Use, case: Reduction, frame: Frame) -> None:
@@ -240,8 +240,8 @@ def _refuse_a_lost_divisor(reader: Reader, use: Use, case: Reduction, frame: Fra
         around, name = frame.classes.around, use.loss.name
         edit = with_its_mean(use)
         mean = edit.text if edit else name
-        message = f"`{name}` divides by what it counts in the classes {frame.classes}, which its map does not hold"
-        hint = f"{around(mean)} is the mean; its sum is written with reduction=sum"
+        message = f"`{name}` divides by a count over the classes {frame.classes}, which its map does not contain"
+        hint = f"{around(mean)} is the mean; use reduction=sum for its sum"
         raise Fault(use.origin.says("LD302", message, hint))
 
 
@@ -252,7 +252,7 @@ def _refuse_unused(reader: Reader, use: Use, loss: Formula, task: str, frame: Fr
     for name, written in use.parameters:
         if name not in frame.used and name not in accepted and not _says_nothing(reader, known[name], frame):
             message = f"`{name}` of `{loss.name}` has no effect for {task}"
-            raise Fault(written.origin.says("LD305", message, f"lossdsl show {loss.name} prints the text"))
+            raise Fault(written.origin.says("LD305", message, f"lossdsl show {loss.name} prints its formula"))
 
 
 def _says_nothing(reader: Reader, parameter: Parameter, frame: Frame) -> bool:
@@ -306,12 +306,12 @@ def _refuse_what_it_cannot(reader: Reader, use: Use, kernel: Kernel, reduction: 
         message = f"`{kernel.name}` is for {', '.join(kernel.tasks)}; the task is {task}"
         raise Fault(use.origin.says("LD301", message, instead(kernel, task)))
     if frame.head.valid is not None and not (kernel.takes_mask or kernel.elementwise):
-        message = f"`{kernel.name}` cannot leave elements out: it takes no mask"
+        message = f"`{kernel.name}` cannot exclude elements: it takes no mask"
         raise Fault(use.origin.says("LD306", message, "use it without mask and ignore_index"))
     weighed = reader.context.weighted and not task_record(task).has_one_class
     weighed = weighed and reduction != "none" and not frame.is_definition  # there the text says what weighs
     if (weighed or frame.classes is not None) and not kernel.keeps & {"class"} and "class_weight" not in kernel.inputs:
-        message = f"`{kernel.name}` cannot weigh or choose classes: its result has no class axis"
+        message = f"`{kernel.name}` cannot weight or select classes: its result has no class axis"
         raise Fault(use.origin.says("LD306", message, "use it without class_weight and outside of for_class"))
     if reduction != "mean" and not kernel.keeps:
         message = f"`{kernel.name}` has no map: it returns one number"
@@ -322,7 +322,7 @@ def _refuse_maps(use: Use, numbers: list[tuple[str, Node]]) -> None:
     """The numbers that a kernel takes are numbers: it would not know the axes of a map."""
     for name, node in numbers:
         if node.axes:
-            message = f"`{name}` of `{use.loss.name}` takes one number, this has one for each {listed(node.axes)}"
+            message = f"`{name}` of `{use.loss.name}` must be a scalar; this has {the_axes(node.axes)}"
             raise Fault(dict(use.parameters)[name].origin.says("LD303", message))
 
 
@@ -338,6 +338,6 @@ def _kernel_tensors(reader: Reader, use: Use, kernel: Kernel, frame: Frame) -> l
         operands.append(Operand(use.origin, *parted(reader.tensor(TensorOf(name, use.origin), frame))))
     choice = met(use.origin, operands, frame.space.task)
     if choice and not (frame.classes and frame.classes.numbers <= choice.numbers):
-        message = f"`{kernel.name}` is given a map of which only the classes {choice} count"
+        message = f"`{kernel.name}` uses all classes, but only the classes {choice} of its input count"
         raise Fault(use.origin.says("LD306", message, f"write {choice.around(f'{kernel.name}(...)')}"))
     return [operand.node for operand in operands]

@@ -21,19 +21,19 @@ def neighbourhood(reader: Reader, expression: Neighbourhood, frame: Frame) -> No
     kind, (value, classes) = expression.kind, reader.mapped(expression.value, frame)
     size = _fixed(reader, expression.size, frame)
     if size is None or size % 2 != 1 or not 0 < size <= LARGEST_WINDOW:
-        message = f"`size` of `{kind}` is an odd number of pixels, at most {LARGEST_WINDOW:,}"
+        message = f"`size` of `{kind}` must be an odd number of pixels, at most {LARGEST_WINDOW:,}"
         raise Fault(expression.size.origin.says("LD204", message))
     sigma = _fixed(reader, expression.sigma, frame)
     if expression.sigma and not (sigma and 0 < sigma < math.inf):
-        raise Fault(expression.sigma.origin.says("LD204", f"`sigma` of `{kind}` is a number of pixels above 0"))
+        raise Fault(expression.sigma.origin.says("LD204", f"`sigma` of `{kind}` must be a number of pixels above 0"))
     outside = _fixed(reader, expression.outside, frame)
     if expression.outside and (outside is None or not math.isfinite(outside)):
-        raise Fault(expression.outside.origin.says("LD204", f"`outside` of `{kind}` is a number"))
+        raise Fault(expression.outside.origin.says("LD204", f"`outside` of `{kind}` must be a number"))
     if value.is_constant and outside is not None:
         value = _filled(frame.space, value.value, int(size))
     if "pixel" not in value.axes - absent_axes(frame):
         hint = f"a window needs pixels: {kind}(p, size=3)"
-        raise Fault(expression.origin.says("LD302", f"`{kind}` of a value without pixels", hint))
+        raise Fault(expression.origin.says("LD302", f"`{kind}` of a value without the axis pixel", hint))
     valid = [] if frame.head.valid is None else [frame.head.valid]
     axes = value.axes.union(*(node.axes for node in valid))
     attributes = (int(size), sigma, outside)

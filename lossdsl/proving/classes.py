@@ -22,7 +22,7 @@ from lossdsl.proving.saying import written
 from lossdsl.spec.model import Options, Spec
 from lossdsl.tasks import task_record
 
-_MORE = "for more classes the task is multilabel, or multiclass where they exclude each other"
+_MORE = "for more classes use the task multilabel, or multiclass if they are mutually exclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _contradictions(said: list[_Count], task: str | None) -> Iterator[Diagnostic
     known = next((one for one in said if one.exact), None)
     for one in said if known else ():
         if known and one.contradicts(known):
-            yield _told(one, known.sentence, "the classes are those of the prediction: all counts are the same")
+            yield _told(one, known.sentence, "all numbers of classes must be that of the prediction")
 
 
 def _against(task: str, said: list[_Count]) -> Iterator[Diagnostic]:
@@ -109,11 +109,11 @@ def _against(task: str, said: list[_Count]) -> Iterator[Diagnostic]:
         if one.count > most:
             hint = _MORE
             if one.exact and one.count == 2 and one.what.startswith("the class weights"):
-                hint = f"the positives are weighed by pos_weight, as in bce(pos_weight=10); {_MORE}"
+                hint = f"weight the positives with pos_weight, as in bce(pos_weight=10); {_MORE}"
             yield _told(one, f"a {task} task has one class", hint)
         elif one.exact and one.count < fewest:
-            message = f"{one.sentence}, and a softmax over one class is constantly 1"
-            yield one.place.says("LD730", message, "for one channel the task is binary")
+            message = f"{one.sentence}, and a softmax over one class is always 1"
+            yield one.place.says("LD730", message, "for one channel use the task binary")
 
 
 def _told(one: _Count, other: str, hint: str) -> Diagnostic:
@@ -198,6 +198,6 @@ def _ragged(built: BuiltLoss) -> Iterator[Diagnostic]:
             for number, row in enumerate(value.values, 1):
                 if isinstance(row, tuple) and len(row) != rows:
                     message = f"`{name}` has {rows} row{'s' * (rows != 1)}, and {len(row)} numbers in row {number}"
-                    hint = "it has a row and a column for each class"
+                    hint = "it needs a row and a column for each class"
                     yield value.origin.says("LD208", message, hint)
                     break

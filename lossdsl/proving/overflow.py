@@ -19,10 +19,10 @@ from lossdsl.proving.saying import says, written
 _USUAL = (1e-12, 1e12)
 _LARGE = 1e9
 _HIGHEST_POWER = 8
-_ADDING = "bound what is added up: min(x, 1e6)"
-_GROWING = "bound it: min(x, 50), or a form that grows less"
+_ADDING = "bound the terms of the sum: min(x, 1e6)"
+_GROWING = "bound it with min(x, 50), or use a function that grows more slowly"
 _HINTS = {**dict.fromkeys(("exp", "cosh", "power"), _GROWING), **dict.fromkeys(("sum", "mean", "topk"), _ADDING)}
-_OTHERWISE = "numbers of a usual size, and bounds for what can be large: min(x, 1e6)"
+_OTHERWISE = "use numbers of usual size, and bound large values: min(x, 1e6)"
 
 
 def overflow_findings(proof: Proof) -> Iterator[Diagnostic]:

@@ -64,7 +64,7 @@ def _own_head(
     context = Context(*call.key)
     prediction, target = given[pair.prediction], given[pair.target]
     if prediction.dtype not in FLOATS:
-        raise fault("LD503", f"`{pair.prediction}` stands as a prediction but has dtype {prediction.dtype}")
+        raise fault("LD503", f"`{pair.prediction}` is used as a prediction but has dtype {prediction.dtype}")
     task = _task(pair, prediction, target)
     indexed, full = lay_out(task, prediction, target, pair.names)
     tensors = {
@@ -93,7 +93,7 @@ def _mask(call: Call, pair: Pair, full: tuple[int, ...], by_pixel: bool) -> tupl
     mask, layout = call.tensors["mask"], call.tensors["layout"]
     if full[0] != layout.shape[0]:
         message = f"`{pair.prediction}` has {full[0]} samples, `pred` {layout.shape[0]}"
-        raise fault("LD502", f"{message}: a mask says which images count", "call the loss without a mask")
+        raise fault("LD502", f"{message}: a mask selects images", "call the loss without a mask")
     if mask.shape[1] > 1 and (by_pixel or mask.shape[1] != full[1]):
         mask = mask.any(1, keepdim=True)
     if full[2:] == tuple(layout.shape[2:]):

@@ -73,9 +73,7 @@ def check_labels(call: Call, sights: Sequence[Sight], ignore_index: int | None) 
             low, high = _range(call.tensors[sight.target], counted(sight, call.tensors, ignore_index))
             classes, (prediction, target) = call.tensors[sight.classes].shape[1], sight.names
             wrong = int(high if high >= classes else low)
-            hint = (
-                f"labels are 0 to {classes - 1}; a label for pixels that do not count is given as ignore_index={wrong}"
-            )
+            hint = f"labels are 0 to {classes - 1}; to ignore pixels with this label, set ignore_index={wrong}"
             message = f"`{target}` has the class index {wrong}, `{prediction}` has {classes} classes"
             raise fault("LD506", message, hint)
 
@@ -140,19 +138,19 @@ def _explain(look: Look, values: Tensor, counts: Tensor | None) -> NoReturn:
     """Raise the InputError for values that are wrong."""
     name = _name(look)
     if look.sight is None:
-        hint = "a weight for each pixel is a tensor by name, as in mean(w*bce(reduction=none))"
+        hint = "to weight pixels, pass a tensor by name, as in mean(w*bce(reduction=none))"
         raise fault("LD506", "`mask` has values other than 0 and 1", hint)
     low, high = _range(values, counts)
     if not (low >= 0 and high <= 1):
         if look.at == "target":
-            hint = "labels are 0 and 1, or between; a label for elements that do not count is given as ignore_index"
+            hint = "labels are between 0 and 1; to ignore elements with another label, set ignore_index"
             raise fault("LD506", f"`{name}` has values from {low:g} to {high:g}", hint)
         message = f'`{name}` has values from {low:g} to {high:g}, with input="probs"'
         raise fault("LD506", message, 'probabilities are in [0, 1]; for raw scores use input="logits"')
     low, high = _range(_sums(values), None if counts is None else counts.any(1))
     sums = " to ".join(dict.fromkeys((f"{low:g}", f"{high:g}")))
-    message = f"`{name}` adds up to {sums} over the classes, not to 1"
-    hint = "pixels that do not count are left out with mask= or ignore_index"
+    message = f"`{name}` sums to {sums} over the classes, not to 1"
+    hint = "exclude pixels with mask= or ignore_index"
     raise fault("LD506", message, f'{hint}; for several classes at once use task="multilabel"')
 
 

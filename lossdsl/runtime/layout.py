@@ -15,8 +15,8 @@ from lossdsl.runtime.kinds import FLOATS, INTEGERS, check_dtype, check_kind
 from lossdsl.syntax.tree import AXES
 from lossdsl.tasks import task_record
 
-MADE_ANEW = "loss.to_empty(device=...), then loss.reset_parameters(), makes what the text says anew"
-_OWN_TARGET = "with a target of its own it may have any shape: bce({name}, {name}_target)"
+MADE_ANEW = "call loss.to_empty(device=...) and loss.reset_parameters() to initialize it"
+_OWN_TARGET = "with its own target it may have any shape: bce({name}, {name}_target)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +114,16 @@ def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
             continue  # a head with a layout of its own
         tensor = call.tensors[f"tensor:{name}"]
         if tensor.dtype not in FLOATS:
-            raise fault("LD503", f"`{name}` stands as a prediction but has dtype {tensor.dtype}")
+            raise fault("LD503", f"`{name}` is used as a prediction but has dtype {tensor.dtype}")
         missing = _missing(call, axes[name])
         if missing:
-            message = f"`{name}` stands as a prediction but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
+            message = f"`{name}` is used as a prediction but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
             raise fault("LD502", message, _OWN_TARGET.format(name=name))
     for name in targets & axes.keys():
         missing = _missing(call, axes[name])
         if "pixel" in missing or (missing and not may_be_indices):
-            message = f"`{name}` stands as a target but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
-            raise fault("LD502", message, "a target has a value for each element of its prediction")
+            message = f"`{name}` is used as a target but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
+            raise fault("LD502", message, "a target needs a value for each element of its prediction")
         indices = may_be_indices and "class" not in axes[name]
         if indices and call.tensors[f"tensor:{name}"].dtype not in INTEGERS:
             dtype = call.tensors[f"tensor:{name}"].dtype
@@ -146,7 +146,7 @@ def check_classes(named: Iterable[tuple[str, int]], call: Call) -> None:
     for name, number in named:
         classes = call.tensors[name].shape[1]
         if number >= classes:
-            message = f"the formula names the class {number}, `{shown_input(name)}` has {classes} classes"
+            message = f"the formula names the class {number}, but `{shown_input(name)}` has {classes} classes"
             raise fault("LD502", message, "classes are counted from 0")
 
 
@@ -158,7 +158,7 @@ def check_lists(lists: Iterable[tuple[str, int]], call: Call) -> None:
             message = (
                 f"the formula lists {length} numbers, `{shown_input(name)}` has {classes} class{'es' * (classes != 1)}"
             )
-            raise fault("LD502", message, "a list as a value is one number for each class")
+            raise fault("LD502", message, "a list used as a value has one number for each class")
 
 
 def _has_no_class_axis(task: str, pred: Tensor) -> bool:
@@ -174,7 +174,7 @@ def check_target(task: str, pred: Tensor, target: Tensor, indexed: bool, names: 
     if record.indices:
         fewest, _ = record.classes
         if pred.ndim < 2 or pred.shape[1] < fewest:
-            hint = "a softmax over one class is constantly 1; for one channel the task is binary"
+            hint = "a softmax over one class is always 1; for one channel use the task binary"
             raise fault("LD502", f"{task} needs at least {fewest} classes; {_pair(pred, target, names)}", hint)
         if indexed and (target.shape[0] != pred.shape[0] or target.shape[1:] != pred.shape[2:]):
             message = f"{_pair(pred, target, names)}; class indices need {_expected(pred)}"
@@ -206,7 +206,7 @@ def _shape_hint(task: str, pred: Tensor, target: Tensor, names: tuple[str, str])
     stacked = _stack_hint(pred, target, names)
     record = task_record(task)
     if stacked and record.has_labels and not record.indices and target.shape == (pred.shape[0], *pred.shape[2:]):
-        return f'for class indices the task is "multiclass"; {stacked}'
+        return f'for class indices use task="multiclass"; {stacked}'
     if stacked:
         return stacked
     if record.indices:

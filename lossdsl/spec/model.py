@@ -1,4 +1,4 @@
-"""What a user asked for, read from text, YAML or a mapping: expressions with their sources, and options."""
+"""The content of a formula, file or mapping: expressions with their sources, and options."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TermSpec:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """One entry of `tensors:`: a tensor that the call passes by name. range: where its values lie, if that is said."""
+    """One entry of `tensors:`: a tensor that the call passes by name. range: the range of its values, if given."""
 
     name: str
     place: Place
@@ -54,7 +54,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The keywords of `lossdsl.compile`; None means not given (task, input, backend) or not wanted (the others)."""
+    """The keywords of `lossdsl.compile`. None means the default."""
 
     task: Task | None = None
     input: Literal["logits", "probs"] | None = None
@@ -65,9 +65,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A loss before its names are looked up. `total` is None when it is the weighted sum of `terms`.
+    """A loss before its names are resolved. total: None if it is the weighted sum of `terms`.
 
-    tensors: what may be passed by name, None for anything. places: where the options stand, as far as a file has them.
+    tensors: the named tensors, None if any name is allowed. places: the places of the options in a file.
     """
 
     definitions: tuple[NamedExpression, ...]
@@ -80,7 +80,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The outcome of reading: a spec (of the parts that could be read) and everything found wrong on the way.
+    """The result of reading: a spec of the parts that could be read, and the findings.
 
     answers: the comments that answer warnings.
     """

@@ -1,4 +1,4 @@
-"""Where and in what surroundings the parser stopped."""
+"""The place where the parser stopped, and its context."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Bracket:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What stood where the parser stopped, and what came before it."""
+    """The token at which the parser stopped, and its context."""
 
     source: Source
     library: bool

@@ -1,4 +1,4 @@
-"""Bounds on what is read, so that no text costs more than a stated amount."""
+"""Limits of the text, so that the cost of parsing is bounded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIN_NUMBER = 2.0**-150
 
 def check_length(source: Source) -> None:
     if len(source.text) > MAX_LENGTH:
-        message = f"the text has {len(source.text):,} characters; at most {MAX_LENGTH:,} are read"
+        message = f"the text has {len(source.text):,} characters; the limit is {MAX_LENGTH:,}"
         raise FormulaError([Place(source, Span(MAX_LENGTH, MAX_LENGTH + 1)).says("LD110", message)])
 
 
@@ -37,5 +37,5 @@ def _fault(node: tree.Node, depth: int, count: int) -> tuple[str, str | None]:
         return f"the formula has more than {MAX_NODES:,} parts", None
     name = node.text if isinstance(node, tree.Name) else getattr(node, "name", "")
     if len(name) > MAX_NAME:
-        return f"the name `{name[:16]}...` has {len(name)} characters; at most {MAX_NAME} are read", None
+        return f"the name `{name[:16]}...` has {len(name)} characters; the limit is {MAX_NAME}", None
     return "", None

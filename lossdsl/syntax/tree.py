@@ -1,4 +1,4 @@
-"""The syntax tree: frozen nodes, each with the span that it came from. Equality ignores spans."""
+"""The syntax tree: frozen nodes, each with its span in the source. Equality ignores spans."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Power(Printed):
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Printed):
-    """`left < right`; stands only as the first argument of `where`."""
+    """`left < right`, which is only allowed as the first argument of `where`."""
 
     operator: str
     left: Expression
@@ -159,10 +159,10 @@ class Range(Printed):
 
 @dataclass(frozen=True, slots=True)
 class ParameterSyntax(Printed):
-    """`smooth: [0, inf) = 1` or `per: image | batch = image`: what may be given, and the default, None when required.
+    """`smooth: [0, inf) = 1` or `per: image | batch = image`: the allowed values and the default, None if required.
 
     lists: 1 for a list of numbers, `[(0, inf)]`, 2 for a list of lists. decides_task: the words are the tasks, written
-    `mode: task`, and the one that is given is the task of the call.
+    `mode: task`, and the value is the task of the call.
     """
 
     name: str
@@ -231,7 +231,7 @@ _LEVELS = (Negative, Sum, Product, Power, Comparison, Call, Listing)
 
 
 def walk(node: Node) -> Iterator[tuple[Node, int]]:
-    """Every node, parents first, with the number of operations, calls and lists that it stands in, itself counted."""
+    """Every node, parents first, with its depth: the number of operations, calls and lists around it, with itself."""
     stack: list[tuple[Node, int]] = [(node, 0)]
     while stack:
         current, depth = stack.pop()

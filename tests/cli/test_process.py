@@ -130,7 +130,7 @@ COLOURED = """\
     bec
 \x1b[31m    ^~~\x1b[0m
     \x1b[36mdid you mean `bce`?\x1b[0m
-\x1b[1m1 error in 1 loss; --fix mends 1\x1b[0m
+\x1b[1m1 error in 1 loss; 1 fixable with --fix\x1b[0m
 """
 
 

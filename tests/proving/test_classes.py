@@ -38,7 +38,7 @@ def test_the_reason_that_shuts_out_the_other_tasks_is_told() -> None:
         def one_number(p: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             return (p - y).abs().mean()
 
-        with pytest.raises(lossdsl.FormulaError, match="LD306: `one_number` cannot weigh or choose classes"):
+        with pytest.raises(lossdsl.FormulaError, match="LD306: `one_number` cannot weight or select classes"):
             lossdsl.compile("one_number", class_weight=[1, 2])
 
 

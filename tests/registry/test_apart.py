@@ -153,11 +153,13 @@ print(*(str(c.provider) for c in default_registry().candidates("half")))
 # --- LOSSDSL_PLUGINS ---
 
 SLIPS = {
-    "bold": ["LOSSDSL_PLUGINS has `bold`, which nothing installed is named: did you mean `bolt`?"],
+    "bold": ["LOSSDSL_PLUGINS lists `bold`, but nothing with this name is installed: did you mean `bolt`?"],
     "Bolt ,, bolt": [],
     "": [],
-    "bolt,elsewhere": ["LOSSDSL_PLUGINS has `elsewhere`, which nothing installed is named"],
-    "acme-losse": ["LOSSDSL_PLUGINS has `acme-losse`, which nothing installed is named: did you mean `acme-losses`?"],
+    "bolt,elsewhere": ["LOSSDSL_PLUGINS lists `elsewhere`, but nothing with this name is installed"],
+    "acme-losse": [
+        "LOSSDSL_PLUGINS lists `acme-losse`, but nothing with this name is installed: did you mean `acme-losses`?"
+    ],
     "lossdsl": [],
 }
 
@@ -179,7 +181,7 @@ print([d.hint for d in lossdsl.check("bolt.half").diagnostics])
     assert hints == str([] if "bolt" in written.lower() else ["; ".join([LEFT_OUT, *near])])
 
 
-LEFT_OUT = "bolt 1.0 brings it, and LOSSDSL_PLUGINS leaves it out"
+LEFT_OUT = "bolt 1.0 provides it, but LOSSDSL_PLUGINS excludes it"
 
 
 @pytest.mark.parametrize(

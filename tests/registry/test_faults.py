@@ -112,12 +112,12 @@ INSTALLED = {
     "shadowing": (
         {"lossdsl.losses": {"lossdsl.broken": "acme_broken:broken"}},
         "lossdsl.broken",
-        "acme 2.1 (acme_broken:broken) takes the namespace `lossdsl`, which is that of the built-ins of lossdsl ",
+        "acme 2.1 (acme_broken:broken) takes the namespace `lossdsl`, which belongs to the built-ins of lossdsl ",
     ),
     "the namespace of a process": (
         {"lossdsl.losses": {"local.broken": "acme_broken:broken"}},
         "local.broken",
-        "takes the namespace `local`, which is that of what a process registers itself",
+        "takes the namespace `local`, which belongs to the losses that a process registers",
     ),
     "duplicate": (
         {"lossdsl.losses": {"bolt.half": "acme_broken:broken"}},
@@ -240,8 +240,8 @@ def test_formulas_of_a_plugin_that_was_removed_are_in_the_stored_loss(install) -
 
 
 OTHER_VERSION = """\
-warning LD602: a stored loss uses `acme.broken` of acme 2.1; here it is that of acme 2.2
-    pip install acme==2.1, if its values may not change"""
+warning LD602: a stored loss uses `acme.broken` of acme 2.1; acme 2.2 is installed here
+    pip install acme==2.1, if its values must stay the same"""
 
 
 def test_a_plugin_that_came_again(stored: bytes, tmp_path_factory, monkeypatch) -> None:

@@ -192,8 +192,8 @@ def test_a_number_that_no_formula_needs(make_batch: Any, compile_for: Any) -> No
         ("step*bce + dice", {"epoch": 1}, r"the formula uses `step`[\s\S]*step=\.\.\."),
         ("mean(w*p)", {}, r"needs the tensor `w`[\s\S]*w=\.\.\."),
         ("mean(w*p) + mean(v*p)", {"w": torch.zeros(4)}, r"needs the tensor `v`"),
-        ("bce", {"w": torch.zeros(4)}, r"uses no tensor `w`[\s\S]*none"),
-        ("mean(w*p)", {"w": torch.zeros(4), "weight": torch.zeros(4)}, r"uses no tensor `weight`[\s\S]*: w"),
+        ("bce", {"w": torch.zeros(4)}, r"does not use the tensor `w`[\s\S]*none"),
+        ("mean(w*p)", {"w": torch.zeros(4), "weight": torch.zeros(4)}, r"does not use the tensor `weight`[\s\S]*: w"),
     ],
 )
 def test_names_of_a_call(formula: str, call: dict[str, Any], message: str, make_batch: Any, compile_for: Any) -> None:

@@ -245,9 +245,9 @@ MESSAGES = {
 <formula>:1:1: error LD101: unexpected `bce`
     bce + dice
     ^~~
-    a definition begins with loss: loss name(parameter: [0, inf) = 1) -> [0, 1]""",
+    a definition starts with loss: loss name(parameter: [0, inf) = 1) -> [0, 1]""",
     "loss f(a=1) -> [0, 1]\n = a": """\
-<formula>:1:8: error LD101: a parameter needs the values that it may have
+<formula>:1:8: error LD101: a parameter must declare its allowed values
     loss f(a=1) -> [0, 1]
            ^
     for example a: [0, inf) = 1 or a: image | batch = image""",
@@ -267,7 +267,7 @@ MESSAGES = {
                     ^
     expected a number or inf""",
     "loss f() -> [0, 1] = a": """\
-<formula>:1:20: error LD101: `=` must stand on a line of its own
+<formula>:1:20: error LD101: `=` must be on a line of its own
     loss f() -> [0, 1] = a
                        ^""",
     "loss f() -> [0, 1]\n    for seg = a": """\
@@ -279,7 +279,7 @@ MESSAGES = {
 <formula>:3:5: error LD106: `r` is defined too late
         r = b
         ^
-    names stand above the line that begins with =""",
+    define names above the line that starts with =""",
 }
 
 

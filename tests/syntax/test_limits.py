@@ -56,7 +56,7 @@ def test_names_in_definitions(text: str, size: int) -> None:
     if size <= MAX_NAME:
         parse_library(text)
     else:
-        with pytest.raises(FormulaError, match="at most 64"):
+        with pytest.raises(FormulaError, match="the limit is 64"):
             parse_library(text)
 
 

@@ -92,4 +92,4 @@ def test_show_of_what_is_left_out() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert "there is no `toolbelt.CrossEntropyFocalLoss`: it multiplies powers of a softmax" in done.stderr
-    assert done.stderr.endswith("    nearest is `focal` with task=multiclass\n")
+    assert done.stderr.endswith("    the nearest is `focal` with task=multiclass\n")
