@@ -9,6 +9,7 @@ import pytest
 from lossdsl.errors import FormulaError
 from lossdsl.syntax import tree
 from lossdsl.syntax.parse import parse, parse_library
+from lossdsl.tasks import TASKS
 
 # Text as written, and as printed.
 CANONICAL = {
@@ -78,7 +79,7 @@ def test_the_tree_of_lists_tasks_and_required_parameters() -> None:
         tree.ParameterSyntax("a", unit, (), None),
         tree.ParameterSyntax("b", unit, (), one, lists=1),
         tree.ParameterSyntax("c", unit, (), None, lists=2),
-        tree.ParameterSyntax("mode", None, tree.TASKS, None, decides_task=True),
+        tree.ParameterSyntax("mode", None, TASKS, None, decides_task=True),
     )
 
 
