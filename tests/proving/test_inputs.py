@@ -81,7 +81,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("hinge(«z», y)", B | P, "error", "`hinge` takes probabilities", "p is the prediction as probabilities"),
     ("«switch»", B, "error", "the model returns logits", "act=sigmoid or act=softmax, or input=probs"),
     ("«switch(act=off)»", M, "error", "the model returns logits", "act=sigmoid or act=softmax, or input=probs"),
-    ("«outer»", B, "error", "`outer` takes", "act=sigmoid, or input=probs"),
+    ("«outer»", B, "error", "`outer` needs", "act=sigmoid, or input=probs"),
     ("«some»", M, "error", "the model returns logits", "some(p, y)"),
     ("«some»", L, "error", "the model returns logits", "some(p, y)"),
     ("«either»", B, "error", "needs probabilities; the model returns logits", "either(p, y)"),
@@ -91,9 +91,9 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("raw(«p», y)", B | P, "error", "needs logits for binary", "input=logits if"),
     ("«unlike(act=off)»", B, "error", "the model returns logits", "unlike(p, y)"),
     ("«unlike(act=sigmoid)»", M | P, "error", "needs logits for multiclass", "input=logits if"),
-    ("«kernel»", B, "error", "`kernel` takes", "act=sigmoid, or input=probs"),
-    ("«blind»", B, "warning", "the part `pooled` of `blind` takes", "input=probs if"),
-    ("«blinder»", B, "warning", "the part `pooled` of `blinder` takes", "input=probs if"),
+    ("«kernel»", B, "error", "`kernel` needs", "act=sigmoid, or input=probs"),
+    ("«blind»", B, "warning", "the part `pooled` of `blind` needs", "input=probs if"),
+    ("«blinder»", B, "warning", "the part `pooled` of `blinder` needs", "input=probs if"),
 ]  # fmt: skip
 
 

@@ -228,7 +228,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         "bce + pooled",
         {"task": "binary"},
         """
-        <formula>:1:7: error LD724: `pooled` takes the prediction as it is and needs probabilities; the model returns logits
+        <formula>:1:7: error LD724: `pooled` needs probabilities, but the model returns logits
             bce + pooled
                   ^~~~~~
             pooled(p, y), or input=probs if the model returns probabilities
