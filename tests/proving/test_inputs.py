@@ -84,7 +84,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("«outer»", B, "error", "`outer` needs", "act=sigmoid, or input=probs"),
     ("«some»", M, "error", "the model returns logits", "some(p, y)"),
     ("«some»", L, "error", "the model returns logits", "some(p, y)"),
-    ("«either»", B, "error", "needs probabilities; the model returns logits", "either(p, y)"),
+    ("«either»", B, "error", "needs probabilities, but the model returns logits", "either(p, y)"),
     ("«either»", M | P, "error", "needs logits for multiclass", "input=logits if the model returns logits"),
     ("«raw»", B | P, "error", "needs logits for binary", "input=logits if the model returns logits"),
     ("bce + «raw»", P, "error", "needs logits for", "input=logits if the model returns logits"),

@@ -232,7 +232,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
             bce + pooled
                   ^~~~~~
             pooled(p, y), or input=probs if the model returns probabilities
-        """,  # noqa: E501
+        """,
     ),
     (
         "a = dice\nbce",
