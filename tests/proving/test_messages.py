@@ -101,7 +101,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:1: warning LD711: the weight of `bce` can change its sign: it is in (-inf, 1]
             (1 - epoch/100)*bce + dice
             ^~~~~~~~~~~~~~~
-            at epoch 200 it is -1; max(0, ...) keeps it at least 0
+            at epoch 200 it is -1; max(0, ...) keeps it at 0 or above
         """,
     ),
     (
