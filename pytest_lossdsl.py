@@ -14,7 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="PACKAGE",
-        help="try the losses of this distribution or namespace against the rules of lossdsl.testing",
+        help="test the losses of this distribution or namespace against the rules of lossdsl.testing",
     )
 
 
@@ -29,7 +29,7 @@ def _tests(session: pytest.Session, package: str) -> list[pytest.Item]:
 
     names = lossdsl.testing.names(package)
     if not names:
-        raise pytest.UsageError(f"--lossdsl {package}: no distribution or namespace of this name brings losses")
+        raise pytest.UsageError(f"--lossdsl {package}: no distribution or namespace with this name provides losses")
     tests: list[pytest.Item] = []
     for name in names:
         try:

@@ -83,7 +83,7 @@ def check(
     for wrong usage or a FILE that cannot be opened.
     """
     if unsafe and not (fix or diff):
-        raise click.UsageError("--unsafe goes with --fix or --diff")
+        raise click.UsageError("--unsafe needs --fix or --diff")
     wanted = Wanted(keys, marked_only, {"task": task, "input": input})
     looked = _look(files, formulas, wanted, mending=fix or diff, unsafe=unsafe)
     if fix and not diff:

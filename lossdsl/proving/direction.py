@@ -82,7 +82,7 @@ def _turning_weights(proof: Proof) -> Iterator[Diagnostic]:
         if weight.low < 0 < weight.high and moves(built.value, proof.trained):
             message = f"the weight of `{built.name}` can change its sign: it is {lies(weight)}"
             when = first_time_outside(built.weight, of.NON_NEGATIVE, proof.intervals)
-            hint = f"{when}; max(0, ...) keeps it at least 0" if when else "keep it above 0: exp(s) for a learned s"
+            hint = f"{when}; max(0, ...) keeps it at 0 or above" if when else "keep it above 0: exp(s) for a learned s"
             yield says(weight_place(term), "LD711", message, hint)
 
 

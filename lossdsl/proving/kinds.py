@@ -161,11 +161,11 @@ def _other_kind(used: Used, whole: Used, severity: Severity, proof: Proof) -> Di
     given = used.use.tensors[0].origin if used.use.tensors and not part else None
     if used.taken.kind == "logits":
         task = used.head.space.task
-        message = f"{name} needs logits for {task}; with input=probs the prediction is probabilities"
+        message = f"{name} needs logits for {task}, but with input=probs the prediction is probabilities"
     else:
         value = "logits" if severity == "error" else lies(proof.intervals[used.head.prediction])
         what = f"`{written(given)}` is {value}" if given else "the model returns logits"
-        message = f"{name} takes the prediction as it is and needs probabilities; {what}"
+        message = f"{name} needs probabilities, but {what}"
     expression = written(given) if given and used.taken.kind == "probs" else ""
     ways = _probabilities(expression, used.head.space.task) if expression else _right_inputs(used.taken, whole, part)
     return says(given or whole.place, "LD724", message, ", or ".join(ways), "warning" if part else severity)

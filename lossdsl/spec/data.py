@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeGuard
 from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.spec.limits import excess
 from lossdsl.spec.scalars import looks_like_number
-from lossdsl.spec.values import Entry, Foreign, Found, Kind, Row, Scalar, Table, Unread, Value, described, shown
+from lossdsl.spec.values import Entry, Foreign, Found, Kind, Row, Scalar, Table, Unread, Value, shown
 
 _LARGEST = 2**63
 _ARRAYS = (("numpy", "ndarray"), ("torch", "Tensor"))
@@ -106,7 +106,7 @@ def _table(data: Mapping[object, object], path: str) -> Found[Value]:
         place = Place(Source(name, path=f"{path}.{name}"))
         refusal = None
         if not isinstance(key, str):
-            message = f"the key {shown(name)} must be text, it is {described(Foreign(_kind(key), place))}"
+            message = f"the key {shown(name)} must be a string, not {_kind(key)}"
             refusal = place.says("LD405", message, _why(key))
         value = _value(item, f"{path}.{name}")
         entries.append(Entry(name, place, value.value, refusal))

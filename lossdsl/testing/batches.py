@@ -1,4 +1,4 @@
-"""Small inputs to try losses on: random, at the edges, perfect, and worse and worse. Layout (batch, class, pixel)."""
+"""Small inputs to test losses: random, at the edges, perfect, and increasingly wrong. Layout (batch, class, pixel)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROBABILITIES = (0.0, 1e-8, 1 - 1e-8, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a loss is called. target: `hard`, or `soft` for class probabilities in a multiclass task."""
+    """The options of a call. target: `hard`, or `soft` for class probabilities in a multiclass task."""
 
     task: str
     input: str
@@ -41,7 +41,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A call: the prediction as the setting wants it, the target, and tensors by name."""
+    """The tensors of a call: the prediction for the setting, the target, and named tensors."""
 
     pred: Tensor
     target: Tensor
@@ -52,12 +52,12 @@ class Batch:
         return "\n".join(f"{name} = {_written(tensor)}" for name, tensor in named.items())
 
     def picked(self, images: Tensor, pixels: Tensor) -> Batch:
-        """Some images and pixels alone."""
+        """The batch with a selection of images and pixels."""
         tensors = {name: tensor[images][..., pixels] for name, tensor in self.tensors.items()}
         return Batch(self.pred[images][..., pixels], self.target[images][..., pixels], tensors)
 
     def kept(self, counts: Tensor) -> Batch:
-        """What counts alone: images of which something does, with the same number of pixels in each."""
+        """Only the valid elements: images with valid pixels, with the same number of pixels in each."""
         images = counts.any(1).nonzero().flatten().tolist()
 
         def of(tensor: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def _written(tensor: Tensor) -> str:
 def random_batch(
     setting: Setting, named: frozenset[str], seed: int, *, scale: float = 1.0, adversarial: bool = False
 ) -> Batch:
-    """Numbers of both signs and every class, the same for the same seed; `adversarial` ones saturate every function."""
+    """Random numbers of both signs and every class, fixed by the seed; `adversarial` ones saturate every function."""
     generator = torch.Generator().manual_seed(seed)
     shape = (BATCH, setting.classes, setting.pixels)
     z = torch.randn(shape, generator=generator, dtype=torch.float64) * scale
@@ -114,26 +114,26 @@ def _as_given(setting: Setting, z: Tensor) -> Tensor:
 
 
 def holding(batch: Batch, counts: Tensor, number: float) -> Batch:
-    """The number in the place of all that does not count; class indices stay."""
+    """Replace all invalid elements by the number; class indices stay."""
     hidden = ~counts.unsqueeze(1)
     target = batch.target.masked_fill(hidden, number) if batch.target.is_floating_point() else batch.target
     return replace(batch, pred=batch.pred.masked_fill(hidden, number), target=target)
 
 
 def labels_of(setting: Setting, target: Tensor) -> Tensor:
-    """The target laid out as the prediction."""
+    """The target with the layout of the prediction."""
     if setting.record.indices and setting.target == "hard":
         return functional.one_hot(target, setting.classes).movedim(-1, 1).double()
     return target.double()
 
 
 def perfect(setting: Setting, batch: Batch) -> Batch:
-    """The prediction that is the target; logits are saturated."""
+    """The perfect prediction; logits are saturated."""
     return off_target(setting, batch, 0.0)
 
 
 def off_target(setting: Setting, batch: Batch, share: float) -> Batch:
-    """A prediction as far from the target as `share` says: 0 is right, 1 is wrong everywhere."""
+    """A prediction at a distance of `share` from the target: 0 is right, 1 is wrong everywhere."""
     labels = labels_of(setting, batch.target)
     if not setting.record.has_labels:
         direction = torch.linspace(0.5, 2, labels.numel(), dtype=torch.float64).reshape(labels.shape)
@@ -156,7 +156,7 @@ def edges(setting: Setting, named: frozenset[str]) -> Iterator[Batch]:
 
 
 def _edge_predictions(setting: Setting) -> Iterator[Tensor]:
-    """One class at a number, and all numbers side by side: each image alone, then both."""
+    """One class with one number, and with all numbers: each image separately, then both."""
     numbers = LOGITS if setting.input == "logits" else PROBABILITIES
     shape = (2, setting.classes, setting.pixels)
     for number in numbers:

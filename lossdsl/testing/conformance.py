@@ -1,4 +1,4 @@
-"""The rules by name, and how a loss is tried against them."""
+"""The rules by name, and the test of a loss against them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ RULES: dict[str, Callable[[Subject], Iterator[str]]] = {
     "import_cost": module_rules.import_cost,
 }
 _OF_LOSSES = ("best", "worse")
-"""They say that lower is better, or higher: nothing to ask of what is neither."""
+"""These rules need a loss with `Better: lower` or `Better: higher`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A rule that a loss breaks, with a small example."""
+    """A broken rule, with a small example."""
 
     rule: str
     who: str
@@ -49,7 +49,7 @@ class Failure:
 
 
 def rules_for(call: str) -> tuple[str, ...]:
-    """The names of the rules that a loss keeps."""
+    """The names of the rules that a loss must follow."""
     return _rules_of(subject_of(call))
 
 
@@ -61,14 +61,14 @@ def _rules_of(subject: Subject) -> tuple[str, ...]:
 
 
 def check(call: str, wanted: Iterable[str] | None, tasks: Iterable[str] | None) -> None:
-    """Raise AssertionError with everything that breaks a rule."""
+    """Raise AssertionError with all broken rules."""
     found = list(failures(call, wanted, tasks))
     if found:
         raise AssertionError("\n\n".join(map(str, found)))
 
 
 def failures(call: str, wanted: Iterable[str] | None = None, tasks: Iterable[str] | None = None) -> Iterator[Failure]:
-    """Everything that breaks a rule, the first example of each. Raises LossError when the loss cannot be loaded."""
+    """All broken rules, each with its first example. Raises LossError if the loss cannot be loaded."""
     wanted = None if wanted is None else tuple(wanted)
     unknown = sorted(set(wanted or ()) - set(RULES))
     if unknown:

@@ -1,4 +1,4 @@
-"""What every loss keeps to: as a module. Dtypes, devices, shapes, copies, compilation, imports."""
+"""Rules for every loss as a module: dtypes, devices, shapes, copies, compilation, imports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lossdsl.testing.rules import FOUND, example
 from lossdsl.testing.subjects import Subject
 
 SECONDS = 2.0
-"""Of CPU time, which finding a kernel may take, with all that its module imports."""
+"""The limit of the CPU time to load a kernel, with all imports of its module."""
 
 _LOAD = """
 import sys, time
@@ -36,7 +36,7 @@ print(time.process_time() - started, "torch" in sys.modules)
 
 
 def no_broadcast(subject: Subject) -> FOUND:
-    """A target of another shape is an error, never stretched."""
+    """A target of another shape is an error and is never broadcast."""
     for setting in subject.settings:
         batch = random_batch(setting, subject.tensors, 19)
         for wrong in (batch.target[:1], batch.target[..., :-1] if setting.pixels > 1 else batch.target[:2]):
@@ -49,7 +49,7 @@ def no_broadcast(subject: Subject) -> FOUND:
 
 
 def half_precision(subject: Subject) -> FOUND:
-    """float16 and bfloat16, and autocast, are computed in float32: value and gradient are of the same numbers there."""
+    """float16, bfloat16 and autocast are computed in float32, so value and gradient are those of float32."""
     for setting in subject.settings:
         for dtype in (torch.float16, torch.bfloat16):
             batch = random_batch(setting, subject.tensors, 23).to(dtype)
@@ -67,7 +67,7 @@ def half_precision(subject: Subject) -> FOUND:
 
 
 def dtype_and_device(subject: Subject) -> FOUND:
-    """The value has the dtype and the device of the prediction, and is one number."""
+    """The value is a scalar with the dtype and device of the prediction."""
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for setting in subject.settings:
         for dtype, device in ((dtype, device) for dtype in (torch.float32, torch.float64) for device in devices):
@@ -84,7 +84,7 @@ def dtype_and_device(subject: Subject) -> FOUND:
 
 
 def inputs_unchanged(subject: Subject) -> FOUND:
-    """Nothing that is passed in is written to."""
+    """The inputs are not modified."""
     for setting in subject.settings:
         batch = random_batch(setting, subject.tensors, 31)
         named = {"pred": batch.pred, "target": batch.target, **batch.tensors}
@@ -98,7 +98,7 @@ def inputs_unchanged(subject: Subject) -> FOUND:
 
 
 def no_state(subject: Subject) -> FOUND:
-    """A value depends on the call alone: calls in between change nothing, and there is nothing to store."""
+    """The value only depends on the call: other calls do not change it, and the module has no state."""
     for setting in subject.settings:
         module = subject.compiled(subject.call, setting)
         first, second = (random_batch(setting, subject.tensors, seed) for seed in (37, 41))
@@ -111,7 +111,7 @@ def no_state(subject: Subject) -> FOUND:
 
 
 def stored(subject: Subject) -> FOUND:
-    """Pickled and read again, and copied, it gives the same value."""
+    """A pickled and restored loss, and a copy, gives the same value."""
     for setting in list(subject.settings)[:1]:
         batch = random_batch(setting, subject.tensors, 43)
         wanted = subject.value(setting, batch)
@@ -131,7 +131,7 @@ def stored(subject: Subject) -> FOUND:
 
 
 def full_graph(subject: Subject) -> FOUND:
-    """torch.compile reads it whole, with the same value and gradient; a kernel that takes a mask, with one too."""
+    """torch.compile compiles it to a single graph with the same value and gradient, also with a mask."""
     takes_mask = isinstance(subject.loss, Kernel) and subject.loss.takes_mask
     for setting in list(subject.hard_settings)[:1]:
         batch = random_batch(setting, subject.tensors, 47)
@@ -165,7 +165,7 @@ def _compiled_whole(subject: Subject, setting: Setting, batch: Batch, counts: Te
 
 
 def import_cost(subject: Subject) -> FOUND:
-    """To know a kernel, neither torch nor much time is needed: `lossdsl check` is fast and works without torch."""
+    """Loading a kernel is fast and does not import torch, which `lossdsl check` relies on."""
     loss = subject.loss
     if not isinstance(loss, Kernel) or not loss.provider.installed:
         return
@@ -175,7 +175,7 @@ def import_cost(subject: Subject) -> FOUND:
 
 @cache
 def _loading(module: str, name: str, path: tuple[str, ...]) -> tuple[str, ...]:
-    """Once for all kernels of a module."""
+    """The result is cached for all kernels of a module."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in path if entry)}
     done = subprocess.run([sys.executable, "-c", _LOAD, name], env=environment, capture_output=True, text=True)  # noqa: S603
     if done.returncode:

@@ -1,4 +1,4 @@
-"""What every loss keeps to: about its values. Each rule yields what breaks it, with the numbers."""
+"""Rules for the values of every loss. Each rule yields its violations, with the numbers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def example(formula: str, setting: Setting, batch: Batch, said: str) -> str:
 
 
 def slack(*values: float, dtype: torch.dtype = torch.float64) -> float:
-    """How far rounding may take a value of this size."""
+    """The tolerance for rounding errors of a value of this size."""
     return 64 * EPS[dtype] * max([1.0, *(abs(value) for value in values if value == value)])
 
 
 def gradient(subject: Subject) -> FOUND:
-    """The slope along a direction is what differences of the value along it are, also for the squares of its map."""
+    """The gradient equals finite differences of the value, also for the squares of its map."""
     moved, mapped = False, tuple(subject.each_task)
     for seed, setting in enumerate(subject.settings):
         batch = random_batch(setting, subject.tensors, seed)
@@ -56,7 +56,7 @@ def _slope_along(subject: Subject, setting: Setting, batch: Batch, formula: str,
 
 
 def _extremes(subject: Subject, setting: Setting, seed: int) -> Iterator[Batch]:
-    """Random and adversarial calls in both precisions; where any image can be taken, also of one pixel and of many."""
+    """Random and adversarial calls in both precisions; if possible also with one pixel and with many."""
     kinds = [(torch.float64, False, 1.0, 0), (torch.float32, False, 10.0, 0), (torch.float32, True, 1.0, 0)]
     if subject.loss.documentation.shape is None:
         kinds += [(torch.float64, True, 1.0, 1), (torch.float32, False, 100.0, 200)]
@@ -66,7 +66,7 @@ def _extremes(subject: Subject, setting: Setting, seed: int) -> Iterator[Batch]:
 
 
 def declared_range(subject: Subject) -> FOUND:
-    """From random and adversarial predictions in both precisions, for the loss, its map, and other parameters."""
+    """Values are in the declared range, for random and adversarial predictions, the map, and other parameters."""
     declared = subject.loss.range
 
     def outside(result: float, dtype: torch.dtype) -> str:
@@ -107,7 +107,7 @@ def best(subject: Subject) -> FOUND:
 
 
 def worse(subject: Subject) -> FOUND:
-    """A prediction that moves away from the target in every element never gets a better value."""
+    """The value does not get better when the prediction moves away from the target in every element."""
     higher = subject.loss.documentation.better == "higher"
     for setting in subject.hard_settings:
         batch = random_batch(setting, subject.tensors, 5)
@@ -123,7 +123,7 @@ def worse(subject: Subject) -> FOUND:
 
 
 def finite(subject: Subject) -> FOUND:
-    """Saturated predictions, probabilities 0 and 1, empty and full targets: values and gradients are finite."""
+    """Values and gradients are finite for saturated predictions, probabilities 0 and 1, and empty and full targets."""
     for setting in subject.settings:
         for batch, result, slope in subject.at_edges(setting):
             if not (result.isfinite() and slope.isfinite().all()):
@@ -132,7 +132,7 @@ def finite(subject: Subject) -> FOUND:
 
 
 def _kept(setting: Setting, anywhere: bool) -> Tensor:
-    """Which pixels count: half of them, and one image not at all. Anywhere: others in each image, where that can be."""
+    """Masks: half of the pixels, and one image without any. anywhere: other pixels in each image, if possible."""
     pixels = torch.arange(setting.pixels)
     counts = (pixels % 2 == 0 if anywhere else pixels < (setting.pixels + 1) // 2).expand(BATCH, -1).clone()
     counts[1] = False
@@ -142,7 +142,7 @@ def _kept(setting: Setting, anywhere: bool) -> Tensor:
 
 
 def _removed(subject: Subject, anywhere: bool) -> FOUND:
-    """Each setting once, and once more with weights of the classes."""
+    """Each setting without and with class weights."""
     weights = (0.5, 1.0, 3.0)
     for setting in subject.settings:
         yield from _removed_in(subject, setting, _kept(setting, anywhere), {})
@@ -172,7 +172,7 @@ def _removed_in(subject: Subject, setting: Setting, counts: Tensor, options: dic
 
 
 def _no_part(subject: Subject) -> FOUND:
-    """What masked elements hold matters to no other element, nor do they matter to each other if all are masked."""
+    """The values of masked elements have no effect, also if all elements are masked."""
     for setting in subject.settings:
         batch = random_batch(setting, subject.tensors, 9)
         counts = _kept(setting, anywhere=True)
@@ -191,13 +191,13 @@ def _no_part(subject: Subject) -> FOUND:
 
 
 def mask(subject: Subject) -> FOUND:
-    """Images and the last pixels of all images masked out are as if they were not there, whatever they hold."""
+    """Masking images, and the last pixels of all images, is the same as removing them, whatever their values are."""
     yield from _removed(subject, anywhere=False)
     yield from _no_part(subject)
 
 
 def mask_anywhere(subject: Subject) -> FOUND:
-    """The same for pixels between others: where a pixel lies does not matter."""
+    """Masking pixels between others is the same as removing them: the place of a pixel does not matter."""
     yield from _removed(subject, anywhere=True)
     if subject.loss.documentation.shape is None:
         for setting in subject.hard_settings:  # neighbours in a wide window
@@ -206,7 +206,7 @@ def mask_anywhere(subject: Subject) -> FOUND:
 
 
 def ignore_index(subject: Subject) -> FOUND:
-    """Elements whose label is ignored are those of a mask; if nothing counts the value is 0."""
+    """ignore_index is the same as a mask of these elements; if everything is ignored the value is 0."""
     for setting in subject.hard_settings:
         counts = _kept(setting, anywhere=False)
         batch = random_batch(setting, subject.tensors, 11)
@@ -228,7 +228,7 @@ def ignore_index(subject: Subject) -> FOUND:
 
 
 def reductions(subject: Subject) -> FOUND:
-    """The mean and the sum are those of the map that reduction=none gives."""
+    """The loss and its sum are the mean and the sum of the map of reduction=none."""
     for setting in subject.each_task:
         if not subject.has_map(setting):
             continue
@@ -242,7 +242,7 @@ def reductions(subject: Subject) -> FOUND:
 
 
 def permutation(subject: Subject) -> FOUND:
-    """The order of the images in a batch does not matter."""
+    """The order of the images in a batch has no effect."""
     order = torch.tensor([2, 0, 1])
     for setting in subject.settings:
         batch = random_batch(setting, subject.tensors, 17)

@@ -1,4 +1,4 @@
-"""A loss under test: how it is called, for which tasks, and what it says about itself."""
+"""A loss under test: its call, its tasks, and its documentation."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """call: the formula that is tried. tensors: those that it wants by name. exceptions: rules it does not keep.
+    """call: the tested formula. tensors: its named tensors. exceptions: the rules that it does not follow.
 
-    inputs: what the model may return for each task, where the call does not take both logits and probabilities.
+    inputs: what the model can return for each task, if the call does not support both logits and probabilities.
     """
 
     call: str
@@ -65,7 +65,7 @@ class Subject:
 
     @property
     def each_task(self) -> Iterator[Setting]:
-        """One setting of each task, where the input plays no part."""
+        """One setting per task, for tests in which the input has no effect."""
         return iter({setting.task: setting for setting in reversed(list(self.hard_settings))}.values())
 
     def reduced(self, how: str) -> str:
@@ -75,7 +75,7 @@ class Subject:
         return f"{self.call[:-1]}{'' if self.call.endswith('(') else ', '}reduction={how})"
 
     def has_map(self, setting: Setting) -> bool:
-        """Whether the loss is more than one number before it is reduced."""
+        """Whether the loss has a map."""
         return self.works(f"max({self.reduced('none')})", setting)
 
     def works(self, formula: str, setting: Setting) -> bool:
@@ -87,7 +87,7 @@ class Subject:
         return True
 
     def refuses(self, setting: Setting, batch: Batch, *, mask: Tensor | None = None, **options: Any) -> bool:
-        """Whether a call with a mask or an option is refused, which is how a kernel says that it does not know it."""
+        """Whether a call with a mask or an option is an error, because the kernel does not support it."""
         try:
             self.value(setting, batch, mask=mask, **options)
         except FormulaError as error:
@@ -95,7 +95,7 @@ class Subject:
         return False
 
     def compiled(self, formula: str, setting: Setting, **options: Any) -> Any:
-        """The formula as a module, once for the same text and options."""
+        """The compiled formula, cached for the same text and options."""
         key = (formula, setting.task, setting.input, *sorted(options.items()))
         if key not in self.made:
             self.made[key] = compile(formula, task=setting.task, input=setting.input, **options)  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ class Subject:
     def value_and_slope(
         self, setting: Setting, batch: Batch, *, formula: str = "", mask: Tensor | None = None, **options: Any
     ) -> tuple[Tensor, Tensor]:
-        """The loss of a batch, or another formula of it, and its gradient in the prediction; 0 where it has none."""
+        """The loss of a batch, or another formula of it, and the gradient of the prediction; 0 if it has none."""
         leaf = batch.pred.detach().clone().requires_grad_()
         result = self.value(setting, replace(batch, pred=leaf), formula=formula, mask=mask, **options)
         if not result.requires_grad:
@@ -121,14 +121,14 @@ class Subject:
         return result.detach(), torch.zeros_like(leaf) if slope is None else slope
 
     def at_edges(self, setting: Setting) -> tuple[Trial, ...]:
-        """The loss where predictions are saturated and targets empty or full."""
+        """The loss for saturated predictions and empty or full targets."""
         if setting not in self.tried:
             batches = edges(setting, self.tensors)
             self.tried[setting] = tuple(Trial(batch, *self.value_and_slope(setting, batch)) for batch in batches)
         return self.tried[setting]
 
     def variants(self) -> Iterator[str]:
-        """The call with each parameter in turn at other values: words, the ends of a range, numbers inside of it."""
+        """The call with other values of each parameter in turn: words, the ends of a range, numbers inside of it."""
         if self.call.endswith(")"):
             return
         for parameter in self.loss.parameters:
@@ -145,7 +145,7 @@ def _numbers(interval: Range | None) -> list[float]:
 
 
 def subject_of(call: str, tasks: Iterable[str] | None = None) -> Subject:
-    """The loss of a call. Raises LossError when it cannot be loaded or its call is wrong."""
+    """The loss of a call. Raises LossError if it cannot be loaded or its call is wrong."""
     expression = parse(call).expression
     assert isinstance(expression, (Name, Call)), f"{call} is not a call of one loss"
     loss = _loaded(expression.text if isinstance(expression, Name) else expression.function.text)
@@ -171,7 +171,7 @@ def subject_of(call: str, tasks: Iterable[str] | None = None) -> Subject:
 
 
 def _inputs(built: BuiltLoss, task: str) -> tuple[str, tuple[str, ...]]:
-    """What the model may return for a call of one loss."""
+    """What the model can return for a call of one loss."""
     taken = built.trace.used[-1].taken  # of the call itself, whose parts come before it
     return task, (taken.kind,) if taken else INPUTS
 

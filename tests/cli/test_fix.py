@@ -298,7 +298,7 @@ def test_both_kinds_are_told_apart(invoke) -> None:
 def test_unsafe_alone_is_wrong_use(invoke) -> None:
     result = invoke("check", "-e", "bce", "--unsafe")
     assert result.exit_code == 2
-    assert "--unsafe goes with --fix or --diff" in result.output
+    assert "--unsafe needs --fix or --diff" in result.output
 
 
 def test_definitions_in_a_loss_file(invoke, folder: Path) -> None:

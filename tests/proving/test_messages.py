@@ -101,7 +101,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:1: warning LD711: the weight of `bce` can change its sign: it is in (-inf, 1]
             (1 - epoch/100)*bce + dice
             ^~~~~~~~~~~~~~~
-            at epoch 200 it is -1; max(0, ...) keeps it at least 0
+            at epoch 200 it is -1; max(0, ...) keeps it at 0 or above
         """,
     ),
     (
@@ -228,11 +228,11 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         "bce + pooled",
         {"task": "binary"},
         """
-        <formula>:1:7: error LD724: `pooled` takes the prediction as it is and needs probabilities; the model returns logits
+        <formula>:1:7: error LD724: `pooled` needs probabilities, but the model returns logits
             bce + pooled
                   ^~~~~~
             pooled(p, y), or input=probs if the model returns probabilities
-        """,  # noqa: E501
+        """,
     ),
     (
         "a = dice\nbce",

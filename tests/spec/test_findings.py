@@ -240,8 +240,8 @@ def test_comments_that_swallow_nothing(read_marked: Callable[..., Any], text: st
 # mapping: (key path of the finding, code, part of the message)
 MAPPINGS: list[tuple[dict[Any, Any], str, str, str]] = [
     ({"expr": "bce", "taks": "binary"}, "loss.taks", "LD402", "unknown key `taks`"),
-    ({"expr": "bce", False: 1}, "loss.False", "LD405", "the key `False` must be text, it is a bool"),
-    ({"expr": "bce", 1: 1}, "loss.1", "LD405", "the key `1` must be text, it is an int"),
+    ({"expr": "bce", False: 1}, "loss.False", "LD405", "the key `False` must be a string, not bool"),
+    ({"expr": "bce", 1: 1}, "loss.1", "LD405", "the key `1` must be a string, not int"),
     ({"expr": "bce", "task": "x"}, "loss.task", "LD405", "task must be one of"),
     ({"expr": "bce", "task": True}, "loss.task", "LD405", "got `true`"),
     ({"expr": "bce", "ignore_index": 2.0}, "loss.ignore_index", "LD405", "got `2.0`"),

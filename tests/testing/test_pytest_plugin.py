@@ -66,7 +66,10 @@ def test_every_loss_and_rule_is_a_test(plugin: Path) -> None:
 def test_a_package_that_is_not_there(plugin: Path) -> None:
     result = run(plugin, "--lossdsl", "nothing")
     assert result.returncode == 4
-    assert "--lossdsl nothing: no distribution or namespace of this name brings losses" in result.stderr + result.stdout
+    assert (
+        "--lossdsl nothing: no distribution or namespace with this name provides losses"
+        in result.stderr + result.stdout
+    )
 
 
 def test_nothing_is_imported_when_it_is_not_asked_for(plugin: Path) -> None:
