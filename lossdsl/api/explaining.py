@@ -13,7 +13,9 @@ from lossdsl.graph.cost import cost
 from lossdsl.graph.printing import node_text
 from lossdsl.graph.tasks import first_working, working_contexts
 from lossdsl.proving.analysis import prove
+from lossdsl.proving.denominators import positive_denominators
 from lossdsl.proving.describing import described
+from lossdsl.proving.rounding import rounded_roots
 from lossdsl.registry.model import Kernel, Loss, Parameter, full_name
 from lossdsl.registry.signatures import allowed_values
 from lossdsl.spec.model import Options, Spec, Task, TermSpec
@@ -39,7 +41,7 @@ def explain_spec(
         *(show_loss(loss) for loss in facts.losses),
         _opened(opened),
         *_rewrites(objective, spec.options, calls),
-        *(_costs(objective, spec.options, calls) if with_cost else ()),
+        *(_costs(objective, facts, spec.options, calls) if with_cost else ()),
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -145,9 +147,12 @@ def _rewrites(objective: Objective, options: Options, calls: Mapping[Task, Conte
             yield "\n".join([f"rewrites for {task}:", *dict.fromkeys(rows)])
 
 
-def _costs(objective: Objective, options: Options, calls: Mapping[Task, Context]) -> Iterator[str]:
+def _costs(objective: Objective, facts: Facts, options: Options, calls: Mapping[Task, Context]) -> Iterator[str]:
     for task, context in calls.items():
-        found = cost(build(objective, context, options.ignore_index))
+        built = build(objective, context, options.ignore_index)
+        looked_at = (objective, built, context, facts)
+        proved = positive_denominators(*looked_at), rounded_roots(*looked_at)
+        found = cost(built, *proved, alike=not context.scales and not context.heads)
         rows = [
             ("forward, each term by itself", found.apart),
             ("forward, shared parts computed once", found.shared),

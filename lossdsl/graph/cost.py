@@ -1,16 +1,17 @@
-"""How often a loss goes over memory: wide values read or written, counted from the graph."""
+"""How often a loss goes over memory: wide values read or written, counted from what is run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lossdsl.graph.build import BuiltLoss
-from lossdsl.graph.differentiated import differentiated
 from lossdsl.graph.nodes import Node, in_order
-from lossdsl.graph.products import Unsupported, is_wide
-from lossdsl.graph.stable import stable
-from lossdsl.graph.stages import frontier, stages
+from lossdsl.graph.products import is_wide
+from lossdsl.graph.schedule import scheduled
+from lossdsl.graph.stable import computed
+from lossdsl.graph.stages import Part
+from lossdsl.graph.strategy import decided
 
 _FREE = frozenset({"input", "cast", "cast_like"})
 
@@ -20,7 +21,8 @@ class Cost:
     """Passes over memory, each a read or a write of one value for every pixel.
 
     apart: forward, each term by itself, operation by operation. shared: with the parts that terms have in common
-    computed once. forward, backward: in stages, None for a loss that is not run in stages.
+    computed once. forward, backward: in stages, None for a loss that is not run in stages. A gradient that is computed
+    with the value is written forward, and backward there is nothing left.
     """
 
     apart: int
@@ -29,9 +31,18 @@ class Cost:
     backward: int | None
 
 
-def cost(loss: BuiltLoss) -> Cost:
+def cost(
+    loss: BuiltLoss,
+    positive: frozenset[Node] = frozenset(),
+    rounded: frozenset[Node] = frozenset(),
+    alike: bool = True,
+) -> Cost:
+    """Of a large batch on a CPU, where the gradient of the predictions is needed, and that of what is learned.
+
+    positive, rounded: as in `computed`. alike: whether all tensors have the same sizes.
+    """
     apart = sum(_operations([term.value]) for term in loss.terms)
-    return Cost(apart, _operations([loss.total]), *_in_stages(stable([loss.total])[loss.total]))
+    return Cost(apart, _operations([loss.total]), *_in_stages(loss, positive, rounded, alike))
 
 
 def _operations(outputs: Sequence[Node]) -> int:
@@ -40,19 +51,17 @@ def _operations(outputs: Sequence[Node]) -> int:
     return sum(is_wide(node) + sum(is_wide(argument) for argument in node.arguments) for node in nodes)
 
 
-def _in_stages(total: Node) -> tuple[int | None, int | None]:
-    try:
-        both = differentiated([total], ["pred"])
-    except Unsupported:
-        return None, None
-    kept = frontier(list(both.gradients.values()), [node for node in in_order(both.outputs) if not is_wide(node)])
-    return _sweeps([*both.outputs, *kept], ()), _sweeps(list(both.gradients.values()), kept)
-
-
-def _sweeps(outputs: Sequence[Node], known: Sequence[Node]) -> int | None:
-    """A sweep reads each wide input and writes each wide output once; what is between stays in the cache."""
-    found = stages(outputs, known)
+def _in_stages(
+    loss: BuiltLoss, positive: frozenset[Node], rounded: frozenset[Node], alike: bool
+) -> tuple[int | None, int | None]:
+    form, strategy = computed(loss, positive, rounded), decided(alike=lambda: alike)
+    wanted = tuple(name for name in form.inputs if name.partition("@")[0] == "pred" or name.startswith("learned:"))
+    found = scheduled(form.outputs[:1], wanted, strategy, form.positive) if strategy.cut else None
     if found is None:
-        return None
-    parts = [stage.sweep for stage in found]
-    return sum(is_wide(node) for part in parts for node in (*part.inputs, *part.outputs))
+        return None, None
+    return swept(stage.sweep for stage in found.forward), swept(stage.sweep for stage in found.backward)
+
+
+def swept(sweeps: Iterable[Part]) -> int:
+    """A sweep reads each wide input and writes each wide output once; what is between stays in the cache."""
+    return sum(is_wide(node) for sweep in sweeps for node in (*sweep.inputs, *sweep.outputs))

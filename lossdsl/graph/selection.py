@@ -14,25 +14,28 @@ from lossdsl.graph.products import is_number, is_wide
 from lossdsl.graph.rewrites import MOST_FACTORS
 
 
-def selected(graph: Graph, outputs: Sequence[Node], large: bool = True, together: bool = False) -> list[Node]:
-    """The outputs made anew in a graph, of fewer and cheaper operations; with `large` rather of cheaper ones.
-
-    together: all of them are computed at the same time, so that each can be made of parts of the others.
-    """
+def fewest_operations(graph: Graph, outputs: Sequence[Node]) -> list[Node]:
+    """The outputs made anew in a graph, for few elements: there the number of operations counts."""
     nodes = in_order(outputs)
     uses = Counter(argument for node in nodes for argument in node.arguments) + Counter(outputs)
-    selection = _Selection(
-        graph,
-        # Of many elements what is needed twice is computed twice where that is one operation too.
-        uses=Counter() if large else uses,
-        two_sided=_two_sided(nodes, "log_sigmoid") if large else frozenset(),
-        mirrored=_two_sided(nodes, "sigmoid") if together else frozenset(),
-        # Of many elements a difference is cheaper than a sigmoid that was not kept.
-        complements=frozenset() if large else _two_sided(nodes, "sigmoid"),
-    )
-    for node in nodes:
-        selection.add(node)
-    return [selection.made[output] for output in outputs]
+    return _Selection(graph, uses=uses, complements=_two_sided(nodes, "sigmoid")).made_of(nodes, outputs)
+
+
+def cheapest_operations(graph: Graph, outputs: Sequence[Node]) -> list[Node]:
+    """The outputs made anew in a graph, for many elements: there counts what each operation costs.
+
+    What is needed twice is computed twice where that is one operation too, and a difference is cheaper than a sigmoid
+    that was not kept.
+    """
+    nodes = in_order(outputs)
+    return _Selection(graph, two_sided=_two_sided(nodes, "log_sigmoid")).made_of(nodes, outputs)
+
+
+def cheapest_operations_together(graph: Graph, outputs: Sequence[Node]) -> list[Node]:
+    """As `cheapest_operations`, for outputs that are computed at the same time: each can be made of parts of others."""
+    nodes = in_order(outputs)
+    two_sided, mirrored = _two_sided(nodes, "log_sigmoid"), _two_sided(nodes, "sigmoid")
+    return _Selection(graph, two_sided=two_sided, mirrored=mirrored).made_of(nodes, outputs)
 
 
 def _two_sided(nodes: Sequence[Node], operation: str) -> frozenset[Node]:
@@ -45,17 +48,24 @@ class _Selection:
     def __init__(
         self,
         graph: Graph,
-        uses: Counter[Node],
-        two_sided: frozenset[Node],
-        mirrored: frozenset[Node],
-        complements: frozenset[Node],
+        *,
+        uses: Counter[Node] | None = None,
+        two_sided: frozenset[Node] = frozenset(),
+        mirrored: frozenset[Node] = frozenset(),
+        complements: frozenset[Node] = frozenset(),
     ):
         self.graph = graph
-        self.uses = uses
+        self.uses: Counter[Node] = Counter() if uses is None else uses
         self.two_sided = two_sided
         self.mirrored = mirrored
         self.complements = complements
         self.made: dict[Node, Node] = {}
+
+    def made_of(self, nodes: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
+        """The outputs, of which `nodes` are all that they need, arguments first."""
+        for node in nodes:
+            self.add(node)
+        return [self.made[output] for output in outputs]
 
     def add(self, node: Node) -> None:
         arguments = [self.made[argument] for argument in node.arguments]

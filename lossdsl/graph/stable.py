@@ -8,10 +8,42 @@ from what is picked, rather than picked from what is computed for all classes.
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
 
+from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.exponentials import largest_exponent, relative_power
 from lossdsl.graph.nodes import Graph, Node, in_order
+from lossdsl.graph.products import wants_a_tensor
 from lossdsl.graph.rewrites import COMPUTED, picked
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A built loss as it is computed.
+
+    outputs: the total, then value, weight and contribution of each term. inputs: the names of what is read, and `pred`
+    where a number needs its precision. positive: denominators that are well above 0.
+    """
+
+    outputs: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    positive: frozenset[Node]
+
+
+def computed(
+    loss: BuiltLoss, positive: frozenset[Node] = frozenset(), rounded: frozenset[Node] = frozenset()
+) -> Computed:
+    """positive: of the loss as it was built. rounded: as in `stable`."""
+    outputs = [loss.total]
+    for term in loss.terms:
+        outputs += [term.value, term.weight, term.contribution]
+    made = stable(outputs, rounded)
+    found = tuple(made[output] for output in outputs)
+    nodes = in_order(found)
+    inputs = tuple(str(node.attributes[0]) for node in nodes if node.operation == "input")
+    if any(map(wants_a_tensor, nodes)) and not any(node.input_name == "pred" for node in nodes):
+        inputs = (*inputs, "pred")
+    return Computed(found, inputs, frozenset(made[node] for node in positive))
 
 
 def stable(outputs: Sequence[Node], rounded: Container[Node] = ()) -> dict[Node, Node]:

@@ -29,7 +29,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Narrow values first, then a sweep; either can be empty."""
+    """What is computed at once, which is narrow where there are sweeps, then a sweep; either can be empty."""
 
     narrow: Part
     sweep: Part

@@ -1,8 +1,7 @@
-"""What several kernels check of their arguments, and the precision that they keep."""
+"""What several kernels check of their arguments."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -25,11 +24,3 @@ def embeddings(name: str, values: Tensor) -> Tensor:
     if values.shape[2] != 1:
         raise InputError([Diagnostic("LD502", f"`{name}` takes one embedding for each sample: tensors (N, D)")])
     return values.squeeze(2)
-
-
-def without_autocast(values: Tensor) -> AbstractContextManager[None]:
-    """Where products stay in the precision of the values. A device without values, such as meta, has no autocast."""
-    import torch
-
-    device = values.device.type
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from lossdsl.errors import Diagnostic, InputError
-from lossdsl.library.arguments import without_autocast
+from lossdsl.filters import without_autocast
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from lossdsl.errors import Diagnostic, InputError
+from lossdsl.filters import gaussian_mean, pool
 from lossdsl.library.arguments import images
-from lossdsl.library.filters import gaussian_mean, pool
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from lossdsl.library.arguments import embeddings, without_autocast
+from lossdsl.filters import without_autocast
+from lossdsl.library.arguments import embeddings
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+from lossdsl.filters import pool
 from lossdsl.library.arguments import images
-from lossdsl.library.filters import pool
 from lossdsl.registry.kernels import loss
 
 if TYPE_CHECKING:

@@ -33,12 +33,12 @@ class _Fused(Staged):
     """Runs a plan through torch.compile; from the time on that this fails, as `Staged` does without it."""
 
     def __init__(self, plan: Plan):
-        self.compiler = _Compiler(plan)
-        super().__init__(plan, through=self.compiler)
+        self.torch_compiler = _Compiler(plan)
+        super().__init__(plan, self.torch_compiler)
 
     def __call__(self, *inputs: Any, terms: bool = True, shapes: Shapes = None) -> tuple[Any, ...]:
-        if self.compiler.failed and self.through is not None:
-            self.through, self.whole, self.programs = None, self.plan.module.forward, {}
+        if self.torch_compiler.failed and self.compiler is not None:
+            self.compiler, self.whole, self.programs = None, self.plan.module.forward, {}
         return super().__call__(*inputs, terms=terms, shapes=shapes)
 
 

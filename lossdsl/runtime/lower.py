@@ -18,7 +18,7 @@ from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import AXES, Node, in_order
 from lossdsl.graph.products import is_number, wants_a_tensor
 from lossdsl.graph.rewrites import COMPARISONS
-from lossdsl.graph.stable import stable
+from lossdsl.graph.stable import computed
 from lossdsl.graph.stages import Part
 from lossdsl.registry.model import Kernel
 from lossdsl.registry.passing import is_passing
@@ -88,22 +88,15 @@ class Plan:
 
 def lower(loss: BuiltLoss, positive: frozenset[Node] = frozenset(), rounded: frozenset[Node] = frozenset()) -> Plan:
     """The plan of a built loss. rounded: roots of what is known to a rounding error only."""
-    outputs = [loss.total]
-    for term in loss.terms:
-        outputs += [term.value, term.weight, term.contribution]
-    computed = stable(outputs, rounded)
-    outputs = [computed[output] for output in outputs]
-    positive = frozenset(computed[node] for node in positive)
-    nodes = in_order(outputs)
+    form = computed(loss, positive, rounded)
+    nodes = in_order(form.outputs)
     graph, root = fx.Graph(), nn.Module()
-    made: dict[Node, Any] = {}
-    inputs = tuple(str(node.attributes[0]) for node in nodes if node.operation == "input")
-    for node in nodes:
-        if node.operation == "input":
-            made[node] = graph.placeholder(f"{re.sub(r'[^0-9A-Za-z_]', '_', str(node.attributes[0]))}_{len(made)}")
-    prediction = next((made[node] for node in nodes if node.input_name == "pred"), None)
-    if prediction is None and any(map(wants_a_tensor, nodes)):
-        inputs, prediction = (*inputs, "pred"), graph.placeholder(f"pred_{len(made)}")
+    given = {
+        name: graph.placeholder(f"{re.sub(r'[^0-9A-Za-z_]', '_', name)}_{index}")
+        for index, name in enumerate(form.inputs)
+    }
+    made: dict[Node, Any] = {node: given[str(node.attributes[0])] for node in nodes if node.operation == "input"}
+    prediction = next((made[node] for node in nodes if node.input_name == "pred"), given.get("pred"))
     for node in nodes:
         if node.operation == "input":
             continue
@@ -111,7 +104,7 @@ def lower(loss: BuiltLoss, positive: frozenset[Node] = frozenset(), rounded: fro
         if wants_a_tensor(node):
             arguments[0] = graph.call_function(ops.cast_like, (arguments[0], prediction))
         made[node] = call(root, graph, node, arguments)
-    graph.output(tuple(made[output] for output in outputs))
+    graph.output(tuple(made[output] for output in form.outputs))
     lists = dict.fromkeys(
         (str(node.arguments[0].attributes[0]), len(node.arguments) - 1)
         for node in nodes
@@ -125,8 +118,8 @@ def lower(loss: BuiltLoss, positive: frozenset[Node] = frozenset(), rounded: fro
     )
     terms = tuple(term.name for term in loss.terms)
     module = fx.GraphModule(root, graph)
-    saved = is_saved(outputs[0])
-    return Plan(module, inputs, terms, tuple(lists), tuple(classes), tuple(outputs), positive, saved)
+    saved = is_saved(form.outputs[0])
+    return Plan(module, form.inputs, terms, tuple(lists), tuple(classes), form.outputs, form.positive, saved)
 
 
 def lower_part(part: Part) -> fx.GraphModule:

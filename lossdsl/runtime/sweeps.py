@@ -7,10 +7,10 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.products import is_wide
@@ -49,21 +49,25 @@ class Step:
     sweep: Sweep | None = None
 
 
-def steps(stages: Iterable[Stage]) -> tuple[Step, ...]:
+Compiler: TypeAlias = Callable[[fx.GraphModule], Callable[..., tuple[Any, ...]]]
+"""Makes a faster function of a module."""
+
+
+def steps(stages: Iterable[Stage], compiler: Compiler | None = None) -> tuple[Step, ...]:
+    """The stages lowered; what is computed at once goes through the compiler."""
     result: list[Step] = []
     for stage in stages:
         if stage.narrow.outputs:
-            result += whole(stage.narrow)
+            result.append(_at_once(stage.narrow, compiler))
         if stage.sweep.outputs:
             sweep = lower_sweep(stage.sweep)
             result.append(Step(stage.sweep.inputs, stage.sweep.outputs, sweep.run, sweep))
     return tuple(result)
 
 
-def whole(part: Part, through: Callable[[Any], Callable[..., tuple[Any, ...]]] | None = None) -> tuple[Step, ...]:
-    """Everything at once; `through`: a compiler of modules."""
+def _at_once(part: Part, compiler: Compiler | None) -> Step:
     module = lower_part(part)
-    return (Step(part.inputs, part.outputs, through(module) if through else module.forward),)
+    return Step(part.inputs, part.outputs, compiler(module) if compiler else module.forward)
 
 
 def run(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossdsl.library.filters import gaussian_mean, pool
+from lossdsl.filters import gaussian_mean, pool
 from lossdsl.runtime.layout import fault
 from lossdsl.runtime.ops import cast_like, divide
 

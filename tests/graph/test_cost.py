@@ -12,8 +12,27 @@ def costs(text: str, task: str) -> list[str]:
 
 def test_one_sweep_each_way() -> None:
     """Forward reads prediction and target; backward reads them and writes the gradient, however many the terms."""
-    for text in ("bce", "bce + dice + focal + tversky"):
-        assert costs(text, "binary")[2:] == ["2", "3"]
+    assert costs("bce + dice + focal + tversky", "binary")[2:] == ["2", "3"]
+
+
+def test_a_gradient_computed_with_the_value() -> None:
+    """It is written in the sweep that reads prediction and target, and is there when it is asked for."""
+    assert costs("bce", "binary")[2:] == ["3", "0"]
+
+
+def test_what_is_proved_counts() -> None:
+    """The divisor is well above 0, so that this gradient needs nothing of the value's own stages."""
+    assert costs("mean(1/(1 + p))", "binary")[2:] == ["2", "0"]
+
+
+def test_outputs_of_several_sizes() -> None:
+    """They cannot be cut into the same pieces."""
+    assert costs("multiscale(dice, weights=[1, 0.5])", "binary")[2:] == ["not run in stages"] * 2
+
+
+def test_what_is_learned_has_a_gradient_too() -> None:
+    """With it there are two gradients, of which one is no value for each pixel."""
+    assert costs("s = learn(0.3)\nexp(-s)*dice + s", "binary")[2:] == ["2", "3"]
 
 
 def test_sharing_costs_less() -> None:

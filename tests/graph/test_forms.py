@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from lossdsl.errors import FormulaError
-from lossdsl.graph.differentiated import differentiated
 from lossdsl.graph.nodes import AXES, Node, in_order
+from lossdsl.graph.passes import CHEAPEST_TOGETHER, DIFFERENTIATE, EXPAND, Joint, passed
 from lossdsl.graph.products import Unsupported, is_number
 from lossdsl.graph.stable import stable
+from lossdsl.graph.strategy import COMPILED, PIECES, SMALL
 from lossdsl.registry.discover import default_registry
 
 SIZES = {"batch": 2, "class": 3, "pixel": 5}
@@ -202,11 +203,11 @@ COMPOSITIONS = [
     "mean(p*sum(p*y, over=[batch, pixel])) + mean(sum(w*p)*u*z)",
     "mean(w*sum(y*log(p), over=class)) + mean(log(1 - p)*w) + mean(max(p, per=batch)*z)",
 ]
-FORMS: dict[str, dict[str, bool]] = {
-    "large": {},
-    "small": {"small": True},
-    "together": {"together": True},
-    "fused": {"fused": True},
+FORMS = {
+    "large": PIECES.passes,
+    "small": SMALL.passes,
+    "together": (EXPAND, DIFFERENTIATE, CHEAPEST_TOGETHER),
+    "fused": COMPILED.passes,
 }
 CONTEXTS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -269,7 +270,7 @@ def test_value_and_slope(text: str, built: Any) -> None:
         assert computed(nodes, inputs)[run] == pytest.approx(written, rel=1e-12)
         tried += 1
         try:
-            forms = {name: differentiated([run], ["pred"], **options) for name, options in FORMS.items()}
+            forms = {name: passed(passes, Joint((run,), ("pred",))) for name, passes in FORMS.items()}
         except Unsupported as reason:
             missing.add(str(reason))
             continue
@@ -278,7 +279,7 @@ def test_value_and_slope(text: str, built: Any) -> None:
         for name, both in forms.items():
             values = computed(in_order([*both.outputs, *both.gradients.values()]), inputs)
             assert values[both.outputs[0]] == pytest.approx(written, rel=1e-12), (name, task, context)
-            assert both.moving == (bool(both.gradients),)
+            assert both.differentiable == (bool(both.gradients),)
             found = np.broadcast_to(values[both.gradients["pred"]], inputs["pred"].shape)
             if wanted is None:
                 wanted = found

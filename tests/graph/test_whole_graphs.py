@@ -18,12 +18,13 @@ from lossdsl.checking.resolve import resolve
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
 from lossdsl.graph.cost import cost
-from lossdsl.graph.differentiated import differentiated
 from lossdsl.graph.nodes import AXES, Node, in_order
+from lossdsl.graph.passes import CHEAPEST_TOGETHER, DIFFERENTIATE, EXPAND, Joint, passed
 from lossdsl.graph.printing import node_text
 from lossdsl.graph.products import Unsupported
 from lossdsl.graph.stable import stable
 from lossdsl.graph.stages import Part, frontier, in_passing, stages
+from lossdsl.graph.strategy import COMPILED, PIECES, SMALL
 from lossdsl.registry.discover import default_registry
 from lossdsl.registry.model import Kernel
 from lossdsl.spec import read_formula
@@ -31,11 +32,11 @@ from lossdsl.spec import read_formula
 FILE = Path(__file__).with_name("graphs.txt")
 # What begins with `>>> ` is the call as a Python literal; the lines up to the next one are the graph.
 GOLDEN = dict(re.findall(r"^>>> (.+)\n((?:(?!>>> ).*\n)*)", FILE.read_text(encoding="utf-8"), re.MULTILINE))
-FORMS: dict[str, dict[str, bool]] = {
-    "large": {},
-    "small": {"small": True},
-    "together": {"together": True},
-    "fused": {"fused": True},
+FORMS = {
+    "large": PIECES.passes,
+    "small": SMALL.passes,
+    "together": (EXPAND, DIFFERENTIATE, CHEAPEST_TOGETHER),
+    "fused": COMPILED.passes,
 }
 TENSORS = (("u", ("class",)), ("v", ("batch",)), ("w", ("batch", "pixel")))
 
@@ -113,9 +114,9 @@ def run(loss: BuiltLoss) -> str:
     """How often each operation is in what is computed with the gradient, and what the sweeps over pixels give."""
     total = stable([loss.total])[loss.total]
     lines = []
-    for name, options in FORMS.items():
+    for name, passes in FORMS.items():
         try:
-            both = differentiated([total], ["pred"], **options)
+            both = passed(passes, Joint((total,), ("pred",)))
         except Unsupported as reason:
             return f"    no gradient: {reason}\n"
         outputs, slopes = list(both.outputs), list(both.gradients.values())

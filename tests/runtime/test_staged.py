@@ -18,6 +18,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
 import lossdsl
+from lossdsl.graph.strategy import TRANSFORMED
 from lossdsl.registry.discover import default_registry
 from lossdsl.runtime import compiled, slopes, sweeps
 from lossdsl.runtime.staged import Staged
@@ -44,7 +45,7 @@ PIECES = (6, 60)
 def plain() -> Iterator[None]:
     """Every loss under torch's own autograd."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Staged, "_mode", lambda *_: None)
+        patched.setattr(Staged, "_strategy", lambda *_: TRANSFORMED)
         yield
 
 
@@ -333,7 +334,7 @@ def test_gradient_with_the_value(text: str, piece: int, monkeypatch: pytest.Monk
     for tensor, was in zip((z, target, *call.values()), before, strict=True):
         assert torch.equal(tensor, was)
     (program,) = (p for p in next(iter(loss._runners.values())).programs.values() if p is not None)
-    assert program.at_once == (AT_ONCE[text] or piece > 6)
+    assert program.schedule.with_value == (AT_ONCE[text] or piece > 6)
 
 
 @pytest.mark.parametrize("piece", [60, 1 << 18], ids=["pieces", "small"])

@@ -1,11 +1,13 @@
-"""Windows of images (N, C, *spatial) of one to three axes, for kernels and for the window functions of formulas."""
+"""Windows of images (N, C, *spatial) of one to three axes, for kernels and for the window functions of formulas.
+
+torch is imported when a function is called, so that a kernel can be declared without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
-
-from lossdsl.library.arguments import without_autocast
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,3 +34,11 @@ def gaussian_mean(image: Tensor, size: int, sigma: float) -> Tensor:
         for axis in range(2, image.ndim):
             result = convolve(result, weights.view([size if axis == other else 1 for other in range(image.ndim)]))
     return result.reshape(*image.shape[:2], *result.shape[2:])
+
+
+def without_autocast(values: Tensor) -> AbstractContextManager[None]:
+    """Where products stay in the precision of the values. A device without values, such as meta, has no autocast."""
+    import torch
+
+    device = values.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
