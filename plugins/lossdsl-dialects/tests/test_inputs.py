@@ -193,7 +193,7 @@ def test_what_keras_returned_for_logits() -> None:
     """A Dice loss of 1.44, with a declared range of [0, 1]."""
     z = torch.tensor([[-1.0, 2.0, -3.0, 0.5]])
     y = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
-    with pytest.raises(lossdsl.FormulaError, match="needs probabilities; the model returns logits"):
+    with pytest.raises(lossdsl.FormulaError, match="needs probabilities, but the model returns logits"):
         lossdsl.compile("keras.Dice")(z, y)
     value = lossdsl.compile("keras.Dice(p, y)", task="binary")(z, y)
     assert 0 <= value <= 1
