@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
-from lossdsl.api.options import merged
+from lossdsl.api.options import merged, with_options
 from lossdsl.api.reports import Report, in_reading_order, report_of
 from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
@@ -25,40 +25,28 @@ from lossdsl.proving.tasks import for_each_task
 from lossdsl.registry.defining import read_definition
 from lossdsl.registry.discover import Registry, clash, default_registry
 from lossdsl.registry.local import trial
-from lossdsl.spec import Options, Reading, Spec, Task, read_file, read_formula, read_mapping
+from lossdsl.spec import Options, Reading, Spec, read_file, read_formula, read_mapping
 from lossdsl.spec.others import refused_name
 from lossdsl.stack import with_room
 from lossdsl.syntax.parse import parse
 
 if TYPE_CHECKING:
     from lossdsl.runtime.loss import Loss
-    from lossdsl.spec.data import Array
+    from lossdsl.spec.options import Keywords
 
 __all__ = ["Report", "check", "compile", "define", "explain", "load", "parse"]
 
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 
 
+@with_options
 @with_room
-def compile(
-    source: str | Mapping[str, Any],
-    *,
-    task: Task | None = None,
-    input: Literal["logits", "probs"] | None = None,
-    ignore_index: int | None = None,
-    class_weight: Sequence[float] | Mapping[int, float] | Array | None = None,
-    backend: Literal["eager", "inductor"] | None = None,
-) -> Loss:
+def compile(source: str | Mapping[str, Any], **options: Unpack[Keywords]) -> Loss:
     """Compile a formula, or a mapping in the YAML form, to a torch module.
 
     Args:
         source: a formula such as "0.5*bce + 0.5*(-log(1 - dice))", or a mapping with `expr` or `terms`.
-        task: "binary", "multilabel", "multiclass" or "regression". If None, the shapes of the first call decide.
-        input: what the model returns, "logits" (the default) or "probs".
-        ignore_index: the target value of elements to ignore in every term, an integer.
-        class_weight: one weight of at least 0 per class, at least one of them above 0. A list, a 1-d array or tensor,
-            or a mapping of all labels. It makes every mean over classes a weighted mean.
-        backend: "eager" (the default), or "inductor" for torch.compile.
+        options: those of a config.
 
     A keyword overrides the same key of a mapping.
 
@@ -77,14 +65,7 @@ def compile(
     if isinstance(source, os.PathLike):
         raise ConfigError([Diagnostic("LD405", "compile takes a formula or a mapping", hint=f"load({str(source)!r})")])
     reading = read_formula(source) if isinstance(source, str) else read_mapping(source)
-    given = {
-        "task": task,
-        "input": input,
-        "ignore_index": ignore_index,
-        "class_weight": class_weight,
-        "backend": backend,
-    }
-    return _module(reading, given)
+    return _module(reading, options)
 
 
 @with_room

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -38,6 +39,7 @@ _KEY = click.option(
 @click.pass_context
 def check(
     ctx: click.Context,
+    /,
     files: tuple[str, ...],
     formulas: tuple[str, ...],
     keys: tuple[str, ...],
@@ -47,8 +49,7 @@ def check(
     diff: bool,
     strict: bool,
     form: str,
-    task: str | None,
-    input: str | None,
+    **options: Any,
 ) -> None:
     """Check the losses in config files, .loss files or formulas, and report every problem.
 
@@ -84,7 +85,7 @@ def check(
     """
     if unsafe and not (fix or diff):
         raise click.UsageError("--unsafe needs --fix or --diff")
-    wanted = Wanted(keys, marked_only, {"task": task, "input": input})
+    wanted = Wanted(keys, marked_only, options)
     looked = _look(files, formulas, wanted, mending=fix or diff, unsafe=unsafe)
     if fix and not diff:
         looked = [write(one) for one in looked]

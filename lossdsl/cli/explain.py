@@ -29,14 +29,14 @@ _CODE = re.compile(r"LD\d+", re.IGNORECASE | re.ASCII)
 @click.pass_context
 def explain(
     ctx: click.Context,
+    /,
     files: tuple[str, ...],
     formulas: tuple[str, ...],
     key: str,
-    task: str | None,
-    input: str | None,
     opened: tuple[str, ...],
     latex: bool,
     cost: bool,
+    **options: Any,
 ) -> None:
     """Explain a loss: its terms and weights, the formula of each loss that it uses, and the rewrites applied.
 
@@ -64,8 +64,8 @@ def explain(
         raise click.UsageError("explain takes one loss: one FILE or one -e EXPR")
     (given,) = inputs
     try:
-        options: dict[str, Any] = {"task": task, "input": input, "files": given.in_file}
-        click.echo(explain_loss(given.source, key, open=opened, latex=latex, cost=cost, **options))
+        shown: dict[str, Any] = {"open": opened, "latex": latex, "cost": cost, "files": given.in_file}
+        click.echo(explain_loss(given.source, key, **shown, **options))
     except LossError as error:
         found = [given.named(diagnostic) for diagnostic in error.diagnostics]
         click.echo("\n".join(map(as_text, found)), err=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from lossdsl.errors import Diagnostic, Source
-from lossdsl.spec import INPUTS, TASKS
+from lossdsl.spec.options import ROWS
 from lossdsl.syntax.limits import MAX_LENGTH
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -66,9 +66,10 @@ _INPUTS: tuple[Callable[[Any], Any], ...] = (
     click.argument("files", nargs=-1, metavar="[FILE]..."),
     click.option("-e", "--expr", "formulas", multiple=True, metavar="EXPR", help="A formula; can be repeated."),
 )
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--task", type=click.Choice(TASKS), help="Overrides the value in FILE."),
-    click.option("--input", type=click.Choice(INPUTS), help="Overrides the value in FILE."),
+_OPTIONS: tuple[Callable[[Any], Any], ...] = tuple(
+    click.option(f"--{name}", type=click.Choice(row.choices), help="Overrides the value in FILE.")
+    for name, row in ROWS.items()
+    if row.in_shell
 )
 
 

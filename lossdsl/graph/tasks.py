@@ -85,7 +85,7 @@ def _context(task: Task, facts: Facts, options: Options, beside: tuple[str, ...]
     """The call in which the tensors by name have these axes, and the pairs these layouts."""
     plain = Context(
         task=task,
-        input=options.input or "logits",
+        input=options.input,
         indexed=task_record(task).indices,
         ignoring=options.ignore_index is not None,
         weighted=options.class_weight is not None,

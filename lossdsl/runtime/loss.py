@@ -242,7 +242,7 @@ class Loss(nn.Module):
         own = own_pairs(task, pred, tensors, facts.pairs) if facts.pairs else ()
         alike = laid_out_with_pred(tensors, facts.pairs, own, facts.beside) if own else tensors
         ignoring = options.ignore_index is not None
-        kind = options.input or "logits"
+        kind = options.input
         weight, roles = self.class_weight, (facts.predictions, facts.targets)
         call = arrange(task, kind, ignoring, weight, pred, target, mask, alike, *roles)
         check_heads(call, *roles)
@@ -289,7 +289,7 @@ class Loss(nn.Module):
         if key not in self._plans:
             context = Context(*key)
             plan = self._planned(context)
-            self._runners[key] = compiled(plan, self.options.backend or "eager")
+            self._runners[key] = compiled(plan, self.options.backend)
             self._sights[key] = sights_of(context, self._facts, plan.inputs)
             self._plans[key] = plan  # last: another thread takes a plan that it finds for a runner that is there
         return True
@@ -379,7 +379,7 @@ class Loss(nn.Module):
 
     def extra_repr(self) -> str:
         task = self.options.task or "decided by the first batch"
-        return f"{self.text!r}, task={task}, input={self.options.input or 'logits'}"
+        return f"{self.text!r}, task={task}, input={self.options.input}"
 
 
 def _weights(options: Options, device: torch.device | str | None = None) -> Tensor:

@@ -19,7 +19,7 @@ from lossdsl.spec.limits import excess
 from lossdsl.spec.scalars import looks_like_number
 from lossdsl.spec.values import Entry, Foreign, Found, Kind, Row, Scalar, Table, Unread, Value, shown
 
-_LARGEST = 2**63
+_LARGEST = 10**308  # a whole number that is larger is not finite as a number
 _ARRAYS = (("numpy", "ndarray"), ("torch", "Tensor"))
 
 
@@ -145,7 +145,7 @@ def _scalar(data: object, path: str) -> Found[Value]:
             # PyYAML hands over 1e-3 as text. Digits without an exponent are text only where someone put quotes.
             is_number = looks_like_number(data) and "e" in data.lower()
             return Found(_made("number" if is_number else "text", _text(data), path))
-        case numbers.Integral() if -_LARGEST <= int(data) < _LARGEST:
+        case numbers.Integral() if -_LARGEST <= int(data) <= _LARGEST:
             return Found(_made("number", str(int(data)), path))
         case numbers.Real() | Decimal():
             return Found(_made("number", repr(_float(data)), path))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.spec.formula import bindings_of, parsed, read_expression, read_program
 from lossdsl.spec.interpolation import CODE, interpolated, told_once, without_interpolations
 from lossdsl.spec.keys import unknown_keys
 from lossdsl.spec.model import NamedExpression, Options, Reading, Sourced, Spec
-from lossdsl.spec.options import OPTIONS, read_options
+from lossdsl.spec.options import OPTIONS, read_given, read_options
 from lossdsl.spec.parts import read_definitions, read_terms
 from lossdsl.spec.prune import prune
 from lossdsl.spec.targets import LOAD, Target, target_of
@@ -18,7 +18,7 @@ from lossdsl.spec.tensors import read_tensors
 from lossdsl.spec.values import Entry, Found, Scalar, Table, Unread, Value, described, is_null, named
 from lossdsl.syntax import tree
 
-_KEYS = ("task", "input", "ignore_index", "class_weight", "backend", "tensors", "define", "terms", "total", "expr")
+_KEYS = (*OPTIONS, "tensors", "define", "terms", "total", "expr")
 _EXAMPLE = "for example 0.5*bce + 0.5*dice"
 
 
@@ -71,7 +71,7 @@ def with_options(reading: Reading, entries: Mapping[str, Entry]) -> Reading:
     spec = reading.spec
     if spec is None:
         return reading
-    given = {each.name: value for each in fields(Options) if (value := getattr(read_options(entries).value, each.name))}
+    given = read_given(entries).value
     places = {**spec.places, **{name: entries[name].value.place for name in given}}
     return replace(reading, spec=replace(spec, options=replace(spec.options, **given), places=places))
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.registry.model import INPUTS as INPUTS
 from lossdsl.spec.answers import Answer
+from lossdsl.spec.options import BACKENDS as BACKENDS
+from lossdsl.spec.options import Options as Options
 from lossdsl.syntax.tree import Expression, Range
 from lossdsl.tasks import TASKS as TASKS
 from lossdsl.tasks import Task as Task
-
-BACKENDS = ("eager", "inductor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +49,6 @@ class Passed:
     name: str
     place: Place
     range: Range | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The keywords of `lossdsl.compile`. None means the default."""
-
-    task: Task | None = None
-    input: Literal["logits", "probs"] | None = None
-    ignore_index: int | None = None
-    class_weight: Sequence[float] | None = None
-    backend: Literal["eager", "inductor"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,41 +1,67 @@
 """The options task, input, ignore_index, class_weight and backend, of a file, a mapping or keywords.
 
-`null` is the same as a missing option.
+Each is one row: a field of `Options`. The keys of the long form, the keywords of `lossdsl.compile` with their
+documentation, the options of the shell and the table in the README are made of the rows. `null` is the same as a
+missing option.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from lossdsl import words
 from lossdsl.errors import Diagnostic, nearest
-from lossdsl.spec.model import BACKENDS, INPUTS, TASKS, Options
+from lossdsl.registry.model import INPUTS
 from lossdsl.spec.scalars import finite_number, has_zeros_in_front, whole_number, without_zeros
 from lossdsl.spec.values import Entry, Found, Row, Scalar, Table, Unread, Value, described, is_null, shown
+from lossdsl.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from lossdsl.spec.data import Array
+
+BACKENDS = ("eager", "inductor")
 
 _WEIGHTS = "for example [1, 2.5, 1], or {0: 1, 1: 2.5, 2: 1} with all labels"
 # Weights are added up in float32: the sum over a hundred million pixels is not infinite, that of one pixel not 0.
 _LARGEST_WEIGHT, _SMALLEST_WEIGHT = 1e30, 1e-15
-_CHOICES: Mapping[str, tuple[str, ...]] = {"task": TASKS, "input": INPUTS, "backend": BACKENDS}
+_ROW = "row"
 
 
-OPTIONS = tuple(option.name for option in fields(Options))
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is known of one option.
+
+    read: its value from an entry that is not null, None where something is wrong. schema: its values in JSON Schema.
+    doc, values, without: what it does, what it may be and what holds without it, for people. choices: the words that it
+    may be, if it is one. in_shell: whether commands that read a loss have it too.
+    """
+
+    read: Callable[[Entry], Found[Any]]
+    schema: Mapping[str, Any]
+    doc: str
+    values: str
+    without: str
+    choices: tuple[str, ...] = ()
+    in_shell: bool = False
 
 
-def read_options(entries: Mapping[str, Entry]) -> Found[Options]:
-    """The options among the entries of a long form; a wrong option counts as missing."""
-    given = {name: read(entries[name]) for name, read in _READERS.items() if name in entries}
-    # The readers check each value against the choices that the fields' types spell out.
-    values: dict[str, Any] = {name: found.value for name, found in given.items()}
-    return Found(Options(**values), tuple(finding for found in given.values() for finding in found.findings))
+def _row(**known: Any) -> Mapping[str, Option]:
+    """The row of a field, which keeps it as its metadata; one that lacks something is an error at import."""
+    return {_ROW: Option(**known)}
 
 
-def _choice(entry: Entry) -> Found[str | None]:
-    value, choices = entry.value, _CHOICES[entry.name]
-    if is_null(value) or isinstance(value, Unread):
-        return Found(None)
+def _choice(choices: tuple[str, ...], **known: Any) -> Mapping[str, Option]:
+    """The row of an option that is one of some words."""
+    values = ", ".join(f"`{choice}`" for choice in choices)
+    schema = {"type": "string", "enum": list(choices)}
+    return _row(read=lambda entry: _chosen(entry, choices), schema=schema, values=values, choices=choices, **known)
+
+
+def _chosen(entry: Entry, choices: tuple[str, ...]) -> Found[str | None]:
+    value = entry.value
     if isinstance(value, Scalar) and value.text in choices:
         return Found(value.text)
     message = f"{entry.name} must be one of {', '.join(choices)}, got {described(value)}"
@@ -49,8 +75,6 @@ def _choice(entry: Entry) -> Found[str | None]:
 
 def _ignore_index(entry: Entry) -> Found[int | None]:
     value = entry.value
-    if is_null(value) or isinstance(value, Unread):
-        return Found(None)
     number = whole_number(_digits(value))
     if number is not None:
         return Found(number)
@@ -61,8 +85,6 @@ def _ignore_index(entry: Entry) -> Found[int | None]:
 
 def _class_weight(entry: Entry) -> Found[tuple[float, ...] | None]:
     value = entry.value
-    if is_null(value) or isinstance(value, Unread):
-        return Found(None)
     if isinstance(value, Table) and value.entries:
         findings, items = _by_label(value.entries)
     elif isinstance(value, Row) and value.items:
@@ -137,10 +159,84 @@ def _plain(value: Value) -> str | None:
     return without_zeros(value.text) if is_padded else None
 
 
-_READERS = {
-    "task": _choice,
-    "input": _choice,
-    "ignore_index": _ignore_index,
-    "class_weight": _class_weight,
-    "backend": _choice,
+_WEIGHT_SCHEMA = {"type": "number", "minimum": 0, "maximum": _LARGEST_WEIGHT}
+_LIST_SCHEMA = {"type": "array", "items": _WEIGHT_SCHEMA, "minItems": 1}
+_MAPPING_SCHEMA = {
+    "type": "object",
+    "patternProperties": {"^[0-9]+$": _WEIGHT_SCHEMA},
+    "additionalProperties": False,
+    "minProperties": 1,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The rows, and as an instance what was asked for; None means not given (task) or not wanted (the others)."""
+
+    task: Task | None = field(
+        default=None,
+        metadata=_choice(TASKS, doc="what is predicted", without="the shapes of the first batch decide", in_shell=True),
+    )
+    input: Literal["logits", "probs"] = field(
+        default="logits", metadata=_choice(INPUTS, doc="what the model returns", without="`logits`", in_shell=True)
+    )
+    ignore_index: int | None = field(
+        default=None,
+        metadata=_row(
+            read=_ignore_index,
+            schema={"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+            doc="target value of elements that do not count, in every term",
+            values="a whole number",
+            without="all elements count",
+        ),
+    )
+    class_weight: Sequence[float] | None = field(
+        default=None,
+        metadata=_row(
+            read=_class_weight,
+            schema={"oneOf": [_LIST_SCHEMA, _MAPPING_SCHEMA]},
+            doc="makes every mean over classes a weighted mean",
+            values="one weight of at least 0 for each class, not all of them 0: a list, or a mapping of all labels; "
+            "in Python also a 1-d array or tensor",
+            without="all classes weigh the same",
+        ),
+    )
+    backend: Literal["eager", "inductor"] = field(
+        default="eager",
+        metadata=_choice(BACKENDS, doc="`inductor` compiles the loss with torch.compile", without="`eager`"),
+    )
+
+
+class Keywords(TypedDict, total=False):
+    """The types that the options have as keywords; None is the same as leaving out."""
+
+    task: Task | None
+    input: Literal["logits", "probs"] | None
+    ignore_index: int | None
+    class_weight: Sequence[float] | Mapping[int, float] | Array | None
+    backend: Literal["eager", "inductor"] | None
+
+
+ROWS: Mapping[str, Option] = MappingProxyType({option.name: option.metadata[_ROW] for option in fields(Options)})
+OPTIONS = tuple(ROWS)
+assert tuple(Keywords.__annotations__) == OPTIONS, "each option has a type as a keyword"
+
+
+def read_options(entries: Mapping[str, Entry]) -> Found[Options]:
+    """The options among the entries of a long form; an option that is wrong counts as not given."""
+    given = read_given(entries)
+    return Found(Options(**given.value), given.findings)
+
+
+def read_given(entries: Mapping[str, Entry]) -> Found[dict[str, Any]]:
+    """The values of the options that are given, and are right."""
+    values: dict[str, Any] = {}
+    findings: list[Diagnostic] = []
+    for name, row in ROWS.items():
+        if name not in entries or is_null(entries[name].value) or isinstance(entries[name].value, Unread):
+            continue
+        found = row.read(entries[name])
+        findings += found.findings
+        if found.value is not None:
+            values[name] = found.value
+    return Found(values, tuple(findings))
