@@ -123,8 +123,8 @@ def _needs(facts: Facts, calls: Mapping[Task, Context]) -> str:
         lines.append(f"pred: a list of {count or 'any number of'} outputs, the first is the main one")
     if facts.tensors:
         lines.append(f"tensors to pass by name: {', '.join(sorted(facts.tensors))}")
-    for prediction, target, fields in next(iter(calls.values())).heads if calls else ():
-        lines.append(f"head: {prediction} with its target {target}, such as {Context(*fields).task}, in any shape")
+    for prediction, target, own in next(iter(calls.values())).heads if calls else ():
+        lines.append(f"head: {prediction} with its target {target}, such as {own.task}, in any shape")
     if facts.scalars:
         lines.append(f"numbers to pass: {', '.join(sorted(facts.scalars))}")
     if facts.learned:

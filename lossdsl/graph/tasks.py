@@ -25,7 +25,7 @@ from lossdsl.checking.resolved import (
 )
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import BuiltLoss, build
-from lossdsl.graph.context import Context
+from lossdsl.graph.context import Context, OwnHead
 from lossdsl.graph.evaluate import TooLarge
 from lossdsl.graph.nodes import AXES
 from lossdsl.graph.uses import instead
@@ -95,7 +95,7 @@ def _context(task: Task, facts: Facts, options: Options, beside: tuple[str, ...]
     tensors = tuple(
         (name, AXES if name in facts.predictions | facts.targets else beside) for name in sorted(facts.beside | alike)
     )
-    heads = tuple((*pair.names, tuple(_of_pair(own, plain))) for pair, own in layouts if own)
+    heads = tuple(OwnHead(pair.prediction, pair.target, _of_pair(own, plain)) for pair, own in layouts if own)
     return plain._replace(tensors=tensors, heads=heads)
 
 

@@ -14,7 +14,7 @@ from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import BuiltLoss, build
-from lossdsl.graph.context import Context
+from lossdsl.graph.context import Context, from_plain
 from lossdsl.proving.denominators import positive_denominators
 from lossdsl.proving.findings import certain_errors
 from lossdsl.proving.rounding import rounded_roots
@@ -260,7 +260,7 @@ class Loss(nn.Module):
     def _prepare(self, key: tuple[Any, ...]) -> bool:
         """Make the plan of a kind of call the first time. Under torch.compile this runs while tracing."""
         if key not in self._plans:
-            context = Context(*key)
+            context = from_plain(key)
             plan = self._planned(context)
             self._runners[key] = compiled(plan, self.options.backend or "eager")
             self._sights[key] = sights_of(context, self._facts, plan.inputs)

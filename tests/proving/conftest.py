@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.errors import FormulaError
-from lossdsl.graph.build import BuiltLoss, BuiltTerm, build
+from lossdsl.graph.build import BuiltTerm, build
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.tasks import first_working
 from lossdsl.proving.analysis import Proof, prove
@@ -78,7 +79,7 @@ def node_values() -> Callable[..., dict[Node, Any]]:
         call = arrange(context.task, context.input, context.ignoring, class_weight, pred, target, mask, tensors)
         nodes = [node for node in in_order(proof.intervals) if not node.is_constant]
         terms = tuple(BuiltTerm(str(number), node, node, node) for number, node in enumerate(nodes))
-        plan = lower(BuiltLoss(terms, proof.built.total, (), proof.built.trace, proof.built.heads))
+        plan = lower(replace(proof.built, terms=terms))
         inputs = [call.tensors.get(name, scalars.get(name.rpartition(":")[2])) for name in plan.inputs]
         _, *parts = plan.module(*inputs)
         return dict(zip(nodes, parts[::3], strict=True))
