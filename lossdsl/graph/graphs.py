@@ -14,7 +14,7 @@ from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
 from lossdsl.graph.evaluate import TooLarge
-from lossdsl.graph.likely_calls import MOST_CALLS, axes_beside, choices, context_of, contexts, separate_parts
+from lossdsl.graph.likely_calls import MOST_CALLS, axes_beside, choices, context_of, contexts, separate_parts, simplest
 from lossdsl.graph.uses import instead
 from lossdsl.spec.model import TASKS, Options, Task
 
@@ -88,9 +88,9 @@ class Graphs:
         """Heads that share no tensor are looked at apart, as their layouts multiply: ten heads that may have four
         layouts each could be called in a million ways.
         """
-        facts, options = self.facts, self.options
+        facts, simple = self.facts, simplest(task, self.options, self.facts)
         parts = separate_parts(self.objective, facts.pairs)
-        calls = contexts(task, facts, options)
+        calls = contexts(simple, facts)
         if len(parts) < 2:
             yield from islice(calls, MOST_CALLS)
             return
@@ -98,11 +98,11 @@ class Graphs:
         for beside in axes_beside(facts):
             chosen: dict[Pair, str] = {}
             for part, pairs in parts:
-                own = Graphs(part, options, replace(facts, pairs=pairs))
-                tried = list(islice(contexts(task, own.facts, options, (beside,)), MOST_CALLS))
+                own = Graphs(part, self.options, replace(facts, pairs=pairs))
+                tried = list(islice(contexts(simple, own.facts, (beside,)), MOST_CALLS))
                 _, best = own._best(tried)
                 chosen |= zip(pairs, list(islice(choices(pairs), MOST_CALLS))[tried.index(best)], strict=True)
-            yield context_of(task, facts, options, beside, [chosen[pair] for pair in facts.pairs])
+            yield context_of(simple, facts, beside, [chosen[pair] for pair in facts.pairs])
 
     def _calls(self) -> Iterator[Context]:
         """The calls that the loss may get, the plainest of each task first."""

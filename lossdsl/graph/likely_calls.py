@@ -32,13 +32,23 @@ MOST_CALLS = 32
 _BESIDE = (("batch", "pixel"), AXES, ("batch",), ("batch", "class"))
 
 
-def contexts(
-    task: Task, facts: Facts, options: Options, axes: Sequence[tuple[str, ...]] | None = None
-) -> Iterator[Context]:
-    """Every call, the likely ones first, made when it is asked for."""
+def simplest(task: Task, options: Options, facts: Facts) -> Context:
+    """The call of a task with nothing but pred and target, class indices for multiclass."""
+    return Context(
+        task=task,
+        input=options.input or "logits",
+        indexed=task == "multiclass",
+        ignoring=options.ignore_index is not None,
+        weighted=options.class_weight is not None,
+        scales=next((len(scale.weights) or 2 for scale in facts.scales), 0),
+    )
+
+
+def contexts(simple: Context, facts: Facts, axes: Sequence[tuple[str, ...]] | None = None) -> Iterator[Context]:
+    """Every call with what is passed by name, the likely ones first, made when it is asked for."""
     for beside in axes or axes_beside(facts):
         for chosen in choices(facts.pairs):
-            yield context_of(task, facts, options, beside, chosen)
+            yield context_of(simple, facts, beside, chosen)
 
 
 def axes_beside(facts: Facts) -> Sequence[tuple[str, ...]]:
@@ -54,23 +64,15 @@ def choices(pairs: Sequence[Pair]) -> Iterator[tuple[str, ...]]:
     yield from product(*layouts)
 
 
-def context_of(task: Task, facts: Facts, options: Options, beside: tuple[str, ...], chosen: Sequence[str]) -> Context:
+def context_of(simple: Context, facts: Facts, beside: tuple[str, ...], chosen: Sequence[str]) -> Context:
     """The call in which the tensors by name have these axes, and the pairs these layouts."""
-    plain = Context(
-        task=task,
-        input=options.input or "logits",
-        indexed=task == "multiclass",
-        ignoring=options.ignore_index is not None,
-        weighted=options.class_weight is not None,
-        scales=next((len(scale.weights) or 2 for scale in facts.scales), 0),
-    )
     layouts = list(zip(facts.pairs, chosen, strict=True))
     alike = {name for pair, own in layouts if not own for name in pair.names}
     tensors = tuple(
         (name, AXES if name in facts.predictions | facts.targets else beside) for name in sorted(facts.beside | alike)
     )
-    heads = tuple(OwnHead(pair.prediction, pair.target, _of_pair(own, plain)) for pair, own in layouts if own)
-    return plain._replace(tensors=tensors, heads=heads)
+    heads = tuple(OwnHead(pair.prediction, pair.target, _of_pair(own, simple)) for pair, own in layouts if own)
+    return simple._replace(tensors=tensors, heads=heads)
 
 
 def separate_parts(objective: Objective, pairs: Sequence[Pair]) -> list[tuple[Objective, tuple[Pair, ...]]]:
@@ -151,5 +153,5 @@ def _layouts(pair: Pair) -> tuple[str, ...]:
     return ("", *own) if pair.mapped else (*own, "")
 
 
-def _of_pair(task: str, plain: Context) -> Context:
-    return Context(task, plain.input, indexed=task == "multiclass", ignoring=plain.ignoring and task != "regression")
+def _of_pair(task: str, simple: Context) -> Context:
+    return Context(task, simple.input, indexed=task == "multiclass", ignoring=simple.ignoring and task != "regression")

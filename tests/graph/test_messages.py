@@ -34,8 +34,9 @@ def told(literal: str) -> str:
     assert spec is not None
     resolution = resolve(spec, default_registry())
     assert resolution.objective is not None, str(FormulaError(resolution.diagnostics))
+    context = from_plain(Context(task, ignoring=ignore_index is not None, **fields))
     with pytest.raises(FormulaError) as caught:
-        build(resolution.objective, from_plain(Context(task, ignoring=ignore_index is not None, **fields)), ignore_index)
+        build(resolution.objective, context, ignore_index)
     lines = [re.sub(r"(?m) +$", "", str(caught.value))]
     for finding in caught.value.diagnostics:
         if finding.edit:
