@@ -51,7 +51,7 @@ class Proof:
 
 
 def prove(
-    study: Graphs,
+    graphs: Graphs,
     built: BuiltLoss,
     related: Container[Node] | None = None,
     nodes: Sequence[Node] | None = None,
@@ -62,7 +62,7 @@ def prove(
     related: the nodes for which to use what their parts have in common, all by default. It takes most of the time.
     before: a proof of the same with less related; what stands in none of these nodes is taken from it.
     """
-    facts = study.facts
+    facts = graphs.facts
     order = before.order if before else in_order(_roots(built) if nodes is None else nodes)
     earlier = before.intervals if before else {}
     intervals = dict(_inputs(built, order, facts))
@@ -95,7 +95,7 @@ def prove(
                 promised = interval(declaration.low, declaration.high, declaration.low_open, declaration.high_open)
                 result = of.meet(result, promised)
         intervals[node] = result
-    return Proof(study.objective, facts, built, order, intervals, forms, frozenset(trained))
+    return Proof(graphs.objective, facts, built, order, intervals, forms, frozenset(trained))
 
 
 def _over(node: Node) -> tuple[Hashable, ...]:

@@ -36,13 +36,13 @@ _TO_ALL_DIGITS = frozenset({
 for_each_operation(dict.fromkeys((*_PASSING, *_SUMS, *_GIVEN, *_DIFFERENCES, *_OF_TWO, *_TO_ALL_DIGITS)))
 
 
-def rounded_roots(study: Graphs, built: BuiltLoss) -> frozenset[Node]:
+def rounded_roots(graphs: Graphs, built: BuiltLoss) -> frozenset[Node]:
     """The roots of the loss and its terms, and powers between 0 and 1, of what is known to a rounding error only."""
     terms = [part for term in built.terms for part in (term.value, term.weight, term.contribution)]
     roots = [node for node in in_order([built.total, *terms]) if _is_root(node)]
     if not roots:
         return frozenset()
-    proof = prove(study, built, related=(), nodes=roots)
+    proof = prove(graphs, built, related=(), nodes=roots)
     rounded = _rounded(proof.order, proof.intervals)
     return frozenset(node for node in roots if node.arguments[0] in rounded)
 

@@ -19,6 +19,7 @@ from lossdsl.api.studying import studied
 from lossdsl.graph import graphs
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
+from lossdsl.graph.likely_calls import separate_parts
 from lossdsl.proving import findings, study
 from lossdsl.proving.analysis import Proof, prove
 from lossdsl.proving.study import Study
@@ -97,6 +98,20 @@ def test_nothing_is_built_or_proved_twice(text: str, call: str, made: Made) -> N
 def test_at_most_one_graph_of_a_task(call: str, text: str, tasks: dict[str, int], made: Made) -> None:
     CALLS[call](text)
     assert made.tasks == tasks
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_layouts_of_heads_are_chosen_once(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which tries each head that shares no tensor with the others in each layout."""
+    chosen: list[Any] = []
+
+    def counted(*parts: Any) -> Any:
+        chosen.append(parts)
+        return separate_parts(*parts)
+
+    monkeypatch.setattr(graphs, "separate_parts", counted)
+    CALLS[call]("bce + bce(a, b) + ce(c, d) + mse(e, f)")
+    assert len(chosen) == (3 if call in ("check", "compile") else 4)
 
 
 def test_explain_proves_once(made: Made) -> None:
