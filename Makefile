@@ -9,13 +9,14 @@ PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-long mutants bench check format clean
+.PHONY: help demo test test-long golden mutants bench check format clean
 
 help:
 	@echo 'make demo    train a small U-Net on MRI slices with the loss of examples/brain_mri.yaml'
 	@echo "             another loss: make demo ARGS='--loss \"bce + tversky(fn_weight=0.7)\"'"
 	@echo 'make test    run the test suite; a part of it: make test ARGS=tests/syntax'
 	@echo 'make test-long  run the tests that take long'
+	@echo 'make golden  rewrite the golden files of the tests; read the diff afterwards'
 	@echo 'make mutants  change the code in small ways and count what the tests find; a part: make mutants ARGS=proving'
 	@echo 'make bench   compare speed and memory with torch, MONAI and segmentation_models.pytorch'
 	@echo 'make check   lint, format, types, import layers'
@@ -30,6 +31,9 @@ test: .venv/dev.stamp
 
 test-long: .venv/dev.stamp
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+golden: .venv/dev.stamp
+	$(BIN)/python tests/golden.py $(ARGS)
 
 # CI=1: the same random examples in every run, so that a mutant has the same fate.
 mutants: .venv/mutation.stamp

@@ -1,6 +1,6 @@
-"""`pytest --lossdsl PACKAGE`: every loss of an installed package against every rule, as one test each.
+"""`pytest --lossdsl PACKAGE`: test every loss of an installed package against every rule.
 
-A module of its own, outside of the package, so that a run of pytest that does not ask for it imports nothing.
+This module is outside of the package, so that a run of pytest without the option does not import lossdsl.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _tests(session: pytest.Session, package: str) -> list[pytest.Item]:
 
 
 class Conformance(pytest.Item):
-    """One loss against one rule."""
+    """The test of one loss against one rule."""
 
     def __init__(self, *, loss: str, rule: str, **known: object):
         super().__init__(**known)  # type: ignore[arg-type]

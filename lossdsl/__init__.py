@@ -1,7 +1,9 @@
 """lossdsl: a loss is a formula.
 
-loss = lossdsl.compile("0.5*bce + 0.5*(-log(1 - dice))")
-value = loss(pred, target)
+>>> import lossdsl
+>>> loss = lossdsl.compile("0.5*bce + 0.5*(-log(1 - dice))")
+
+Then call `loss(pred, target)` in the training loop.
 """
 
 from __future__ import annotations
@@ -44,8 +46,13 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """What is public: completion at a prompt shows neither the inner packages nor what they are imported with."""
+    return sorted([*__all__, "testing"])
+
+
 def __getattr__(name: str) -> Any:
-    """The classes that need torch, and the kit, imported when they are first asked for."""
+    """The classes that need torch, and the module `testing`. They are imported at the first use."""
     if name == "testing":
         import lossdsl.testing as kit
 

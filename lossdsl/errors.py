@@ -1,6 +1,6 @@
-"""What can go wrong, where it went wrong, and the one exception family that says so.
+"""Diagnostics with their places, and the exceptions that carry them.
 
-Inner code states a fact as a `Diagnostic`; the boundary raises it inside a `LossError`. Text is rendered without
+Inner code makes a `Diagnostic`; public functions raise it inside a `LossError`. Text is rendered without
 colour: the terminal adds colour, an exception never does.
 """
 
@@ -34,7 +34,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A piece of text that a user wrote, and where it stands in a larger file.
+    """A piece of text that a user wrote, and its place in a larger file.
 
     text: what is parsed. file: the file's name as the user gave it, None for text typed in place.
     path: dotted key path inside a config, for text that has no file. document: the whole file.
@@ -79,10 +79,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Replace this span of the source with this text, and the finding is gone, in the sense of its hint.
+    """Replaces a span of the source with a text, as the hint of the finding says.
 
-    applicability: `safe` where a right reading of the text computes the same after the edit, so that `--fix` makes it;
-    `suggested` where it may be meant, so that only `--fix --unsafe` does.
+    applicability: `safe` if the edit cannot change the meaning of a correct reading, so that `--fix` applies it;
+    `suggested` if it is a guess, so that only `--fix --unsafe` applies it.
     """
 
     span: Span
@@ -96,9 +96,9 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding: a stable code, one sentence, the exact place, and a way out; the edit where one mends it.
+    """One finding: a stable code, a message, its place, a hint, and an edit if there is one.
 
-    allowed: the reason in the comment that answers it.
+    allowed: the reason in the comment that allows it.
     """
 
     code: str
@@ -154,15 +154,54 @@ class Diagnostic:
         return (f"    {shown}", f"    {pad}^{'~' * (width - 1)}")
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands; `span` is None when the source's name alone says it (a key path, a file).
+
+    Every finding that has a place is made by `says`.
+    """
+
+    source: Source
+    span: Span | None = None
+
+    @property
+    def extent(self) -> Span:
+        """The part of the source that it is: all of it where none is said."""
+        return self.span or Span(0, len(self.source.text))
+
+    @property
+    def text(self) -> str:
+        """What stands there, on one line."""
+        return " ".join(self.source.text[self.extent.start : self.extent.end].split())
+
+    def says(
+        self,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        edit: Edit | None = None,
+        severity: Severity = "error",
+    ) -> Diagnostic:
+        return Diagnostic(code, message, self.source, self.span, hint, severity, edit)
+
+    def replaced(self, text: str, applicability: Applicability = "suggested") -> Edit:
+        """The edit that writes `text` here."""
+        return Edit(self.extent, text, applicability)
+
+    def respelt(self, word: str, known: Iterable[str], slot: Slot) -> Edit | None:
+        """The edit that mends the spelling of a word which stands here in a file."""
+        return respelt(self.source, self.span, word, known, slot) if self.span and self.source.file else None
+
+
 def _cut(text: str, longest: int = 1000) -> str:
-    """A message that repeats a long text of the user, without its middle."""
+    """Shorten a message with a long text of the user, by cutting its middle."""
     if len(text) <= longest:
         return text
     return f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
 
 
 def _window(text: str, column: int, width: int = 120) -> tuple[str, int]:
-    """The part of a long line around `column`, and where it starts."""
+    """The part of a long line around `column`, and its offset."""
     if len(text) <= width:
         return text, 0
     start = max(0, min(column - width // 2, len(text) - width))
@@ -198,7 +237,7 @@ class PluginError(LossError):
 
 
 class LossWarning(UserWarning):
-    """What a loss tells without stopping, as a finding: that a compiler failed, that a plugin has another version."""
+    """A warning of a loss, as a finding: a compiler failed, or a plugin has another version."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -208,9 +247,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def respelt(source: Source, span: Span, word: str, known: Iterable[str], slot: Slot) -> Edit | None:
-    """The edit that mends the spelling of a `word` inside a span, where only one known word is a slip away.
+    """The edit that corrects the spelling of a `word` inside a span, if exactly one known word is a typing error away.
 
-    slot: what stands there. A word that the field uses for something else there is no slip, so no edit is for it.
+    slot: the kind of word. A word that other libraries use for something else is not a typing error.
     """
     names = tuple(known)
     match = _nearest(word, names)
@@ -225,30 +264,28 @@ def respelt(source: Source, span: Span, word: str, known: Iterable[str], slot: S
 
 
 def _is_used(word: str, match: str, slot: Slot) -> bool:
-    """Whether the field has this word. `Sqrt` is ours in other capitals, `Dice` is the name of a score elsewhere."""
+    """Whether other libraries use this word. `Sqrt` is `sqrt` in other case, but `Dice` is a score elsewhere."""
     if words.is_in_table(word) or slot != "name":
         return words.is_in_table(word)
     return words.is_written_so(word) if word.lower() == match.lower() else words.is_known(word)
 
 
 def _is_plain_slip(word: str, match: str, slot: Slot) -> bool:
-    """Whether nothing but our own word can be meant.
+    """Whether the word can only be a misspelt word of lossdsl.
 
-    Names are made from names by a letter in front, a digit, another last letter: `wmse`, `mse2`, `term_b` beside
-    `term_a`. A short one that differs by more than the order of its letters may be any abbreviation, and one that is as
-    near to a word of the field may be that.
+    A name with another last letter is a new name, as `term_b` next to `term_a`. A short word that differs by more than
+    the order of its letters can be an abbreviation, and one that is as similar to a word of other libraries can be that
+    word.
     """
-    if word.lower() == match.lower():
-        return True
-    if [sign for sign in word if sign.isdigit()] != [sign for sign in match if sign.isdigit()]:
+    word, match = word.lower(), match.lower()
+    if word == match or slot != "name":
+        return _digits(word) == _digits(match)
+    if _is_another_name(word, match):
         return False
-    if slot != "name":
-        return True
-    others = {name for name in words.names_of(*words.NAMES) - {match.lower()} if _is_slip(word.lower(), name)}
-    letters = sorted(word.lower())
-    if letters == sorted(match.lower()):
-        return not any(letters == sorted(name) for name in others)
-    if others or word[0].lower() != match[0].lower() or min(len(word), len(match)) < _SHORT:
+    others = {name for name in words.names_of(*words.NAMES) - {match} if _is_slip(word, name)}
+    if _has_same_letters(word, match):
+        return not any(_has_same_letters(word, name) for name in others)
+    if others or min(len(word), len(match)) < _SHORT:
         return False
     parts = zip(word.split("_"), match.split("_"), strict=False)
     return word[:-1] != match[:-1] and not any(one != other and 1 in (len(one), len(other)) for one, other in parts)
@@ -258,21 +295,35 @@ _SHORT = 4
 
 
 def near_miss(word: str, known: Iterable[str]) -> str | None:
-    """The known word that a word differs from by one slip, or by capitals alone. None where none or several do.
+    """The known word that differs from a word by one typing error, or only by case. None if there is none or several.
 
-    Of short words only letters that changed places count: everything short is near to a letter or two. A first or last
-    letter tells names apart: `preds`, `pred2` and `prev` are other names than `pred`.
+    For short words only swapped letters are allowed, because short words are similar to many. A different last letter
+    makes another name: `preds` and `prev` are not `pred`.
     """
     lower = word.lower()
-    near = {name for name in known if name.lower() == lower or _is_slip(lower, name.lower())}
-    near = {name for name in near if sorted(name.lower()) == sorted(lower) or _has_both_ends(lower, name.lower())}
-    if len(word) < _SHORT:
-        near = {name for name in near if sorted(name.lower()) == sorted(lower)}
+
+    def is_near(name: str) -> bool:
+        if not (name == lower or _is_slip(lower, name)) or _is_another_name(lower, name):
+            return False
+        return _has_same_letters(lower, name) or (len(word) >= _SHORT and lower[-1:] == name[-1:])
+
+    near = {name for name in known if is_near(name.lower())}
     return near.pop() if len(near) == 1 and len(word) > 2 else None
 
 
-def _has_both_ends(word: str, name: str) -> bool:
-    return word[:1] == name[:1] and word[-1:] == name[-1:] and not {*word, *name} & {*"0123456789"}
+def _is_another_name(word: str, name: str) -> bool:
+    """Whether a word that is a slip away is a name of its own: users form new names with a digit or a letter in front,
+    as `mse2` and `wmse` from `mse`.
+    """
+    return _digits(word) != _digits(name) or not (word[:1] == name[:1] or _has_same_letters(word, name))
+
+
+def _has_same_letters(word: str, name: str) -> bool:
+    return sorted(word) == sorted(name)
+
+
+def _digits(word: str) -> list[str]:
+    return [sign for sign in word if sign.isdigit()]
 
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:
@@ -294,9 +345,9 @@ def _close(word: str, lowered: Mapping[str, str]) -> list[str]:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that has most in common with a word, None where that is little.
+    """The most similar known word, None if none is similar enough.
 
-    It is `difflib.get_close_matches` with a quick look at the letters first, as a text may have thousands of names.
+    Like `difflib.get_close_matches`, but with a fast check of letters first, as a text can have thousands of names.
     """
     letters, matcher = _letters(word), SequenceMatcher(None, "", word)
     best: tuple[float, str] = (_ALIKE, "")
@@ -314,7 +365,7 @@ _ALIKE = 0.6
 
 @lru_cache(maxsize=4096)
 def _letters(word: str) -> int:
-    """A bit for each letter and how often it was there before: two words share at most as many letters as bits."""
+    """A bit for each letter and its count so far: two words share at most as many letters as bits."""
     bits, seen = 0, [0] * 64
     for character in word:
         letter = ord(character) % 64
@@ -324,7 +375,7 @@ def _letters(word: str) -> int:
 
 
 def _is_slip(word: str, name: str) -> bool:
-    """Whether one letter too many, too few, another one, or two that changed places make the whole difference."""
+    """Whether the difference is one added, missing or changed letter, or two swapped letters."""
     if abs(len(word) - len(name)) > 1:
         return False
     same = list(takewhile(lambda pair: pair[0] == pair[1], zip(word, name, strict=False)))

@@ -1,5 +1,5 @@
-"""A tree of frozen dataclasses as a flat table, and back: what stores values, such as pickle, recurses into a tree, and
-one that is deep does not fit on the stack."""
+"""Convert a tree of frozen dataclasses to a flat table, and back: pickle recurses into a tree, and
+a deep one overflows the stack."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Row: TypeAlias = tuple[type | None, Any]
 
 
 _LOW = 12
-"""Levels that are stored as they are."""
+"""The number of levels that are stored as they are."""
 
 
 def flattened(root: Any) -> tuple[Row, ...]:
-    """Every high dataclass and tuple in a value as a row, parts before the whole; what is shared stands once."""
+    """The deep dataclasses and tuples in a value as rows, parts before the whole; shared parts have one row."""
     heights: dict[int, int] = {}
     rows: list[Row] = []
     places: dict[int, int] = {}
@@ -58,7 +58,7 @@ def rebuilt(rows: Sequence[Row]) -> Any:
 
 
 def _parts(value: Any) -> Sequence[Any] | None:
-    """What a value is made of; None for one that is stored as it is, also because it says itself how."""
+    """The parts of a value; None for a value that is stored as it is, or that defines its own pickling."""
     if type(value) is tuple:
         return value
     kind = type(value)

@@ -1,7 +1,7 @@
-"""Room on the stack for what recurses, however deep in its own calls a program is when it asks for a loss.
+"""Provide stack space for recursive functions, however deep the calling program's own stack is.
 
-Python allows some thousand calls inside each other, and counts those of each thread alone. So where a caller has used
-much of that, the work goes on in a thread of its own, and the caller waits for it.
+Python limits the depth of calls to about a thousand in each thread. If the caller has used
+much of that, the work runs in a new thread, and the caller waits for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NEEDED = 600
 
 
 def is_deep() -> bool:
-    """Whether there may be too little room left for what recurses; costs about a microsecond."""
+    """Whether there may be too little stack space left; takes about a microsecond."""
     limit = sys.getrecursionlimit()
     try:
         sys._getframe(max(limit - _NEEDED, limit // 3))
@@ -31,7 +31,7 @@ def is_deep() -> bool:
 
 
 def in_own_stack(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function that needs no state of this thread, in a thread of its own."""
+    """Call a function in a new thread. It must not need the state of this thread."""
     results: list[T] = []
     errors: list[BaseException] = []
     context = copy_context()
@@ -51,7 +51,7 @@ def in_own_stack(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
 
 
 def with_room(function: Callable[P, T]) -> Callable[P, T]:
-    """A function that can be called at any depth."""
+    """Decorate a function so that it can be called at any depth."""
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,6 +104,29 @@ def test_private_names_stay_in_their_module() -> None:
     assert not found
 
 
+def own_imports(name: str) -> Iterator[str]:
+    """The files of the package that a file imports when it is imported, or for its annotations alone."""
+    found = [node for node in tree(name).body if isinstance(node, ast.ImportFrom)]
+    found += [part for node in tree(name).body if isinstance(node, ast.If) for part in ast.walk(node)
+              if isinstance(part, ast.ImportFrom)]  # fmt: skip
+    for node in found:
+        for alias in node.names:
+            yield from _file(f"{node.module}.{alias.name}") or _file(node.module or "")
+
+
+def _file(module: str) -> list[str]:
+    """The file of a module of the package; none of any other."""
+    path = module.removeprefix("lossdsl").removeprefix(".").replace(".", "/")
+    return [file for file in (f"{path}.py", f"{path}/__init__.py".lstrip("/")) if file in FILES]
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    """Nor for annotations: what two files know of each other belongs into a third."""
+    graph = {name: set(own_imports(name)) - {name, "__init__.py"} for name in FILES if name != "__init__.py"}
+    assert sum(map(len, graph.values())) > len(FILES)
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError with the circle
+
+
 def test_text_is_never_run() -> None:
     stored_by_itself = {"testing/module_rules.py": {"torch.load"}}
     assert not [
@@ -120,6 +144,33 @@ def test_nothing_that_runs_stored_code_is_imported() -> None:
         for module in imported_modules(name)
         if module.partition(".")[0] in RUNNING_MODULES
     ]
+
+
+def test_one_function_gives_a_finding_its_place() -> None:
+    """A finding without a place is made by itself; all others by `Place.says`, which alone knows how they are built."""
+    made = [(name, call) for name in FILES for called, call in calls(name) if called.rpartition(".")[2] == "Diagnostic"]
+    placed = [
+        name for name, call in made if len(call.args) > 2 or "source" in {keyword.arg for keyword in call.keywords}
+    ]
+    assert placed == ["errors.py"]
+
+
+def test_what_everyone_speaks_of_is_defined_once() -> None:
+    """The axes in their order are written out by built-in kernels alone, which are plugins and may import little."""
+    homes: dict[str, list[str]] = {"Place": [], "Interval": [], "Range": [], "AXES": []}
+    for name in FILES:
+        for node in ast.walk(tree(name)):
+            if isinstance(node, ast.ClassDef) and node.name in homes:
+                homes[node.name].append(name)
+            elif isinstance(node, ast.Tuple) and ast.unparse(node) == "('batch', 'class', 'pixel')":
+                homes["AXES"].append(name)
+    homes["AXES"] = [name for name in homes["AXES"] if not name.startswith("library/")]
+    assert homes == {
+        "Place": ["errors.py"],
+        "Interval": ["proving/interval.py"],
+        "Range": ["syntax/tree.py"],
+        "AXES": ["syntax/tree.py"],
+    }
 
 
 def test_the_parser_is_not_cached_on_disk() -> None:

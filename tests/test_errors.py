@@ -10,12 +10,15 @@ import pytest
 from lossdsl.errors import (
     ConfigError,
     Diagnostic,
+    Edit,
     FormulaError,
     InputError,
     LossError,
+    Place,
     PluginError,
     Source,
     Span,
+    near_miss,
     nearest,
     respelt,
 )
@@ -40,7 +43,7 @@ EXCERPTS = {
     "several lines": ("a + «(b\n + c)»", "1:5", "a + (b", "    ^~"),
     "several lines from the end of one": ("a«\n\n»b", "1:2", "a", " ^"),
     "nothing, at the end": ("a +«»", "1:4", "a +", "   ^"),
-    "nothing, in an empty text": ("«»", "1:1", "", "^"),
+    "nothing, in an empty string": ("«»", "1:1", "", "^"),
     "nothing, on an empty line": ("a\n«»\nb", "2:1", "", "^"),
     "nothing, on a last empty line": ("a\n«»", "2:1", "", "^"),
     "windows lines": ("a\r\nb «c»\r\nd", "2:3", "b c", "  ^"),
@@ -144,6 +147,23 @@ def test_a_finding_gets_its_source_once() -> None:
     assert found.at(second).source == first
 
 
+def test_a_place_says_a_finding_and_mends_it() -> None:
+    source = Source("a +  b", "a.loss")
+    place = Place(source, Span(0, 6))
+    edit = place.replaced("a + b", "safe")
+    assert place.text == "a + b"
+    assert edit == Edit(Span(0, 6), "a + b", "safe")
+    assert place.says("LD101", "wrong", "mend it", edit, "warning") == Diagnostic(
+        "LD101", "wrong", source, Span(0, 6), "mend it", "warning", edit
+    )
+
+
+def test_a_place_without_a_span_is_the_whole_text_and_is_shown_without_a_line() -> None:
+    place = Place(Source("dice", path="loss"))
+    assert (place.text, place.extent) == ("dice", Span(0, 4))
+    assert place.says("LD405", "wrong").render() == "<loss>: error LD405: wrong"
+
+
 def test_spans_join() -> None:
     assert Span(3, 5).to(Span(1, 4)) == Span(1, 4).to(Span(3, 5)) == Span(1, 5)
 
@@ -234,3 +254,33 @@ def test_a_slip_is_mended_where_one_name_is_near(word: str, known: str) -> None:
     assert (edit and text[: edit.span.start] + edit.text + text[edit.span.end :]) == (
         SLIPS[word, known] and f"1 + {SLIPS[word, known]}(x)"
     )
+
+
+# Of a name that is a slip away from `features`, `features1` or `pred`: what a mended tensor and a mended loss are.
+NEAR = {
+    ("featrues", "features"): ("features", "safe"),
+    ("feautre1", "feature1"): ("feature1", "safe"),
+    ("fetures1", "features1"): ("features1", "safe"),
+    ("feature12", "feature21"): (None, "suggested"),  # a digit is no slip
+    ("features2", "features1"): (None, "suggested"),
+    ("wfeatures", "features"): (None, "suggested"),
+    ("features_", "features"): (None, "safe"),
+    ("featurex", "features"): (None, "suggested"),  # a last letter makes another name
+    ("perd", "pred"): ("pred", "safe"),
+    ("PRED", "pred"): ("pred", "safe"),
+    ("bcd", "bce"): (None, "suggested"),  # everything short is near to a letter or two
+}
+
+
+@pytest.mark.parametrize(("word", "known"), NEAR)
+def test_a_first_letter_and_a_digit_tell_names_apart(word: str, known: str) -> None:
+    edit = respelt(Source(word), Span(0, len(word)), word, [known], "name")
+    assert (near_miss(word, [known]), edit and edit.applicability) == NEAR[word, known]
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "applicability"), [("wgamma", "gamma", "safe"), ("gamma1", "gamma2", "suggested")]
+)
+def test_a_digit_tells_parameters_apart_too(word: str, known: str, applicability: str) -> None:
+    edit = respelt(Source(word), Span(0, len(word)), word, [known], "parameter")
+    assert edit == Edit(Span(0, len(word)), known, applicability)

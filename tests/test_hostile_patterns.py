@@ -81,6 +81,7 @@ def test_all_are_found() -> None:
     assert len(FOUND) > 60
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("pattern", "used"), [row[1:] for row in FOUND], ids=[row[0] for row in FOUND])
 def test_time_grows_with_the_length_alone(pattern: re.Pattern[str], used: tuple[str, ...]) -> None:
     for how in used:

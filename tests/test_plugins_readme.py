@@ -38,6 +38,7 @@ def shell(script: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     tutorial, rest = TEXT.split("\n## What a plugin declares", 1)

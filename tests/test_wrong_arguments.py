@@ -121,6 +121,7 @@ def raised(call: Callable[[], Any]) -> Exception | None:
     return None
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("place", PLACES)
 def test_wrong_types_are_told(place: str, file: str) -> None:
     for name, value in VALUES.items():

@@ -1,4 +1,4 @@
-"""What users call. Nothing here imports torch until a loss is compiled."""
+"""The public functions. torch is only imported when a loss is compiled."""
 
 from __future__ import annotations
 
@@ -35,21 +35,30 @@ def compile(
     class_weight: Sequence[float] | Mapping[int, float] | Array | None = None,
     backend: Literal["eager", "inductor"] | None = None,
 ) -> Loss:
-    """A torch module from a formula, or from a mapping in the YAML form.
+    """Compile a formula, or a mapping in the YAML form, to a torch module.
 
     Args:
-        source: formula text such as "0.5*bce + 0.5*(-log(1 - dice))", or a mapping with `expr` or `terms`.
-        task: "binary", "multilabel", "multiclass" or "regression"; None: decided at the first call from the shapes.
+        source: a formula such as "0.5*bce + 0.5*(-log(1 - dice))", or a mapping with `expr` or `terms`.
+        task: "binary", "multilabel", "multiclass" or "regression". If None, the shapes of the first call decide.
         input: what the model returns, "logits" (the default) or "probs".
-        ignore_index: target value of elements that do not count, in every term; a whole number.
-        class_weight: one weight >= 0 for each class, at least one above 0, as a list, a 1-d array or tensor, or a
-            mapping of all labels; makes every mean over classes a weighted mean.
+        ignore_index: the target value of elements to ignore in every term, an integer.
+        class_weight: one weight of at least 0 per class, at least one of them above 0. A list, a 1-d array or tensor,
+            or a mapping of all labels. It makes every mean over classes a weighted mean.
         backend: "eager" (the default), or "inductor" for torch.compile.
 
-    A keyword that is given goes before the same key of a mapping.
+    A keyword overrides the same key of a mapping.
+
+    Returns:
+        A `Loss`, a torch module that is called with the prediction and the target.
 
     Raises:
-        FormulaError: the formula is wrong. ConfigError: the mapping or a keyword is. Both hold all findings.
+        FormulaError: the formula is wrong.
+        ConfigError: the mapping or a keyword is wrong. Both errors hold all findings.
+
+    >>> import torch, lossdsl
+    >>> loss = lossdsl.compile("0.5*bce + 0.5*dice", task="binary")
+    >>> loss(torch.zeros(2, 1, 8), torch.ones(2, 1, 8)).ndim
+    0
     """
     if isinstance(source, os.PathLike):
         raise ConfigError([Diagnostic("LD405", "compile takes a formula or a mapping", hint=f"load({str(source)!r})")])
@@ -66,18 +75,27 @@ def compile(
 
 @with_room
 def load(path: str | os.PathLike[str], key: str = "loss", **overrides: Any) -> Loss:
-    """A torch module from a config file: YAML or JSON, the loss under a dotted key such as "train.loss".
+    """Compile the loss of a config file, which is YAML or JSON.
 
     Args:
         path: the file.
-        key: where the loss stands in it.
-        overrides: keywords of `compile`, which go before those of the file.
+        key: the path of the loss in the file, such as "train.loss".
+        overrides: keywords of `compile`, which override those of the file.
+
+    Returns:
+        A `Loss`, as `compile` does.
 
     Raises:
-        ConfigError, FormulaError: with file, line and column of all that is wrong.
+        ConfigError: the file, a key or a keyword is wrong.
+        FormulaError: a formula in it is wrong. Both errors hold all findings with file, line and column.
+
+    >>> import lossdsl
+    >>> from pathlib import Path
+    >>> _ = Path("experiment.yaml").write_text("train: {loss: 0.5*bce + 0.5*dice}")
+    >>> loss = lossdsl.load("experiment.yaml", key="train.loss", task="binary")
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise ConfigError([Diagnostic("LD405", f"load takes the path of a file, got {type(path).__name__}")])
+        raise ConfigError([Diagnostic("LD405", f"load takes the path of a file, not {type(path).__name__}")])
     return _module(read_file(path, checked_key(key)), overrides)
 
 
@@ -89,16 +107,27 @@ def check(
     files: bool = True,
     **options: Any,
 ) -> Report:
-    """Everything that is wrong with a formula, a mapping or a config file, without torch. Raises nothing of its own.
+    """Check a formula, a mapping or a config file, and report every problem. Does not import torch.
 
-    Text that ends in .yaml, .yml or .json is a path, other text is a formula; a path of another name is a Path.
+    A string that ends in .yaml, .yml or .json is a file name, any other string is a formula. Use a `Path` for a file
+    with another name.
 
     Args:
         source_or_path: a formula, a mapping or the path of a config file.
-        key: where the loss stands in the file.
-        files: whether text may name a file. With False all text is a formula, and no file is read: for text that
-            other people send.
-        options: keywords of `compile`, which go before those of the file.
+        key: the path of the loss in the file.
+        files: whether a string can be a file name. If False, every string is a formula and no file is read; use this
+            for text from other people.
+        options: keywords of `compile`, which override those of the file.
+
+    Returns:
+        A `Report` with the findings. Problems of the loss or of the options are findings and do not raise an error.
+
+    >>> import lossdsl
+    >>> print(lossdsl.check("0.5*bce + 0.5*dcie"))
+    <formula>:1:15: error LD201: unknown loss `dcie`
+        0.5*bce + 0.5*dcie
+                      ^~~~
+        did you mean `dice`?
     """
     try:
         return check_reading(read_source(source_or_path, key, files), **options)
@@ -117,18 +146,27 @@ def explain(
     files: bool = True,
     **options: Any,
 ) -> str:
-    """A loss told in full: terms, weights, the text, ranges and sources of each loss, the rewrites applied.
+    r"""Explain a loss: its terms and weights, the formula, range and source of each loss, and the rewrites applied.
 
     Args:
         source: a formula, a mapping or the path of a config file.
-        key: where the loss stands in the file.
-        open: names of losses to open to their formulas with the parameters of the call, or "all".
-        latex: the formula alone, with the losses that are opened, as LaTeX for mathematics mode.
-        cost: also how often the loss goes over memory.
-        files: whether text may name a file, as in `check`. With False it is a formula, whatever it looks like.
-        options: keywords of `compile`, which go before those of the file.
+        key: the path of the loss in the file.
+        open: names of losses to expand to their formulas with the parameters of the call, or "all".
+        latex: return only the formula, with the expanded losses, as LaTeX for math mode.
+        cost: also count the passes over memory.
+        files: whether a string can be a file name, as in `check`.
+        options: keywords of `compile`, which override those of the file.
 
-    Raises FormulaError or ConfigError when it cannot be compiled.
+    Returns:
+        The explanation as text.
+
+    Raises:
+        FormulaError: the formula is wrong.
+        ConfigError: the config or an argument is wrong.
+
+    >>> import lossdsl
+    >>> print(lossdsl.explain("0.5*bce + 0.5*dice", latex=True))
+    0.5\,\mathrm{bce} + 0.5\,\mathrm{dice}
     """
     from lossdsl.api.explaining import explain_study, expressions_of, total_of
     from lossdsl.api.opening import openings
@@ -138,7 +176,7 @@ def explain(
         raise ConfigError([Diagnostic("LD405", "open takes names of losses", hint='open="all", or open=["dice"]')])
     for word, value in (("latex", latex), ("cost", cost), ("files", files)):
         if not isinstance(value, bool):
-            raise ConfigError([Diagnostic("LD405", f"{word} is True or False, got {type(value).__name__}")])
+            raise ConfigError([Diagnostic("LD405", f"{word} must be True or False, not {type(value).__name__}")])
     study = studied(read_source(source, key, files), options).sound()
     opened = openings(expressions_of(study.spec), default_registry(), wanted) if wanted else ()
     if latex:
@@ -150,20 +188,29 @@ def explain(
 
 @with_room
 def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:
-    """The report on what was read already. registry: the losses that it can name, by default those installed."""
+    """The report on a source that was read already. registry: the available losses, by default the installed ones."""
     outcome = studied(reading, options, registry, warnings=True)
     return report_of(outcome.diagnostics, reading.answers, outcome.study.facts.tensors if outcome.study else ())
 
 
 @with_room
 def define(text: str) -> None:
-    """Make a formula known under a name, in this process: define("half(w: [0, 1] = 0.5) -> [0, inf) = w*mse").
+    """Define a loss by a formula, for this process.
 
-    The text is that of a .loss file; the word `loss` and the range may be left out. The same name defined again
-    replaces it.
+    The text has the form of a definition in a .loss file; the word `loss` and the range are optional. A second
+    definition of the same name replaces the first.
 
-    Raises FormulaError with the place of what is wrong, also a name that is a word of the language; PluginError where
-    a loss has the name.
+    Args:
+        text: a definition such as "half(w: [0, 1] = 0.5) -> [0, inf) = w*mse".
+
+    Raises:
+        FormulaError: the definition is wrong, or its name is a word of the language.
+        PluginError: another loss has the name.
+
+    >>> import lossdsl
+    >>> lossdsl.define("half(w: [0, 1] = 0.5) -> [0, inf) = w*mse")
+    >>> lossdsl.check("half(w=0.25)").ok
+    True
     """
     loss = read_definition(text)
     taken = name_fault(loss)

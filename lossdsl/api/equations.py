@@ -1,4 +1,4 @@
-"""A loss as LaTeX: its formula, then what its names and the opened losses stand for."""
+"""A loss as LaTeX: its formula, then the definitions of its names and expanded losses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INDENT = r"\quad "
 
 
 def spec_latex(spec: Spec, expression: tree.Expression, opened: Sequence[Opening]) -> str:
-    """The whole loss, for mathematics mode: one expression, or equations in an `aligned` environment."""
+    """The loss for math mode: one expression, or equations in an `aligned` environment."""
     lines = [("", latex(expression))]
     lines += [(name_latex(term.name), latex(term.value.expression)) for term in spec.terms]
     lines += [(name_latex(item.name), latex(item.value.expression)) for item in spec.definitions]
@@ -23,7 +23,7 @@ def spec_latex(spec: Spec, expression: tree.Expression, opened: Sequence[Opening
 
 
 def loss_latex(loss: Loss) -> str:
-    """A loss by itself, its parameters as symbols."""
+    """A single loss with its parameters as symbols."""
     if isinstance(loss, Kernel):
         return latex(tree.Call(tree.Name(loss.name), tuple(map(tree.Name, loss.inputs)), ()))
     assert isinstance(loss, Formula)

@@ -1,4 +1,4 @@
-"""A loss told in full: its terms, each loss that it names opened to its text, and the rewrites that were applied."""
+"""Explain a loss: its terms, the formula of each loss that it uses, and the rewrites applied."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lossdsl.syntax.tree import Expression, Name, Node, Part, Product, Sum
 
 
 def explain_study(study: Study, opened: Sequence[Opening] = (), with_cost: bool = False) -> str:
-    """The explanation of a loss that has no faults."""
+    """The explanation of a loss without errors."""
     working = study.working()
     sections = [
         formula_text(study.spec),
@@ -68,13 +68,13 @@ def _text(loss: Loss) -> str:
 
 
 def formula_text(spec: Spec) -> str:
-    """The loss as a formula: as it was written, or the weighted sum of its terms."""
+    """The loss as a formula, or as the weighted sum of its terms."""
     lines = [f"{definition.name} = {definition.value.expression}" for definition in spec.definitions]
     return "\n".join([*lines, text(total_of(spec))])
 
 
 def total_of(spec: Spec) -> Expression:
-    """The expression that a loss is: as it was written, or the weighted sum of its terms."""
+    """The expression of a loss, or the weighted sum of its terms."""
     if spec.total:
         return spec.total.expression
     summands = (Part("+", Product((Part("*", t.weight.expression), Part("*", Name(t.name))))) for t in spec.terms)
@@ -82,13 +82,13 @@ def total_of(spec: Spec) -> Expression:
 
 
 def expressions_of(spec: Spec) -> tuple[Expression, ...]:
-    """All that is written in a loss."""
+    """All expressions of a loss."""
     terms = (part.expression for term in spec.terms for part in (term.value, term.weight))
     return (total_of(spec), *terms, *(definition.value.expression for definition in spec.definitions))
 
 
 def _opened(opened: Sequence[Opening]) -> str:
-    """Each opened loss as in a .loss file, with its parameters filled in."""
+    """Each expanded loss as in a .loss file, with its parameters filled in."""
     lines = []
     for opening in opened:
         lines.append(f"    {text(opening.call).removesuffix('()')}")

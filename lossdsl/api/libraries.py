@@ -1,4 +1,4 @@
-"""A .loss file looked at: every definition in it, with the others of its folder in reach."""
+"""Check a .loss file: every definition can use the others of its folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from lossdsl.api import check_reading
 from lossdsl.api.reports import Report, report_of
 from lossdsl.api.samples import required_words
-from lossdsl.errors import Diagnostic, LossError, Source
+from lossdsl.errors import Diagnostic, LossError, Place, Source
 from lossdsl.registry.discover import Registry, default_registry
 from lossdsl.registry.library import Entry, entries_of, parse_entry
 from lossdsl.registry.model import Formula, Provider
@@ -22,7 +22,7 @@ _OF_TOTALS = "LD71"
 
 
 def check_library(text: str, path: Path) -> tuple[Report, ...]:
-    """What is wrong with each definition of a .loss file; one entry for the file when it cannot be read as such."""
+    """A report for each definition of a .loss file, or one for the file if it cannot be read."""
     source = Source(text, str(path))
     entries = entries_of(source)
     first = {entry.name: entry for entry in reversed(entries)}
@@ -47,7 +47,8 @@ def _findings(entry: Entry, before: tuple[Entry, ...], namespace: str, registry:
         return
     if any(entry.name == other.name for other in before):
         hint = "remove one of the two, or give it another name"
-        yield Diagnostic("LD105", f"`{entry.name}` is defined twice", entry.source, loss.declaration.span, hint)
+        place = Place(entry.source, loss.declaration.span)
+        yield place.says("LD105", f"`{entry.name}` is defined twice", hint)
         return
     for words in required_words(loss):
         name = f"{namespace}.{entry.name}"
@@ -57,7 +58,7 @@ def _findings(entry: Entry, before: tuple[Entry, ...], namespace: str, registry:
 
 
 def _placed(diagnostic: Diagnostic, loss: Formula) -> Diagnostic:
-    """What is wrong with the call that tries a definition is wrong with the definition."""
+    """Report the problems of an example call as problems of the definition."""
     if diagnostic.source and diagnostic.source.file:
         return diagnostic
     return replace(diagnostic, source=loss.source, span=loss.declaration.span, edit=None)

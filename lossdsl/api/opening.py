@@ -1,4 +1,4 @@
-"""Named losses opened to their formulas: parameters filled in, choices between words decided."""
+"""Expand named losses to their formulas: parameters are filled in, and choices between words are resolved."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A loss as it is called, and what it stands for: names, and an expression for each group of tasks (none: all)."""
+    """The call of a loss, and its expansion: names, and an expression for each group of tasks (empty: all)."""
 
     call: tree.Expression
     bindings: tuple[tree.Binding, ...]
@@ -26,9 +26,9 @@ class Opening:
 
 
 def openings(roots: Iterable[tree.Expression], registry: Registry, wanted: Sequence[str]) -> tuple[Opening, ...]:
-    """The formula losses that the roots name, and those that these name in turn, each call once.
+    """The formula losses that the roots use, directly or indirectly, each call once.
 
-    wanted: their names, or ALL. Raises FormulaError for a name that none of them has.
+    wanted: their names, or ALL. Raises FormulaError for a name that is not used.
     """
     waiting = [(root, BUILT_IN, frozenset[str]()) for root in roots]
     found: dict[str, Opening] = {}
@@ -53,7 +53,7 @@ def openings(roots: Iterable[tree.Expression], registry: Registry, wanted: Seque
 
 
 def open_call(call: tree.Call, loss: Formula) -> Opening:
-    """The text of a loss as one call of it means it."""
+    """The formula of a loss for one call."""
     values = {parameter.name: parameter.default for parameter in loss.parameters if parameter.default}
     values |= {keyword.name: keyword.value for keyword in call.keywords}
     words = frozenset(word for parameter in loss.parameters for word in parameter.words)
@@ -73,7 +73,7 @@ def open_call(call: tree.Call, loss: Formula) -> Opening:
 def _calls(
     root: tree.Expression, home: str, own: frozenset[str], registry: Registry
 ) -> Iterator[tuple[tree.Call, Formula]]:
-    """The calls of formula losses in an expression, without what each adds: its tensors and `reduction`."""
+    """The calls of formula losses in an expression, without their tensors and `reduction`."""
     nodes = [node for node, _ in tree.walk(root)]
     called = {id(node.function) for node in nodes if isinstance(node, tree.Call)}
     for node in nodes:

@@ -1,4 +1,4 @@
-"""The keywords of `compile`, checked, and joined with those of a config."""
+"""Check the keywords of `compile`, and join them with those of a config."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from lossdsl import words
-from lossdsl.errors import ConfigError, Diagnostic, Source, nearest
+from lossdsl.errors import ConfigError, Diagnostic, Place, Source, nearest
 from lossdsl.spec.data import value_of
 from lossdsl.spec.model import Options
 from lossdsl.spec.options import OPTIONS, read_options
-from lossdsl.spec.values import Entry, Place
+from lossdsl.spec.values import Entry
 
 
 def merged(base: Options, given: Mapping[str, Any]) -> Options:
-    """The options of a config with those given by keyword in their place; None means not given.
+    """The options of a config, overridden by the given keywords; None means not given.
 
-    Raises ConfigError with everything that is wrong.
+    Raises ConfigError with all problems.
     """
     faults = [_unknown(name) for name, value in given.items() if value is not None and name not in OPTIONS]
     entries: dict[str, Entry] = {}

@@ -1,4 +1,4 @@
-"""The outcome of a check."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from lossdsl.spec.answers import Answer, answered
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything found. `ok`: nothing that stops a loss from being compiled.
+    """The findings of a check.
 
-    allowed: the warnings that a comment `# lossdsl: allow CODE -- reason` answers, each with its reason.
-    tensors: the names of the tensors that each call passes beside pred and target, in the order of the alphabet.
+    Attributes:
+        diagnostics: the findings in the order of the file.
+        allowed: the warnings that a comment `# lossdsl: allow CODE -- reason` allows, each with its reason.
+        tensors: the names of the tensors that each call passes in addition to pred and target, sorted.
+
+    >>> import lossdsl
+    >>> report = lossdsl.check("bce + focal(gamma=-1)")
+    >>> report.ok, [(finding.code, finding.line, finding.column) for finding in report.diagnostics]
+    (False, [('LD204', 1, 19)])
     """
 
     diagnostics: tuple[Diagnostic, ...]
@@ -23,6 +30,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
+        """Whether there is no error, so that the loss can be compiled. Warnings do not count."""
         return not any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
 
     def __str__(self) -> str:
@@ -30,14 +38,14 @@ class Report:
 
 
 def report_of(diagnostics: Iterable[Diagnostic], answers: Iterable[Answer], tensors: Iterable[str] = ()) -> Report:
-    """The report on findings some of which may be answered."""
+    """The report on findings, some of which a comment may allow."""
     found = in_reading_order(answered(diagnostics, answers))
     open_ones = tuple(finding for finding in found if finding.allowed is None)
     return Report(open_ones, tuple(finding for finding in found if finding.allowed is not None), tuple(sorted(tensors)))
 
 
 def in_reading_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Each finding once, in the order of the file."""
+    """The findings without duplicates, in the order of the file."""
     return tuple(sorted(dict.fromkeys(diagnostics), key=_place))
 
 

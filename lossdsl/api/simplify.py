@@ -1,4 +1,4 @@
-"""What filling in parameters leaves to tidy up: factors 1, summands 0, powers of 1. All of it is exact."""
+"""Simplify a formula with parameters filled in: factors 1, summands 0, powers of 1. All rules are exact."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def read_source(source: str | os.PathLike[str] | Mapping[str, Any], key: str, fi
 def checked_key(key: object) -> str:
     """The place of a loss in a file. Raises ConfigError for what is no text."""
     if not isinstance(key, str):
-        message = f"key is the place of the loss in the file, as text, got {type(key).__name__}"
+        message = f"key must be a string, the path of the loss in the file, not {type(key).__name__}"
         raise ConfigError([Diagnostic("LD405", message, hint='key="train.loss"')])
     return key
 

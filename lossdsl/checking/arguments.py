@@ -1,4 +1,4 @@
-"""The parameters of a loss as they are written in a call: names, words and ranges."""
+"""Check the parameters in the call of a loss: names, words and ranges."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from lossdsl.checking.resolved import (
     Chain,
     Constant,
     Numbers,
-    Origin,
     ParameterOf,
     PerClass,
     Resolved,
     Word,
 )
 from lossdsl.checking.vocabulary import REDUCTION_WORDS, WORDS, as_word
-from lossdsl.errors import Diagnostic, Source, Span, nearest, respelt
+from lossdsl.errors import Diagnostic, Place, Source, Span, nearest, respelt
 from lossdsl.registry.model import Loss, Parameter
 from lossdsl.registry.signatures import allowed_values
 from lossdsl.syntax import tree
@@ -33,25 +32,25 @@ Bound: TypeAlias = tuple[tuple[tuple[str, Resolved], ...], Resolved | None, list
 
 
 def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Source) -> Bound:
-    """The parameters that a call writes, its `reduction`, and what is wrong with them."""
+    """The parameters of a call and its `reduction`; problems are reported."""
     known = {parameter.name: parameter for parameter in loss.parameters}
     bound: list[tuple[str, Resolved]] = []
     reduction: Resolved | None = None
-    faults = _missing(loss, call, Origin(source, call.span))
+    faults = _missing(loss, call, Place(source, call.span))
     around = frozenset(word for keyword in call.keywords for word in _words(keyword))
     for keyword in call.keywords:
-        origin = Origin(source, keyword.span)
+        origin = Place(source, keyword.span)
         refused = _refused(loss, keyword, around, origin)
         if refused:
             faults.append(refused)
         elif keyword.name == "reduction":
             reduction = evaluate(keyword.value, frozenset(REDUCTION_WORDS))
-            faults += _word_faults(_REDUCTION, reduction, Origin(source, keyword.value.span))
+            faults += _word_faults(_REDUCTION, reduction, Place(source, keyword.value.span))
         elif keyword.name not in known:
             faults.append(_unknown(loss, keyword.name, known, origin))
         else:
             parameter = known[keyword.name]
-            place = Origin(source, keyword.value.span)
+            place = Place(source, keyword.value.span)
             value = _value(parameter, keyword.value, evaluate, place)
             if value is None:
                 message = f"`{keyword.name}` takes {allowed_values(parameter)}, not `{keyword.value}`"
@@ -62,8 +61,8 @@ def bind_parameters(loss: Loss, call: tree.Call, evaluate: Evaluate, source: Sou
     return tuple(bound), reduction, faults
 
 
-def _missing(loss: Loss, call: tree.Call, origin: Origin) -> list[Diagnostic]:
-    """Parameters without a default that the call does not write."""
+def _missing(loss: Loss, call: tree.Call, origin: Place) -> list[Diagnostic]:
+    """Required parameters that are missing in the call."""
     written = {keyword.name for keyword in call.keywords}
     missing = [p for p in loss.parameters if p.default is None and p.name not in written]
     return [
@@ -72,8 +71,8 @@ def _missing(loss: Loss, call: tree.Call, origin: Origin) -> list[Diagnostic]:
     ]
 
 
-def _value(parameter: Parameter, written: tree.Expression, evaluate: Evaluate, place: Origin) -> Resolved | None:
-    """What is written for a parameter, None when it is something that it cannot take."""
+def _value(parameter: Parameter, written: tree.Expression, evaluate: Evaluate, place: Place) -> Resolved | None:
+    """The value of a parameter, None if it is not allowed."""
     if isinstance(written, tree.Listing) and parameter.interval is None:
         return None
     if parameter.interval and not parameter.lists and (infinite := infinity(written)) is not None:
@@ -86,21 +85,21 @@ def _value(parameter: Parameter, written: tree.Expression, evaluate: Evaluate, p
 
 
 def _number(item: tree.Expression, evaluate: Evaluate) -> float | None:
-    """The number that an item of a list is, None where it depends on anything."""
+    """The number of an item of a list, None if it is not constant."""
     infinite = infinity(item)
     return constant_value(evaluate(item, frozenset())) if infinite is None else infinite
 
 
 def infinity(written: tree.Expression) -> float | None:
-    """`inf` or `-inf`, the only places where it is a number being a parameter, a range and a comparison."""
+    """`inf` or `-inf`, which is only a number as a parameter, in a range and in a comparison."""
     if isinstance(written, tree.Negative):
         positive = infinity(written.operand)
         return None if positive is None else -positive
     return math.inf if isinstance(written, tree.Name) and written.text == "inf" else None
 
 
-def _refused(loss: Loss, keyword: tree.Keyword, around: frozenset[str], origin: Origin) -> Diagnostic | None:
-    """What the definition refuses with a reason: a parameter, a value of it as in `reduction=sum`, any list as in
+def _refused(loss: Loss, keyword: tree.Keyword, around: frozenset[str], origin: Place) -> Diagnostic | None:
+    """What the definition refuses with a reason: a parameter, one of its values as in `reduction=sum`, any list as in
     `alpha=list`, or such a word beside others of the same call, as in `sigmoid=true and softmax=true`.
 
     around: the words of all keywords of the call."""
@@ -112,22 +111,22 @@ def _refused(loss: Loss, keyword: tree.Keyword, around: frozenset[str], origin: 
 
 
 def _words(keyword: tree.Keyword) -> tuple[str, ...]:
-    """How a refusal may name a keyword."""
+    """The forms in which a refusal can name a keyword."""
     kind = f"{keyword.name}=list" if isinstance(keyword.value, tree.Listing) else ""
     return (keyword.name, f"{keyword.name}={keyword.value}", kind)
 
 
-def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Origin) -> Diagnostic:
+def _unknown(loss: Loss, name: str, known: dict[str, Parameter], origin: Place) -> Diagnostic:
     names = ", ".join((*known, "reduction"))
     word = words.word(name, "parameter")
     hint = f"{word.hint};" if word else nearest(name, (*known, "reduction"))
     suggestion = f"{hint} parameters: {names}" if hint else f"parameters: {names}"
-    edit = respelt(origin.source, name_of_keyword(origin.span, name), name, (*known, "reduction"), "parameter")
+    edit = respelt(origin.source, name_of_keyword(origin.extent, name), name, (*known, "reduction"), "parameter")
     return origin.says("LD203", f"`{loss.name}` has no parameter `{name}`", suggestion, edit)
 
 
 def name_of_keyword(span: Span, name: str) -> Span:
-    """Where the name stands in a keyword's `name=value`."""
+    """The span of the name in `name=value`."""
     return Span(span.start, span.start + len(name))
 
 
@@ -137,28 +136,28 @@ def _value_faults(
     if isinstance(value, ParameterOf):
         return []
     if parameter.interval is None or isinstance(value, Word):
-        return _word_faults(parameter, value, Origin(source, written.span))
+        return _word_faults(parameter, value, Place(source, written.span))
     return [
-        out_of_range(loss, parameter, number, Origin(source, span))
+        out_of_range(loss, parameter, number, Place(source, span))
         for number, span in _constants(value, written)
         if number is not None and number not in parameter.interval
     ]
 
 
 def _constants(value: Resolved, written: tree.Expression) -> list[tuple[float | None, Span]]:
-    """The numbers in a value with their places, None for one that is not known yet."""
+    """The numbers in a value with their places, None for a number that is not constant."""
     if isinstance(value, Numbers):
         spans = [item.span for item in flat_items(written)]
         return list(zip(flat(value.values), spans, strict=True))
     if isinstance(value, PerClass):
-        return [(constant_value(item), item.origin.span) for item in value.items]
+        return [(constant_value(item), item.origin.extent) for item in value.items]
     return [(constant_value(value), written.span)]
 
 
-def out_of_range(loss: Loss, parameter: Parameter, number: float, origin: Origin) -> Diagnostic:
+def out_of_range(loss: Loss, parameter: Parameter, number: float, origin: Place) -> Diagnostic:
     message = f"`{parameter.name}` of `{loss.name}` is {shown(number)}, outside {allowed_values(parameter)}"
     if parameter.interval and parameter.interval.whole and not number.is_integer():
-        message = f"`{parameter.name}` of `{loss.name}` is a whole number, not {shown(number)}"
+        message = f"`{parameter.name}` of `{loss.name}` must be a whole number, not {shown(number)}"
     return origin.says("LD204", message, default_hint(parameter))
 
 
@@ -166,7 +165,7 @@ def default_hint(parameter: Parameter) -> str | None:
     return f"the default is {parameter.default}" if parameter.default else None
 
 
-def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[Diagnostic]:
+def _word_faults(parameter: Parameter, value: Resolved, origin: Place) -> list[Diagnostic]:
     if isinstance(value, ParameterOf) or (isinstance(value, Word) and value.text in parameter.words):
         return []
     word = words.word(value.text, "choice") if isinstance(value, Word) else None
@@ -175,13 +174,15 @@ def _word_faults(parameter: Parameter, value: Resolved, origin: Origin) -> list[
         hint = word.hint
     message = f"`{parameter.name}` takes {allowed_values(parameter)}"
     edit = (
-        respelt(origin.source, origin.span, value.text, parameter.words, "choice") if isinstance(value, Word) else None
+        respelt(origin.source, origin.extent, value.text, parameter.words, "choice")
+        if isinstance(value, Word)
+        else None
     )
     return [origin.says("LD205", message, hint or default_hint(parameter), edit)]
 
 
 def constant_value(value: Resolved) -> float | None:
-    """The number that an expression of numbers stands for, None when it depends on anything else."""
+    """The value of a constant expression, None if it is not constant."""
     if isinstance(value, Constant):
         return value.value
     if isinstance(value, Chain):

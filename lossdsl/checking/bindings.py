@@ -1,4 +1,4 @@
-"""Bindings in the order in which they can be evaluated. Where they were written does not matter."""
+"""Sort bindings so that each comes after the bindings that it uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lossdsl.errors import Diagnostic
 
 
 def needed(bindings: Mapping[str, Resolved], roots: Iterable[Resolved]) -> tuple[str, ...]:
-    """The names that the roots need, each after those that it needs itself. Raises CycleError with a cycle."""
+    """The names that the roots use, each after the names that it uses. Raises CycleError for a circular definition."""
     graph: dict[str, set[str]] = {}
     waiting = [name for root in roots for name in _locals(root, bindings)]
     while waiting:
@@ -22,7 +22,7 @@ def needed(bindings: Mapping[str, Resolved], roots: Iterable[Resolved]) -> tuple
 
 
 def cycle(bindings: Mapping[str, Resolved]) -> tuple[str, ...]:
-    """Names that are defined by each other, empty when there are none."""
+    """The names of a circular definition, empty if there is none."""
     try:
         needed(bindings, bindings.values())
     except CycleError as error:
@@ -32,12 +32,12 @@ def cycle(bindings: Mapping[str, Resolved]) -> tuple[str, ...]:
 
 
 def cycle_faults(bindings: Mapping[str, Resolved]) -> Iterator[Diagnostic]:
-    """The finding for names that are defined by each other."""
+    """The finding for a circular definition."""
     names = cycle(bindings)
     if names:
-        hint = "define one of them without the others"
+        hint = "define one of them without using the others"
         if len(set(names)) == 1:
-            hint = f"a definition cannot read itself; give the value of `{names[0]}` another name"
+            hint = f"a definition cannot refer to itself; give the value of `{names[0]}` another name"
         yield bindings[names[0]].origin.says("LD210", f"circular definition: {' -> '.join(names)}", hint)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from lossdsl import words
 from lossdsl.checking.arguments import infinity, name_of_keyword
@@ -14,7 +13,6 @@ from lossdsl.checking.resolved import (
     Constant,
     ForClass,
     Neighbourhood,
-    Origin,
     ParameterOf,
     PerClass,
     Reduction,
@@ -22,15 +20,14 @@ from lossdsl.checking.resolved import (
     Where,
     Word,
 )
-from lossdsl.checking.vocabulary import AXES, FUNCTIONS
-from lossdsl.errors import nearest, respelt
+from lossdsl.checking.text import Text
+from lossdsl.checking.vocabulary import FUNCTIONS
+from lossdsl.errors import Place, nearest, respelt
 from lossdsl.syntax import tree
-
-if TYPE_CHECKING:
-    from lossdsl.checking.scope import Scope
+from lossdsl.syntax.tree import AXES
 
 
-def function_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def function_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     name = node.function.text
     least, most = FUNCTIONS[name]
     if name == "clamp":
@@ -52,22 +49,22 @@ def function_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     return Chain(arguments[0], tuple((smaller_or_larger, argument) for argument in arguments[1:]), origin)
 
 
-def _clamp(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
-    """`clamp(x, min=0, max=1)`: either bound may be left out."""
+def _clamp(scope: Text, node: tree.Call, origin: Place) -> Resolved:
+    """`clamp(x, min=0, max=1)`; one of the bounds is optional."""
     bounds = {keyword.name: keyword.value for keyword in node.keywords}
     if len(node.arguments) != 1 or not bounds or not bounds.keys() <= {"min", "max"}:
         return scope.wrong(node, "LD202", "clamp takes one value and min=, max= or both", "clamp(x, min=0, max=1)")
     words = tuple((bound, function) for bound, function in (("min", "maximum"), ("max", "minimum")) if bound in bounds)
     for bound, _ in words:
         if infinity(bounds[bound]) is not None:
-            return scope.wrong(bounds[bound], "LD205", f"`{bounds[bound]}` is no bound", f"leave {bound}= out")
+            return scope.wrong(bounds[bound], "LD205", f"`{bounds[bound]}` is not a bound", f"leave {bound}= out")
     rest = tuple((function, scope.expression(bounds[bound])) for bound, function in words)
     return Chain(scope.expression(node.arguments[0]), rest, origin)
 
 
-def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def where_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     if len(node.arguments) != 3 or node.keywords or not isinstance(node.arguments[0], tree.Comparison):
-        hint = "where(condition, value_if_true, value_if_false), the condition a comparison such as y > 0.5"
+        hint = "write where(condition, value_if_true, value_if_false) with a comparison first, such as y > 0.5"
         return scope.wrong(node, "LD202", "where takes a comparison and two values", hint)
     condition, chosen, otherwise = node.arguments
     assert isinstance(condition, tree.Comparison)
@@ -75,16 +72,16 @@ def where_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     return Where(condition.operator, left, right, scope.expression(chosen), scope.expression(otherwise), origin)
 
 
-def _compared(scope: Scope, side: tree.Expression) -> Resolved:
-    """A side of a comparison; a number may be compared with `inf`."""
+def _compared(scope: Text, side: tree.Expression) -> Resolved:
+    """A side of a comparison, which can be `inf`."""
     infinite = None if scope.words & {"inf"} else infinity(side)
-    return scope.expression(side) if infinite is None else Constant(infinite, Origin(scope.source, side.span))
+    return scope.expression(side) if infinite is None else Constant(infinite, Place(scope.source, side.span))
 
 
 _REDUCTION_WORDS = {"mean": {"count", "weight"}, "topk": {"share", "rounding"}}
 
 
-def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def reduction_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     kind = node.function.text
     allowed = {"over"} if kind == "softmax" else {"over", "per"} | _REDUCTION_WORDS.get(kind, set())
     given = {keyword.name: keyword for keyword in node.keywords}
@@ -98,11 +95,12 @@ def reduction_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
     if len(node.arguments) != 1:
         return scope.wrong(node, "LD202", f"`{kind}` takes one value", f"{kind}(value, over=pixel)")
     if kind == "topk" and "share" not in given:
-        return scope.wrong(node, "LD202", "topk needs share=, the part of the elements to keep", "topk(x, share=0.1)")
+        message = "topk needs share=, the fraction of the elements to keep"
+        return scope.wrong(node, "LD202", message, "topk(x, share=0.1)")
     if {"over", "per"} <= given.keys():
-        return scope.wrong(given["per"], "LD203", "over and per exclude each other")
+        return scope.wrong(given["per"], "LD203", "over and per cannot be combined")
     if {"count", "weight"} <= given.keys():
-        message, hint = "count and weight exclude each other", "mean(x, weight=w) is sum(w*x)/sum(w)"
+        message, hint = "count and weight cannot be combined", "mean(x, weight=w) is sum(w*x)/sum(w)"
         return scope.wrong(given["count"], "LD203", message, hint)
     inside = replace(scope, tensors=True)
     per = given.get("per")
@@ -125,7 +123,7 @@ def _unknown_keyword(name: str, allowed: set[str]) -> str:
     return nearest(name, allowed) or (f"{word.hint}; {listed}" if word else listed)
 
 
-def _rounding(scope: Scope, value: tree.Expression) -> str:
+def _rounding(scope: Text, value: tree.Expression) -> str:
     chosen = replace(scope, words=frozenset({"up", "down"}), choosing=True).expression(value)
     if isinstance(chosen, Word) and chosen.text in ("up", "down"):
         return chosen.text
@@ -133,14 +131,14 @@ def _rounding(scope: Scope, value: tree.Expression) -> str:
     return "up"
 
 
-def _per(scope: Scope, value: tree.Expression) -> Resolved:
+def _per(scope: Text, value: tree.Expression) -> Resolved:
     chosen = replace(scope, words=frozenset({"image", "batch"}), choosing=True).expression(value)
     if isinstance(chosen, ParameterOf) or (isinstance(chosen, Word) and chosen.text in ("image", "batch")):
         return chosen
     return scope.wrong(value, "LD205", "`per` takes one of: image, batch")
 
 
-def _axes(scope: Scope, keyword: tree.Keyword) -> tuple[str, ...]:
+def _axes(scope: Text, keyword: tree.Keyword) -> tuple[str, ...]:
     value = keyword.value
     items = value.items if isinstance(value, tree.Listing) else (value,)
     axes = tuple(item.text for item in items if isinstance(item, tree.Name) and item.text in AXES)
@@ -150,7 +148,7 @@ def _axes(scope: Scope, keyword: tree.Keyword) -> tuple[str, ...]:
     return tuple(axis for axis in AXES if axis in axes)
 
 
-def neighbourhood_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def neighbourhood_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     name = node.function.text
     allowed = {"size", "outside"} | ({"sigma"} if name == "local_mean" else set())
     for keyword in node.keywords:
@@ -165,29 +163,29 @@ def neighbourhood_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolve
     return Neighbourhood(name, value, given["size"], given.get("sigma"), given.get("outside"), origin)
 
 
-def per_class(scope: Scope, node: tree.Listing, origin: Origin) -> Resolved:
+def per_class(scope: Text, node: tree.Listing, origin: Place) -> Resolved:
     """`[1, 2, 0.5]` as a value: one number for each class."""
-    hint = "as a value, a list is one number for each class: [1, 2, 0.5]"
+    hint = "a list used as a value has one number for each class: [1, 2, 0.5]"
     if not node.items:
         return scope.wrong(node, "LD208", "the list is empty", hint)
     for item in node.items:
         if isinstance(item, tree.Listing):
-            return scope.wrong(item, "LD208", "a list of lists is no value", hint)
+            return scope.wrong(item, "LD208", "a list of lists cannot be used as a value", hint)
     return PerClass(tuple(scope.expression(item) for item in node.items), origin)
 
 
-NO_CLASSES = "classes are whole numbers from 0"
+NO_CLASSES = "class numbers are whole numbers of at least 0"
 
 
 def class_numbers(numbers: Iterable[float]) -> tuple[int, ...] | None:
-    """The classes that are meant, each once; None when a number is not that of a class."""
+    """The class numbers, each once; None if one is invalid."""
     wanted = sorted(set(numbers))
     if not wanted or not all(number >= 0 and float(number).is_integer() for number in wanted):
         return None
     return tuple(int(number) for number in wanted)
 
 
-def for_class_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def for_class_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     hint = "for_class(dice, [1, 3])"
     if len(node.arguments) != 2 or node.keywords:
         return scope.wrong(node, "LD202", "for_class takes a formula and a list of class numbers", hint)

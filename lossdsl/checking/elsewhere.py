@@ -1,4 +1,4 @@
-"""What to say of a name that a library of Python code has and its formulas have not, or write in another way."""
+"""Hints for names of a Python library that are missing here, or have another name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lossdsl.registry.discover import Registry
 
 
 def written_elsewhere(name: str, kind: str, registry: Registry, known: Iterable[str]) -> tuple[str, str] | None:
-    """A message and a way out for a name that is left out here or has a longer path there; None for any other.
+    """A message and a hint for a name that is missing here, or has a longer path there; None for any other name.
 
     known: what may be written here. A short name that differs from one of these by its capitals alone is that name,
     and one that other libraries have is theirs.

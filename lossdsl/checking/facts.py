@@ -1,4 +1,4 @@
-"""What an objective needs from a call, read off its expressions."""
+"""What an objective needs from a call."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from lossdsl.checking.resolved import (
 )
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Kernel, Loss, full_name
-from lossdsl.syntax.tree import Interval, Task
+from lossdsl.syntax.tree import Range
+from lossdsl.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,11 @@ class Facts:
     stands: tuple[Stand, ...]
     scales: tuple[MultiScale, ...]
     task: Task | None
-    ranges: tuple[tuple[str, Interval], ...]
+    ranges: tuple[tuple[str, Range], ...]
 
 
 def facts_of(objective: Objective) -> Facts:
-    """The facts of everything that the objective can reach."""
+    """The facts of all expressions that the objective uses."""
     nodes = list(_all(objective))
     names = {node.name for node in nodes if isinstance(node, TensorOf)}
     losses = tuple({full_name(node.loss): node.loss for node in nodes if isinstance(node, Use)}.values())
@@ -86,7 +87,7 @@ def facts_of(objective: Objective) -> Facts:
 
 
 def _beside_pairs(nodes: list[Resolved]) -> frozenset[str]:
-    """The tensors of the caller that stand anywhere but in a pair."""
+    """The tensors of the caller that are used outside of pairs."""
     paired = {id(tensor) for node in nodes if isinstance(node, Use) and pair_of(node) for tensor in node.tensors}
     return frozenset(n.name for n in nodes if isinstance(n, TensorOf) and id(n) not in paired) - set(TENSORS)
 
@@ -105,7 +106,7 @@ def _all(objective: Objective) -> Iterator[Resolved]:
 
 
 def _standing(nodes: list[Resolved], place: int) -> frozenset[str]:
-    """The tensors of the caller that stand at a place in the brackets of a loss."""
+    """The tensors of the caller at a position of the arguments of a loss."""
     uses = (node for node in nodes if isinstance(node, Use) and takes_head(node.loss))
     tensors = (use.tensors[place] for use in uses if len(use.tensors) > place)
     return frozenset(tensor.name for tensor in tensors if isinstance(tensor, TensorOf)) - set(TENSORS)

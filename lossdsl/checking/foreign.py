@@ -1,4 +1,4 @@
-"""What to say of a name that the field uses and that has no meaning here."""
+"""Hints for names that other libraries use and lossdsl does not have."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LANGUAGE = f"the functions here are {', '.join(sorted({*FUNCTIONS, *REDUCTIONS}
 
 
 class Answer(NamedTuple):
-    """A way out, and the edit that goes it."""
+    """A hint and its edit."""
 
     hint: str
     edit: Edit | None = None
@@ -44,7 +44,7 @@ def answer(
         filled = _filled(word, call, source)
         hint = word.saying(filled or word.write)
     elif word.kind == "loss" and call and (call.arguments or call.keywords):
-        hint = f"{hint}; what stands in its brackets has other names here, or none"
+        hint = f"{hint}; its arguments have other names here, or no equivalent"
     if len(homes) == 1:
         hint = f"{hint}; or {homes[0].full_name}, as that library computes it"
     return Answer(hint, _edit(word, source, name, call))
@@ -65,13 +65,13 @@ def _method(name: tree.Name, known: Collection[str]) -> Answer | None:
         return None
     word = words.word(method, "function")
     if word and set(_SLOTS.findall(word.write)) <= {"x"}:
-        return Answer(f"there is no attribute access; {word.saying(_SLOTS.sub(value, word.write))}")
+        return Answer(f"attribute access is not supported; {word.saying(_SLOTS.sub(value, word.write))}")
     own = method in FUNCTIONS or method in REDUCTIONS
-    return Answer(f"there is no attribute access; write {method}({value})") if own else None
+    return Answer(f"attribute access is not supported; write {method}({value})") if own else None
 
 
 def _edit(word: Word, source: Source, name: tree.Name, call: tree.Call | None) -> Edit | None:
-    """The edit that writes the same number; that it is the same is a reading of the name, so it is only suggested."""
+    """The edit to a formula with the same value. It is only suggested, as the name could mean something else."""
     if not (word.same and word.write):
         return None
     if word.kind == "function":
@@ -85,7 +85,7 @@ def _edit(word: Word, source: Source, name: tree.Name, call: tree.Call | None) -
 
 
 def _filled(word: Word, call: tree.Call, source: Source) -> str | None:
-    """`log(1 + p)/log(2)` for `log2(1 + p)`; None where the arguments are not those of the function."""
+    """`log(1 + p)/log(2)` for `log2(1 + p)`; None if the arguments do not match."""
     slots = sorted(set(_SLOTS.findall(word.write)))
     if call.keywords or len(call.arguments) != len(slots):
         return None
@@ -104,7 +104,7 @@ def _filled(word: Word, call: tree.Call, source: Source) -> str | None:
 
 
 def _bracketed(text: str, source: Source, span: Span) -> str:
-    """Brackets around a text of several parts, unless it stands alone in those of the formula."""
+    """The text in brackets if it has several parts, unless the formula has brackets around it already."""
     before, after = source.text[: span.start].rstrip(), source.text[span.end :].lstrip()
     stands_alone = before[-1:] in ("", "(", ",", "=") and after[:1] in ("", ")", ",")
     return text if stands_alone or _ONE_VALUE.fullmatch(text) else f"({text})"

@@ -9,7 +9,8 @@ from typing import Any
 from lossdsl.checking.resolved import Objective, Resolved, TensorOf, Use, Word, every
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Formula, Kernel, Loss, full_name
-from lossdsl.syntax.tree import TASKS, Name, Task
+from lossdsl.syntax.tree import Name
+from lossdsl.tasks import TASKS, Task
 
 _DERIVED = frozenset({"z", "p", "y"})
 _VALUES = frozenset(TENSORS) - {"pred", "target"}
@@ -17,9 +18,9 @@ _VALUES = frozenset(TENSORS) - {"pred", "target"}
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A prediction and its target, both passed by name, as in `bce(empty, has_mask)`.
+    """A prediction and a target that are both passed by name, as in `bce(empty, has_mask)`.
 
-    tasks: those for which all losses of the pair are written. raw_only: they read it raw. mapped: one is a map.
+    tasks: the tasks that all losses of the pair support. raw_only: they use it as it is. mapped: one is a map.
     """
 
     prediction: str
@@ -35,10 +36,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """Tensors of the caller that stand as the prediction or the target of a loss, as in `ce(aux)` or `dice(p, seg)`.
+    """Tensors of the caller that are the prediction or target of a loss, as in `ce(aux)` or `dice(p, seg)`.
 
     prediction, target: the name of a tensor of the caller, `pred` or `target`; None for the value of an expression.
-    raw_only: the losses read them raw, as numbers that need be no labels and no probabilities.
+    raw_only: the losses use them without activation, so they need not be labels or probabilities.
     """
 
     prediction: str | None
@@ -47,7 +48,7 @@ class Stand:
 
 
 def takes_head(loss: Loss) -> bool:
-    """Whether its tensors are a prediction and a target; a kernel may have arguments of its own."""
+    """Whether its tensors are a prediction and a target; a kernel can have other arguments."""
     return isinstance(loss, Formula) or set(loss.inputs) <= {*_DERIVED, "pred", "target"}
 
 
@@ -67,7 +68,7 @@ def pair_of(use: Use) -> tuple[str, str] | None:
 
 
 def said(use: Use) -> tuple[Task, ...]:
-    """The tasks that the words of a call decide, as `mode: task` does."""
+    """The tasks that a parameter of a call decides, such as `mode: task`."""
     given = {name: value.text for name, value in use.parameters if isinstance(value, Word)}
     defaults = {p.name: p.default.text for p in use.loss.parameters if isinstance(p.default, Name)}
     words = (defaults | given).items()
@@ -110,13 +111,13 @@ def _raw_name(tensor: Resolved) -> str | None:
 
 
 def main_reads(objective: Objective, roots: Iterable[Resolved], pairs: Iterable[Pair]) -> set[str]:
-    """How pred and target are read beside the losses of pairs; one that gives a map is laid out as they are."""
+    """How pred and target are used outside of pairs. A pair whose loss is a map has their layout."""
     apart = {pair.names for pair in pairs if not pair.mapped}
     return _reads(objective, roots, apart) & {*_DERIVED, "pred", "target"}
 
 
 def head_inputs(kernel: Kernel) -> set[str]:
-    """What a kernel reads of the prediction and the target."""
+    """The tensors of the prediction and the target that a kernel uses."""
     return {*kernel.inputs} & {*_DERIVED, "pred", "target"}
 
 
@@ -131,12 +132,12 @@ def _texts(objective: Objective, loss: Formula) -> list[Resolved]:
 
 
 def reads_of_loss(objective: Objective, loss: Loss) -> set[str]:
-    """The names of the tensors that a loss reads when it is called without any."""
+    """The names of the tensors that a loss uses if the call has none."""
     return head_inputs(loss) if isinstance(loss, Kernel) else _reads(objective, _texts(objective, loss))
 
 
 def _reads(objective: Objective, roots: Iterable[Resolved], apart: Container[Any] = ()) -> set[str]:
-    """The names of all tensors in some expressions and in the losses that they name, but for those of some pairs."""
+    """The names of all tensors in expressions and in the losses that they use, without those of the given pairs."""
     names: set[str] = set()
     opened: set[str] = set()
     waiting = list(roots)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lossdsl.checking.resolved import NumberList, Numbers, Origin
-from lossdsl.errors import Source
+from lossdsl.checking.resolved import NumberList, Numbers
+from lossdsl.errors import Place, Source
 from lossdsl.registry.model import Parameter
 from lossdsl.registry.signatures import plain_number
 from lossdsl.syntax import tree
@@ -14,8 +14,8 @@ _NO_SOURCE = Source("")
 Number = Callable[[tree.Expression], float | None]
 
 
-def written_list(parameter: Parameter, written: tree.Expression, number: Number, origin: Origin) -> Numbers | None:
-    """The list that is written, None when it is not one of the right depth. One number alone is a list of it."""
+def written_list(parameter: Parameter, written: tree.Expression, number: Number, origin: Place) -> Numbers | None:
+    """The list, None if it does not have the right depth. A single number is a list of one."""
     items: tree.Expression = written
     if parameter.lists == 1 and not isinstance(written, tree.Listing):
         items = tree.Listing((written,), written.span)
@@ -24,9 +24,9 @@ def written_list(parameter: Parameter, written: tree.Expression, number: Number,
 
 
 def default_list(parameter: Parameter) -> NumberList:
-    """The list that stands as a default in a signature."""
+    """The list that is the default in a signature."""
     assert parameter.default is not None
-    found = written_list(parameter, parameter.default, plain_number, Origin(_NO_SOURCE, parameter.span))
+    found = written_list(parameter, parameter.default, plain_number, Place(_NO_SOURCE, parameter.span))
     assert found is not None, f"default of {parameter.name}"
     return found.values
 
@@ -37,7 +37,7 @@ def flat(values: NumberList) -> tuple[float, ...]:
 
 
 def flat_items(written: tree.Expression) -> tuple[tree.Expression, ...]:
-    """What stands in a list of any depth; an expression that is no list stands for itself."""
+    """The items of a list of any depth; an expression that is not a list is its own item."""
     if not isinstance(written, tree.Listing):
         return (written,)
     return tuple(item for inner in written.items for item in flat_items(inner))

@@ -1,4 +1,4 @@
-"""What one resolution gathers, and the looked-up definitions that the process keeps."""
+"""The state of one resolution, and the cache of resolved definitions."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _KEPT: WeakKeyDictionary[Registry, dict[str, tuple[Formula, Body]]] = WeakKeyDic
 
 @dataclass(slots=True)
 class Memory:
-    """What one resolution gathers: findings, the bodies of the formulas that are used, and the definitions whose names
-    stand where a number is wanted."""
+    """The state of one resolution: findings, the bodies of the formulas that are used, and the definitions whose names
+    are used as numbers."""
 
     registry: Registry
     diagnostics: list[Diagnostic] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Memory:
     _own_names: frozenset[str] | None = None
 
     def names(self) -> tuple[str, ...]:
-        """Every name of a loss that can be written; asked for with each name that there is not."""
+        """Every name of a loss that can be written; used for each unknown name."""
         if self._names is None:
             self._names = self.registry.names()
         return self._names
@@ -41,7 +41,7 @@ class Memory:
 
 
 def kept(registry: Registry, loss: Formula) -> Body | None:
-    """The body of a definition that was read before. What this process registers can change what its names mean."""
+    """The cached body of a definition. Losses that the process registers can change the meaning of its names."""
     if local_losses():
         return None
     known, body = _KEPT.get(registry, {}).get(full_name(loss), (None, None))

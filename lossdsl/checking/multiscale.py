@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from lossdsl.checking.resolved import MultiScale, Origin, Resolved
-from lossdsl.errors import nearest
+from lossdsl.checking.resolved import MultiScale, Resolved
+from lossdsl.checking.text import Text
+from lossdsl.errors import Place, nearest
 from lossdsl.syntax import tree
-
-if TYPE_CHECKING:
-    from lossdsl.checking.scope import Scope
 
 _EXAMPLE = "multiscale(0.5*bce + dice, weights=[1, 0.5, 0.25])"
 
 
-def multiscale_call(scope: Scope, node: tree.Call, origin: Origin) -> Resolved:
+def multiscale_call(scope: Text, node: tree.Call, origin: Place) -> Resolved:
     for keyword in node.keywords:
         if keyword.name != "weights":
             hint = nearest(keyword.name, ["weights"]) or "parameters: weights"

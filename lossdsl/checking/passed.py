@@ -1,4 +1,4 @@
-"""The tensors that a config says it passes, beside those that its formulas read."""
+"""Compare the tensors that a config lists with those that its formulas use."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from lossdsl.spec.model import Passed
 def passed_faults(
     passed: Iterable[Passed], roots: Iterable[Resolved], bodies: Mapping[str, Body], registry: Registry
 ) -> Iterator[Diagnostic]:
-    """Names that no tensor can have, and tensors that nothing passes."""
+    """Report names that tensors cannot have, and tensors that are not listed."""
     names = {one.name for one in passed}
     for one in passed:
         kind = _kind(one.name, registry)
         if kind:
-            yield one.place.says("LD206", f"`{one.name}` is {kind} already", "pass it under another name")
+            yield one.place.says("LD206", f"`{one.name}` is already {kind}", "pass it under another name")
     for node in every(roots):
         if isinstance(node, TensorOf) and node.name not in names.union(TENSORS):
             yield _missing(node, names, registry)
         elif isinstance(node, Use) and isinstance(node.loss, Formula):
             for name in sorted(_read_in(full_name(node.loss), bodies) - names):
-                message = f"`{node.loss.name}` reads the tensor `{name}`, which is not among those that are passed"
+                message = f"`{node.loss.name}` reads the tensor `{name}`, which is not listed under `tensors:`"
                 yield node.origin.says("LD211", message, f"add {name} to `tensors:`")
 
 
@@ -39,14 +39,14 @@ def _kind(name: str, registry: Registry) -> str | None:
 def _missing(node: TensorOf, names: set[str], registry: Registry) -> Diagnostic:
     known = {*names, *registry.names()}
     listed = ", ".join(sorted(names)) or "none"
-    hint = nearest(node.name, known) or f"`tensors:` has {listed}; add {node.name} if the call passes it"
-    edit = respelt(node.origin.source, node.origin.span, node.name, known, "name")
+    hint = nearest(node.name, known) or f"`tensors:` lists {listed}; add {node.name} if the call passes it"
+    edit = respelt(node.origin.source, node.origin.extent, node.name, known, "name")
     edit = edit if edit and edit.text in names else None
-    return node.origin.says("LD211", f"no tensor `{node.name}` is among those that are passed", hint, edit)
+    return node.origin.says("LD211", f"the tensor `{node.name}` is not listed under `tensors:`", hint, edit)
 
 
 def _read_in(key: str, bodies: Mapping[str, Body]) -> set[str]:
-    """The tensors by name that a definition reads, and those that it uses."""
+    """The named tensors that a definition uses, directly or through other definitions."""
     found: set[str] = set()
     waiting, seen = [key], {key}
     while waiting:

@@ -1,4 +1,4 @@
-"""Names and parameters: a spec becomes an objective in which every name is known, or a list of all that is wrong."""
+"""Resolve names and parameters: a spec becomes an objective, or a list of findings."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lossdsl.spec.model import Spec
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The outcome: an objective unless something is wrong, and everything that is."""
+    """The result: an objective unless there is an error, and the findings."""
 
     objective: Objective | None
     diagnostics: tuple[Diagnostic, ...]
 
 
 def resolve(spec: Spec, registry: Registry) -> Resolution:
-    """Look up every name of a spec and check every parameter."""
+    """Resolve every name of a spec and check every parameter."""
     memory = Memory(registry)
     definitions = spec.definitions
     terms = terms_of(spec)
@@ -58,14 +58,14 @@ def resolve(spec: Spec, registry: Registry) -> Resolution:
 
 
 def _report_repeated(memory: Memory, spec: Spec) -> None:
-    """A name that is given two values."""
+    """Report names with two values."""
     seen: set[str] = set()
     for name, place in [*((d.name, d.place) for d in spec.definitions), *((t.name, t.place) for t in spec.terms)]:
         if name in seen:
-            memory.diagnostics.append(place.says("LD206", f"`{name}` has a value already", "choose another name"))
+            memory.diagnostics.append(place.says("LD206", f"`{name}` already has a value", "choose another name"))
         seen.add(name)
 
 
 def _distinct(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """In reading order, each once: a term is read both alone and in the total."""
+    """The findings in reading order, each once, as a term is read both on its own and in the total."""
     return tuple(dict.fromkeys(diagnostics))

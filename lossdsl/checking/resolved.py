@@ -1,4 +1,4 @@
-"""Expressions after their names are looked up: what each node means is settled, no text is looked up again."""
+"""Expressions with resolved names."""
 
 from __future__ import annotations
 
@@ -6,34 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Self, TypeAlias, Union
 
-from lossdsl.errors import Diagnostic, Edit, Source, Span
+from lossdsl.errors import Place
 from lossdsl.flat import Row, flattened, rebuilt
 from lossdsl.registry.model import Loss
-from lossdsl.syntax.tree import Interval
+from lossdsl.syntax.tree import Range
 
 NumberList: TypeAlias = tuple[Union[float, "NumberList"], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a node was written."""
-
-    source: Source
-    span: Span
-
-    @property
-    def text(self) -> str:
-        """What stands there, on one line."""
-        return " ".join(self.source.text[self.span.start : self.span.end].split())
-
-    def says(self, code: str, message: str, hint: str | None = None, edit: Edit | None = None) -> Diagnostic:
-        return Diagnostic(code, message, self.source, self.span, hint, edit=edit)
-
-
-@dataclass(frozen=True, slots=True)
 class Constant:
     value: float
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +25,7 @@ class Word:
     """A choice such as `image` or `none`; never a number."""
 
     text: str
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +33,7 @@ class PerClass:
     """`[1, 2, 0.5]`: one number for each class."""
 
     items: tuple[Resolved, ...]
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +41,15 @@ class Numbers:
     """The value of a parameter that is a list of numbers, or a list of such lists."""
 
     values: NumberList
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterOf:
-    """A parameter of the definition that the text stands in."""
+    """A parameter of the definition around it."""
 
     name: str
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +57,7 @@ class Local:
     """A binding of the same text."""
 
     name: str
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +65,7 @@ class TensorOf:
     """A tensor of the call: `z p y pred target`, `class_weight`, or one that the caller passes by name."""
 
     name: str
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +73,16 @@ class ScalarOf:
     """`epoch`, `step`, or `classes`, the number of classes."""
 
     name: str
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A scalar that is trained: a torch parameter with this name."""
+    """A trainable scalar: a torch parameter with this name."""
 
     name: str
     initial: float
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +91,7 @@ class Apply:
 
     function: str
     arguments: tuple[Resolved, ...]
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +100,7 @@ class Chain:
 
     first: Resolved
     rest: tuple[tuple[str, Resolved], ...]
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +112,19 @@ class Where:
     right: Resolved
     chosen: Resolved
     otherwise: Resolved
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
     """`mean(value, over=[batch, pixel])`, `sum(value, per=image)`, `mean(value, weight=weights)`.
 
-    A `softmax(value, over=pixel)` is one too: what it is divided by is a sum over these axes, which it keeps.
+    A `softmax(value, over=pixel)` is one too: it divides by a sum over these axes, but keeps them.
 
-    over: the axes that go, None for all. per: `image` keeps batch and class, `batch` keeps class.
+    over: the axes to reduce, None for all. per: `image` keeps batch and class, `batch` keeps class.
     count: what the sum is divided by is the sum of this, 1 per element when None.
     weight: it multiplies the value and is the count; at most one of the two is given.
-    rounding: whether the number of elements that a share of them comes to is rounded `up` or `down`.
+    rounding: whether the number of elements of a share is rounded `up` or `down`.
     """
 
     kind: str
@@ -149,7 +133,7 @@ class Reduction:
     per: Resolved | None
     count: Resolved | None
     share: Resolved | None
-    origin: Origin
+    origin: Place
     rounding: str = "up"
     weight: Resolved | None = None
 
@@ -172,19 +156,19 @@ class Neighbourhood:
     size: Resolved
     sigma: Resolved | None
     outside: Resolved | None
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
 class ForClass:
     """`for_class(dice, [1, 3])`: the value when only these classes are averaged or added up.
 
-    In a definition the classes may be a parameter: a list of numbers, or a word for all classes.
+    In a definition the classes can be a parameter: a list of numbers, or a word for all classes.
     """
 
     value: Resolved
     classes: tuple[int, ...] | ParameterOf
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +177,7 @@ class MultiScale:
 
     value: Resolved
     weights: tuple[Resolved, ...]
-    origin: Origin
+    origin: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +188,7 @@ class Use:
     tensors: tuple[Resolved, ...]
     parameters: tuple[tuple[str, Resolved], ...]
     reduction: Resolved | None
-    origin: Origin
+    origin: Place
 
 
 Resolved: TypeAlias = (
@@ -271,7 +255,7 @@ class CaseBody:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The text of a formula loss, looked up. parts: all expressions in it."""
+    """The resolved body of a formula loss. parts: all expressions in it."""
 
     bindings: tuple[tuple[str, Resolved], ...]
     cases: tuple[CaseBody, ...]
@@ -299,16 +283,16 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A whole loss, looked up. `total` is None when it is the weighted sum of the terms.
+    """A resolved loss. total: None if it is the weighted sum of the terms.
 
-    ranges: of the tensors that the caller passes, where they are declared.
+    ranges: the declared ranges of the tensors that the caller passes.
     """
 
     bindings: tuple[tuple[str, Resolved], ...]
     terms: tuple[Term, ...]
     total: Resolved | None
     bodies: tuple[tuple[str, Body], ...]
-    ranges: tuple[tuple[str, Interval], ...] = ()
+    ranges: tuple[tuple[str, Range], ...] = ()
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # frozen all the way down

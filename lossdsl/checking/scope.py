@@ -1,4 +1,4 @@
-"""What the names in one text mean."""
+"""Resolve the names in one text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from lossdsl.checking.resolved import (
     Constant,
     Learned,
     Local,
-    Origin,
     ParameterOf,
     Resolved,
     ScalarOf,
@@ -34,6 +33,7 @@ from lossdsl.checking.resolved import (
     Word,
 )
 from lossdsl.checking.similar import similar
+from lossdsl.checking.text import Text
 from lossdsl.checking.vocabulary import (
     CALL_WORDS,
     COMBINATORS,
@@ -47,8 +47,7 @@ from lossdsl.checking.vocabulary import (
     as_word,
     is_reserved,
 )
-from lossdsl.errors import Diagnostic, Edit, LossError, Source, near_miss
-from lossdsl.registry.contract import BUILT_IN
+from lossdsl.errors import Diagnostic, LossError, Place, near_miss
 from lossdsl.registry.discover import Registry
 from lossdsl.registry.model import Formula, Loss, Parameter, full_name
 from lossdsl.spec.model import NamedExpression, Sourced
@@ -56,32 +55,13 @@ from lossdsl.stack import with_room
 from lossdsl.syntax import tree
 from lossdsl.syntax.limits import MAX_NUMBER, MIN_NUMBER
 
-_NO_SOURCE = Source("")
-_SMALLEST = "the smallest number there is 1.4e-45, the smallest with all digits 1.2e-38"
+_SMALLEST = "the smallest float32 number is 1.4e-45, the smallest with full precision 1.2e-38"
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What the names in one text mean.
-
-    words: choices that may stand here. choosing: nothing but a choice may. tensors: an unknown name is a tensor that
-    the caller passes; in_definition: it is one unless it is nearly a known one. passed: names that are one anywhere.
-    home: the namespace looked in first. doubts: whether a tensor may be a misspelt name. defining: whose value it is.
-    """
-
-    memory: Memory
-    names: frozenset[str] = frozenset()
-    parameters: frozenset[str] = frozenset()
-    words: frozenset[str] = frozenset()
-    home: str = BUILT_IN
-    source: Source = _NO_SOURCE
-    tensors: bool = False
-    choosing: bool = False
-    in_definition: bool = False
-    passed: frozenset[str] = frozenset()
-    doubts: bool = True
-    defining: str = ""
+class Scope(Text):
+    """Resolve the names in one text."""
 
     def of(self, written: Sourced) -> Resolved:
         return replace(self, source=written.source).expression(written.expression)
@@ -106,7 +86,7 @@ class Scope:
         own = any(candidate.own for candidate in self.memory.registry.candidates(definition.name))
         if own or is_reserved(definition.name):
             kind = "a loss" if own else "a word of the language"
-            found = definition.place.says("LD206", f"`{definition.name}` is {kind} already", "choose another name")
+            found = definition.place.says("LD206", f"`{definition.name}` is already {kind}", "choose another name")
             self.memory.diagnostics.append(found)
         if isinstance(value, tree.Call) and value.function.text == "learn":
             return scope._learned(definition.name, value)
@@ -115,7 +95,7 @@ class Scope:
         )
 
     def expression(self, node: tree.Expression) -> Resolved:
-        origin = Origin(self.source, node.span)
+        origin = Place(self.source, node.span)
         match node:
             case tree.Number():
                 self._check_number(node)
@@ -131,24 +111,25 @@ class Scope:
             case tree.Call():
                 return self._call(node, origin)
             case tree.Comparison():
-                return self.wrong(node, "LD104", "a comparison stands only as the first argument of where")
+                return self.wrong(node, "LD104", "a comparison is only allowed as the first argument of where")
             case tree.Listing():
                 return per_class(self, node, origin)
 
     def _check_number(self, node: tree.Number) -> None:
-        """Losses are computed in float32, whatever their text and Python hold."""
+        """Report numbers that float32 cannot represent, because losses are computed in float32."""
         if abs(node.value) >= MAX_NUMBER:
-            self.report(node, "LD209", f"{node} is infinite in float32", "the largest number there is 3.4e38")
+            self.report(node, "LD209", f"{node} is infinite in float32", "the largest float32 number is 3.4e38")
         elif 0 < abs(node.value) <= MIN_NUMBER:
-            found = Diagnostic("LD209", f"{node} is 0 in float32", self.source, node.span, _SMALLEST, "warning")
+            place = Place(self.source, node.span)
+            found = place.says("LD209", f"{node} is 0 in float32", _SMALLEST, severity="warning")
             self.memory.diagnostics.append(found)
 
-    def _chain(self, node: tree.Sum | tree.Product, origin: Origin) -> Resolved:
+    def _chain(self, node: tree.Sum | tree.Product, origin: Place) -> Resolved:
         first, *rest = node.parts
         start = self.expression(first.operand)
         return Chain(start, tuple((_ARITHMETIC[p.operator], self.expression(p.operand)) for p in rest), origin)
 
-    def _name(self, node: tree.Name, origin: Origin) -> Resolved:
+    def _name(self, node: tree.Name, origin: Place) -> Resolved:
         name = node.text
         if name in self.parameters:
             return ParameterOf(name, origin)
@@ -173,29 +154,29 @@ class Scope:
         return self._unknown(node, origin)
 
     def _no_value(self, node: tree.Name, name: str = "", loss: Loss | None = None) -> Resolved:
-        """A word such as `none` or `inf` where a value belongs; name, loss: that in whose brackets it stands."""
+        """Report a word such as `none` or `inf` that is used as a value. name, loss: the call around it."""
         word = as_word(node.text)
         if word == "inf":
-            hint = "it stands only as the value of a parameter whose range has it; write a finite number"
-            return self.wrong(node, "LD205", f"`{node.text}` is no number to calculate with", hint)
+            hint = "it is only allowed for a parameter whose range includes it; write a finite number"
+            return self.wrong(node, "LD205", f"`{node.text}` cannot be used in arithmetic", hint)
         if word == "nan":
             return self.wrong(node, "LD205", f"`{node.text}` is not a number", "write a number")
-        hint = "it is written with the name of its parameter, as in dice(squared=true)"
+        hint = "write it with the name of its parameter, as in dice(squared=true)"
         if loss is not None:
             choices = [f"{name}({p.name}={word})" for p in loss.parameters if word in p.words]
             hint = f"write {' or '.join(choices)}" if choices else f"`{name}` takes tensors: {name}(pred, y)"
         return self.wrong(node, "LD205", f"`{node.text}` is a choice of a parameter, not a tensor or a number", hint)
 
     def _tensor(self, argument: tree.Expression, name: str, loss: Loss) -> Resolved:
-        """What stands in the brackets of a loss without a name."""
+        """A positional argument of a loss."""
         if isinstance(argument, tree.Name) and as_word(argument.text):
             return self._no_value(argument, name, loss)
         return replace(self, tensors=True).expression(argument)
 
-    def _unknown(self, node: tree.Name, origin: Origin) -> Resolved:
-        """A word that names nothing: a tensor where one can stand, else a misspelt loss."""
+    def _unknown(self, node: tree.Name, origin: Place) -> Resolved:
+        """An unknown name: a tensor where one is allowed, else a misspelt loss."""
         if node.text in CALL_WORDS:
-            message = f"no tensor can be passed as `{node.text}`: it is a word of the call itself"
+            message = f"no tensor can be passed as `{node.text}`: every call uses this name itself"
             return self.wrong(node, "LD206", message, "pass it under another name, such as seg")
         written_here = {*self.names, *self.parameters, *TENSORS, *SCALARS, *self.passed} - {self.defining}
         if "." not in node.text and (self.tensors or self.in_definition):
@@ -207,16 +188,16 @@ class Scope:
         known = {*self.memory.names(), *written_here}
         hint = (
             similar(node.text, known)
-            or "lossdsl list shows all; a number is given before, w = 0.5; a tensor stands inside mean(...) or sum(...)"
+            or "lossdsl list shows the losses; define numbers first, w = 0.5; use tensors inside mean(...) or sum(...)"
         )
         return self._no_loss(node, "loss", hint, known)
 
     def _doubt(self, node: tree.Name, meant: str) -> None:
-        message = f"the tensor `{node.text}` has nearly the name of `{meant}`"
+        message = f"the tensor `{node.text}` has almost the same name as `{meant}`"
         hint = f"write {meant}, or list it under `tensors:` if the call passes {node.text}"
-        self.memory.diagnostics.append(Diagnostic("LD212", message, self.source, node.span, hint, "warning"))
+        self.memory.diagnostics.append(Place(self.source, node.span).says("LD212", message, hint, severity="warning"))
 
-    def _call(self, node: tree.Call, origin: Origin) -> Resolved:
+    def _call(self, node: tree.Call, origin: Place) -> Resolved:
         name = node.function.text
         if name in ("min", "max") and len(node.arguments) == 1:
             return reduction_call(self, node, origin)
@@ -227,7 +208,7 @@ class Scope:
         if name in REDUCTIONS:
             return reduction_call(self, node, origin)
         if name == "learn":
-            return self.wrong(node, "LD207", "learn needs a name of its own", "s = learn(0) on a line before")
+            return self.wrong(node, "LD207", "learn must be given a name", "write s = learn(0) on a line before")
         if name in NEIGHBOURHOODS:
             return neighbourhood_call(self, node, origin)
         if name == "for_class":
@@ -235,7 +216,7 @@ class Scope:
         if name == "multiscale":
             return multiscale_call(self, node, origin)
         if name in self.names or name in TENSORS or name in SCALARS or name in self.parameters:
-            return self.wrong(node, "LD202", f"`{name}` is a value; it takes no brackets", f"write {name}")
+            return self.wrong(node, "LD202", f"`{name}` is a value and cannot be called", f"write {name}")
         if self.is_loss(name):
             return self._use(node, origin)
         known = {*self.memory.names(), *FUNCTIONS, *REDUCTIONS, *NEIGHBOURHOODS, *COMBINATORS}
@@ -245,14 +226,14 @@ class Scope:
     def _no_loss(
         self, node: tree.Name, kind: str, hint: str, known: set[str], call: tree.Call | None = None
     ) -> Resolved:
-        """A name that no library brings."""
+        """Report a name that no library has."""
         from lossdsl.checking.unknown import unknown_name  # a right formula needs none of it
 
         found = unknown_name(self.source, node, call, kind, hint, known, self.names, self.memory.registry)
         self.memory.diagnostics.append(found)
-        return Constant(1.0, Origin(self.source, node.span))
+        return Constant(1.0, Place(self.source, node.span))
 
-    def _use(self, node: tree.Call, origin: Origin) -> Resolved:
+    def _use(self, node: tree.Call, origin: Place) -> Resolved:
         loss = self._loss(node.function)
         if loss is None:
             return Constant(1.0, origin)
@@ -262,7 +243,7 @@ class Scope:
         limit = 2 if isinstance(loss, Formula) else max(2, len(loss.inputs))
         if len(tensors) > limit:
             text = f"`{loss.name}` takes at most {limit} tensors: {loss.name}(prediction, target)"
-            return self.wrong(node.arguments[limit], "LD202", text, "parameters are written name=value")
+            return self.wrong(node.arguments[limit], "LD202", text, "write parameters as name=value")
         parameters, reduction, faults = bind_parameters(
             loss,
             node,
@@ -274,17 +255,15 @@ class Scope:
 
     @with_room
     def _read_body(self, loss: Formula) -> None:
-        """Look up the names in a definition's own text, once."""
+        """Resolve the names in the text of a definition, once."""
         memory, key = self.memory, full_name(loss)
         if key in memory.bodies or key in memory.open:
             if key in memory.open:
                 memory.diagnostics.append(
-                    Diagnostic(
+                    Place(loss.source, loss.declaration.span).says(
                         "LD210",
                         f"circular definition: {' -> '.join([*memory.open[memory.open.index(key) :], key])}",
-                        loss.source,
-                        loss.declaration.span,
-                        "a definition cannot read itself",
+                        "a definition cannot refer to itself",
                     )
                 )
             return
@@ -315,12 +294,12 @@ class Scope:
         inside = replace(scope, tensors=True)
         for parameter in declaration.parameters:
             if parameter.name in PROVIDED:
-                message = f"`{parameter.name}` has a meaning in every call"
+                message = f"`{parameter.name}` is reserved in every call"
                 scope.report(parameter, "LD206", message, "choose another name")
             scope._check_default(parameter)
         for binding in declaration.bindings:
             if is_reserved(binding.name) or binding.name in scope.words | scope.parameters:
-                message = f"`{binding.name}` has a meaning already"
+                message = f"`{binding.name}` is already defined"
                 scope.report(binding, "LD206", message, "choose another name")
         bindings = {binding.name: inside.expression(binding.value) for binding in declaration.bindings}
         memory.diagnostics += cycle_faults(bindings)
@@ -337,14 +316,14 @@ class Scope:
         only = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None
         start = constant_value(self.expression(only)) if only else None
         if start is None or not abs(start) < MAX_NUMBER:
-            return self.wrong(call, "LD207", "learn takes the number to start from", f"{name} = learn(0)")
-        return Learned(name, start, Origin(self.source, call.span))
+            return self.wrong(call, "LD207", "learn takes the initial value", f"{name} = learn(0)")
+        return Learned(name, start, Place(self.source, call.span))
 
     def is_loss(self, name: str) -> bool:
         return bool(self.memory.registry.candidates(name, self.home))
 
     def _loss(self, node: tree.Name) -> Loss | None:
-        """The loss of a name that there is; None after reporting a clash or a broken plugin."""
+        """The loss of a known name; None after reporting an ambiguous name or a broken plugin."""
         found = self.memory.registry.candidates(node.text, self.home)
         if len(found) > 1:
             from lossdsl.checking.unknown import several
@@ -354,35 +333,23 @@ class Scope:
         try:
             return self.memory.registry.load(found[0])
         except LossError as error:
-            here = Origin(self.source, node.span)
+            here = Place(self.source, node.span)
             self.memory.diagnostics.extend(
                 d if d.source else here.says("LD602", d.message, d.hint) for d in error.diagnostics
             )
             return None
 
-    def report(
-        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
-    ) -> None:
-        self.memory.diagnostics.append(Diagnostic(code, message, self.source, node.span, hint, edit=edit))
-
-    def wrong(
-        self, node: tree.Node, code: str, message: str, hint: str | None = None, edit: Edit | None = None
-    ) -> Resolved:
-        """Report, and stand in for the value so that the rest is still checked."""
-        self.report(node, code, message, hint, edit)
-        return Constant(1.0, Origin(self.source, node.span))
-
 
 def name_fault(loss: Formula) -> Diagnostic | None:
-    """Why nobody can define this name: it is a word that means something else. None where it is free."""
+    """The finding if this name cannot be defined, because it is a word of the language; else None."""
     if not (is_reserved(loss.name) or loss.name in (*CALL_WORDS, *DEFINITION_WORDS)):
         return None
-    message = f"`{loss.name}` is a word of the language already"
-    return Diagnostic("LD206", message, loss.source, loss.declaration.span, "choose another name")
+    message = f"`{loss.name}` is already a word of the language"
+    return Place(loss.source, loss.declaration.span).says("LD206", message, "choose another name")
 
 
 def definition_faults(loss: Formula, registry: Registry) -> tuple[Diagnostic, ...]:
-    """What is wrong in the text of a definition itself, whoever uses it."""
+    """The findings in the text of a definition."""
     memory = Memory(registry)
     Scope(memory)._read_body(loss)
     return tuple(dict.fromkeys(memory.diagnostics))

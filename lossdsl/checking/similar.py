@@ -1,4 +1,4 @@
-"""Which losses may be meant by a name that there is none of: misspelt, without its namespace, or from another one."""
+"""Suggest losses for an unknown name: it can be misspelt, or lack its namespace, or have a wrong one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ALIKE = 0.8
 
 
 def similar(word: str, known: Iterable[str]) -> str | None:
-    """'did you mean ...?' with all that are as near as the nearest, or None."""
+    """'did you mean ...?' with the most similar names, or None."""
     names = sorted(known)
     space, dot, short = word.rpartition(".")
     found = _in_space(space, short, names) if dot else _anywhere(word, names)
@@ -54,7 +54,7 @@ def _likeness(word: str, name: str) -> float:
 
 
 def _closest(word: str, known: Iterable[str]) -> str | None:
-    """Capitals do not count."""
+    """Case does not count."""
     lowered: dict[str, str] = {}
     for name in sorted(known):
         lowered.setdefault(name.lower(), name)

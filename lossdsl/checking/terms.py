@@ -1,6 +1,6 @@
-"""A formula to its terms: what is logged, under which name, with which weight.
+"""Split a formula into terms, each with a name for logs and a weight.
 
-The signs and scalar factors of a summand that stand outside brackets are its weight, the rest is its value, and the
+The signs and scalar factors of a summand outside of brackets are its weight, the rest is its value, and the
 value's canonical text is its name. So `0.5*bce - 2*dice` has the terms `bce` (0.5) and `dice` (-2), and a name depends
 on nothing but the term's own text. A name that occurs twice is one term with the weights added.
 """
@@ -8,8 +8,8 @@ on nothing but the term's own text. A name that occurs twice is one term with th
 from __future__ import annotations
 
 from lossdsl.checking.vocabulary import FUNCTIONS
+from lossdsl.errors import Place
 from lossdsl.spec.model import NamedExpression, Sourced, Spec, TermSpec
-from lossdsl.spec.values import Place
 from lossdsl.syntax import tree
 
 _NUMBERS = frozenset({"epoch", "step", "inf", "learn", *FUNCTIONS})
@@ -17,7 +17,7 @@ _ONE = tree.Number(1.0)
 
 
 def terms_of(spec: Spec) -> tuple[TermSpec, ...]:
-    """The terms that a spec lists, or those of its expression."""
+    """The terms of a spec, or of its expression."""
     if spec.terms or spec.total is None:
         return spec.terms
     return split_terms(spec.total, spec.definitions)
@@ -50,7 +50,7 @@ def merges(spec: Spec, terms: tuple[TermSpec, ...]) -> bool:
 
 
 def repeated_terms(spec: Spec) -> tuple[NamedExpression, ...]:
-    """What an expression adds up that it has added up before, each with its place; numbers are not meant."""
+    """The repeated summands of an expression, each with its place, except for numbers."""
     if spec.terms or spec.total is None:
         return ()
     scalars = frozenset(definition.name for definition in spec.definitions) - _data_names(spec.definitions)
@@ -92,7 +92,7 @@ def _names(expression: tree.Expression) -> set[str]:
 
 
 def _data_names(definitions: tuple[NamedExpression, ...]) -> frozenset[str]:
-    """The bindings that can differ from call to call by more than epoch, step and learned scalars."""
+    """The bindings that depend on more than epoch, step and learned scalars."""
     uses = {definition.name: _names(definition.value.expression) for definition in definitions}
     data = {name for name, used in uses.items() if used - uses.keys()}
     users: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The finding for a name that no library brings: the field's words first, then what libraries and plugins say."""
+"""The finding for an unknown name: hints for common names first, then for names of libraries and plugins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Set
 from lossdsl import words
 from lossdsl.checking.elsewhere import written_elsewhere
 from lossdsl.checking.foreign import answer
-from lossdsl.errors import Diagnostic, Edit, Source, respelt
+from lossdsl.errors import Diagnostic, Edit, Place, Source, respelt
 from lossdsl.registry.candidates import Candidate
 from lossdsl.registry.discover import Registry, clash
 from lossdsl.syntax import tree
@@ -23,18 +23,18 @@ def unknown_name(
     values: Set[str],
     registry: Registry,
 ) -> Diagnostic:
-    """kind: what was looked for. hint: what to say where nothing better is known. known: what could stand there.
+    """kind: what was looked up. hint: the default hint. known: the names that are allowed there.
     values: the names that have a value, which some languages write a method behind."""
-    name = node.text
+    name, place = node.text, Place(source, node.span)
 
     def unknown(way_out: str, edit: Edit | None = None) -> Diagnostic:
-        return Diagnostic("LD201", f"unknown {kind} `{name}`", source, node.span, way_out, edit=edit)
+        return place.says("LD201", f"unknown {kind} `{name}`", way_out, edit)
 
     in_table = words.word(name, *words.NAMES) is not None
     # A path names a library, which knows best; a short name means the same with and without plugins.
     told_elsewhere = None if in_table and "." not in name else written_elsewhere(name, kind, registry, known)
     if told_elsewhere:
-        return Diagnostic("LD201", told_elsewhere[0], source, node.span, told_elsewhere[1])
+        return place.says("LD201", *told_elsewhere)
     advice = None if in_table else registry.advice(name)
     if advice:
         return unknown(advice)
@@ -49,7 +49,7 @@ def unknown_name(
 
 
 def several(source: Source, node: tree.Name, found: tuple[Candidate, ...], built_in: str = "") -> Diagnostic:
-    """The finding for a name that several libraries bring. built_in: what to write of the language's own."""
+    """The finding for a name of several libraries. built_in: the built-in to write instead."""
     owners, way_out = clash(found)
     hint = f"{way_out}; of the built-ins, {built_in}" if built_in else way_out
-    return Diagnostic("LD601", f"`{node.text}` may be {owners}", source, node.span, hint)
+    return Place(source, node.span).says("LD601", f"`{node.text}` may be {owners}", hint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lossdsl.syntax.tree import AXES
+
 # name -> least and greatest number of arguments; None: any number
 FUNCTIONS: dict[str, tuple[int, int | None]] = {
     "exp": (1, 1),
@@ -29,12 +31,11 @@ REDUCTIONS = ("sum", "mean", "max", "min", "topk", "logsumexp")
 COMBINATORS = ("for_class", "multiscale")
 TENSORS = ("z", "p", "y", "pred", "target", "class_weight", "foreground")
 SCALARS = ("epoch", "step", "classes")
-AXES = ("batch", "class", "pixel")
 # Choices and numbers in the spellings of several languages. They are the value of a parameter and nothing else, while
 # `image` or `batch` may be what a caller names a tensor.
 CHOICES = ("true", "false", "none")
 NUMBERS = ("inf", "nan")
-WORDS = ("image", "batch", "class", "pixel", "mean", "sum", *CHOICES, *NUMBERS)
+WORDS = ("image", *AXES, "mean", "sum", *CHOICES, *NUMBERS)
 
 # Keywords of every call, so that no tensor can be passed under these names.
 CALL_WORDS = ("mask", "self")
@@ -59,7 +60,7 @@ REDUCTION_WORDS = ("mean", "sum", "none")
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a name has a meaning in the language, so that nothing else can have it."""
+    """Whether a name is reserved by the language."""
     return name in RESERVED or as_word(name) is not None
 
 

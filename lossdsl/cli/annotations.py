@@ -1,4 +1,4 @@
-"""Findings as GitHub Actions shows them beside the lines of a pull request: workflow commands."""
+"""Findings as workflow commands, which GitHub Actions shows next to the lines of a pull request."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from lossdsl.errors import Diagnostic
 def as_annotation(diagnostic: Diagnostic) -> str:
     """`::error file=a.yaml,line=2,endLine=2,col=7,endColumn=10,title=LD201::unknown loss`.
 
-    Columns count characters from 1, and `endColumn` is the first behind; only a finding within one line has columns.
-    A finding that is allowed is a notice with the reason.
+    Columns count characters from 1, and `endColumn` is exclusive; only a finding on a single line has columns.
+    An allowed finding is a notice with the reason.
     """
     properties = {**_place(diagnostic), "title": diagnostic.code}
     listed = ",".join(f"{name}={_escaped(str(value), ':,')}" for name, value in properties.items())

@@ -1,4 +1,4 @@
-"""`lossdsl check`: everything that is wrong with any number of losses."""
+"""`lossdsl check`: check losses and report every problem."""
 
 from __future__ import annotations
 
@@ -15,21 +15,25 @@ from lossdsl.cli.progress import watched
 from lossdsl.cli.status import CLEAN, FINDINGS, WRONG_USE
 
 _KEY = click.option(
-    "--key", "keys", multiple=True, metavar="KEY", help="Where losses stand: train.loss, runs.*.loss  [default: loss]"
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help="The path of the losses in a FILE: train.loss, runs.*.loss  [default: loss]",
 )
 
 
-@click.command(short_help="Say everything that is wrong with losses in files or formulas.")
+@click.command(short_help="Check losses in files or formulas and report every problem.")
 @input_options(_KEY)
 @click.option(
     "--marked-only",
     is_flag=True,
-    help="Only losses marked # lossdsl, or made by it; a FILE without is no finding.",
+    help="Check only losses that are marked # lossdsl or call lossdsl; accept a FILE without any.",
 )
-@click.option("--fix", is_flag=True, help="Make the safe edits, in the FILEs themselves.")
-@click.option("--unsafe", is_flag=True, help="With --fix or --diff: make the suggested edits too.")
-@click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
-@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option("--fix", is_flag=True, help="Apply safe fixes to the FILEs.")
+@click.option("--unsafe", is_flag=True, help="With --fix or --diff, also apply suggested fixes.")
+@click.option("--diff", is_flag=True, help="Show what --fix would change, without changing a FILE.")
+@click.option("--strict", is_flag=True, help="Exit with status 1 on warnings too.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.pass_context
 def check(
@@ -46,13 +50,13 @@ def check(
     task: str | None,
     input: str | None,
 ) -> None:
-    """Say everything that is wrong with the losses in config files, in .loss files, or in formulas.
+    """Check the losses in config files, .loss files or formulas, and report every problem.
 
-    FILE is a YAML or JSON file, a .loss file of definitions, a folder that is searched for them, a pattern such as
-    "conf/**/*.yaml", or - for a formula on stdin. In a config, losses stand under --key, which may be repeated and
-    where * is any key or list item, where a comment # lossdsl stands, at the end of the key's line or alone on the
-    line above, and where Hydra or Lightning calls lossdsl: _target_ or class_path: lossdsl.compile. A FILE that is
-    named must have a loss; files of a folder that have none are passed over.
+    FILE is a YAML or JSON file, a .loss file with definitions, a folder to search for such files, a pattern such as
+    "conf/**/*.yaml", or - for a formula on stdin. In a config, a loss is the value of each --key, where * matches any
+    key or list item; the value of a key with the comment # lossdsl at the end of its line or alone on the line above;
+    and the source of _target_ or class_path: lossdsl.compile, for Hydra and Lightning. A FILE that you name must
+    contain a loss; files of a folder without one are skipped.
 
     \b
     lossdsl check -e "0.5*bce + 0.5*dice"
@@ -60,23 +64,23 @@ def check(
     lossdsl check . --key "*.loss" --key loss --fix
     echo "bce + dice" | lossdsl check - --format json
 
-    An edit is safe where a right reading of the text computes the same after it: punctuation, ^, a slip of the fingers.
-    One that is suggested may be meant, and may change the loss.
+    A fix is safe if it cannot change the meaning of a correct reading: punctuation, ^, a typing error. A suggested fix
+    is a guess and may change the loss.
 
-    A comment answers the warnings of its line, or of the next line if it stands alone; the reason is required:
+    A comment allows the warnings on its line, or on the next line if it is on a line of its own; a reason is required:
 
     
     loss: mean(error/depth)  # lossdsl: allow LD703 -- depth is at least 1 in this data set
 
-    With --format json: {"ok": true or false, "diagnostics": [...], "allowed": [...], "tensors": [...]}, each
-    diagnostic with code, severity, message, file, line, column, end_line, end_column, hint and edit, null where there
-    is none. Under allowed stand those that a comment answers, with the reason; under tensors the names that a call
-    passes; with --fix or --diff, under fixed the findings that an edit mends, and with --diff, under diff the edits.
-    Lines and columns count from 1. sarif is SARIF 2.1.0, github the annotations of GitHub Actions. lossdsl explain CODE
-    tells more of a finding.
+    --format json prints {"ok": true or false, "diagnostics": [...], "allowed": [...], "tensors": [...]}. Each
+    diagnostic has code, severity, message, file, line, column, end_line, end_column, hint and edit; missing values are
+    null. "allowed" lists the warnings that a comment allows, with the reason; "tensors" lists the names that a call
+    passes. With --fix or --diff, "fixed" lists the findings that are fixed; with --diff, "diff" has the changes. Lines
+    and columns start at 1. sarif is SARIF 2.1.0, github prints annotations for GitHub Actions. lossdsl explain CODE
+    explains a finding.
 
-    Exit status: 0 no error, or none left after --fix; 1 an error, with --strict a warning too; 2 wrong use or a FILE
-    that cannot be opened.
+    Exit status: 0 if there is no error, or none left after --fix; 1 for an error, and with --strict for a warning; 2
+    for wrong usage or a FILE that cannot be opened.
     """
     if unsafe and not (fix or diff):
         raise click.UsageError("--unsafe goes with --fix or --diff")

@@ -1,7 +1,7 @@
-"""What each code means: one Markdown file a code in `codes/`, of a fixed form, with a wrong and a right example.
+"""The documentation of each code: one Markdown file in `codes/` in a fixed form, with a wrong and a right example.
 
     # LD204: a number outside the range of its parameter
-    What it means, in one or more paragraphs.
+    What it means and why it is a problem, in one or more paragraphs.
     Wrong:
     ```formula
     focal(gamma=-1)
@@ -10,7 +10,7 @@
     ```formula
     focal(gamma=2)
     ```
-    Mend: what to do.
+    Fix: what to do.
 
 An example is a `formula`, a `yaml` config with the key `loss`, a `loss` file, or `python` that raises the finding.
 """
@@ -27,7 +27,7 @@ _FORM = re.compile(
     r"# (?P<code>LD\d{3}): (?P<title>[^\n]+)\n\n(?P<meaning>.+?)\n\n"
     r"Wrong:\n\n```(?P<kind>\w+)\n(?P<wrong>.+?)```\n\n"
     r"Right:\n\n```(?P<right_kind>\w+)\n(?P<right>.+?)```\n\n"
-    r"Mend: (?P<mend>.+)\n",
+    r"Fix: (?P<fix>.+)\n",
     re.DOTALL,
 )
 
@@ -41,12 +41,12 @@ class Explained:
     meaning: str
     wrong: tuple[str, str]
     right: tuple[str, str]
-    mend: str
+    fix: str
     markdown: str
 
 
 def explained(code: str) -> Explained | None:
-    """The documentation of a code, None where there is none."""
+    """The documentation of a code, or None."""
     file = FOLDER / f"{code}.md"
     return _read(file) if re.fullmatch(r"LD\d{3}", code) and file.is_file() else None
 
@@ -64,7 +64,7 @@ def _read(file: Path) -> Explained:
     if match is None or match["code"] != file.stem:
         raise ValueError(f"{file.name} does not have the form that lossdsl/cli/documentation.py shows")
     wrong, right = (match["kind"], match["wrong"]), (match["right_kind"], match["right"])
-    return Explained(match["code"], match["title"], match["meaning"], wrong, right, match["mend"], markdown)
+    return Explained(match["code"], match["title"], match["meaning"], wrong, right, match["fix"], markdown)
 
 
 def as_plain_text(documentation: Explained) -> str:

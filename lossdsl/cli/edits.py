@@ -1,4 +1,4 @@
-"""The edit of a finding where it falls in the user's file."""
+"""The edit of a finding at its place in the user's file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lossdsl.errors import Diagnostic
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """Characters of the document from `start` to before `end`, and what to write instead."""
+    """Replace the characters of the document from `start` to before `end`."""
 
     start: int
     end: int
@@ -18,7 +18,7 @@ class Replacement:
 
 
 def replacement(document: str, finding: Diagnostic) -> Replacement | None:
-    """Where an edit falls in the document. None where its characters are written apart or with escapes there."""
+    """The place of an edit in the document. None if its characters are not contiguous there, or are escaped."""
     source, edit = finding.source, finding.edit
     if source is None or edit is None or source.page != document:
         return None

@@ -1,4 +1,4 @@
-"""`lossdsl explain`: one loss told in full, or what the code of a finding means."""
+"""`lossdsl explain`: explain a loss, or the code of a finding."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from lossdsl.cli.inputs import gather, input_options, unopened
 from lossdsl.cli.status import FINDINGS, WRONG_USE
 from lossdsl.errors import LossError
 
-_KEY = click.option("--key", default="loss", show_default=True, help="Where the loss stands in a FILE: train.loss")
+_KEY = click.option("--key", default="loss", show_default=True, help="The path of the loss in a FILE: train.loss")
 _CODE = re.compile(r"LD\d+", re.IGNORECASE | re.ASCII)
 
 
-@click.command(short_help="Tell one loss, or the code of a finding, in full.")
+@click.command(short_help="Explain a loss, or the code of a finding.")
 @input_options(_KEY)
-@click.option("--open", "opened", multiple=True, metavar="NAME", help="Open a loss to its formula; `all` opens each.")
-@click.option("--latex", is_flag=True, help="Print the formula alone, as LaTeX for mathematics mode.")
-@click.option("--cost", is_flag=True, help="Also tell how often the loss goes over memory.")
+@click.option(
+    "--open", "opened", multiple=True, metavar="NAME", help="Expand a loss to its formula; `all` expands every loss."
+)
+@click.option("--latex", is_flag=True, help="Print only the formula, as LaTeX for math mode.")
+@click.option("--cost", is_flag=True, help="Also count the passes over memory.")
 @click.pass_context
 def explain(
     ctx: click.Context,
@@ -36,10 +38,10 @@ def explain(
     latex: bool,
     cost: bool,
 ) -> None:
-    """Tell one loss in full: its terms and weights, the formula of each loss that it names, the rewrites applied.
+    """Explain a loss: its terms and weights, the formula of each loss that it uses, and the rewrites applied.
 
-    FILE is a config file whose loss stands under --key, or - for a formula on stdin. With --open, losses are written
-    out with the parameters of their call.
+    FILE is a config file with the loss at --key, or - for a formula on stdin. With --open, losses are expanded with the
+    parameters of their call.
 
     \b
     lossdsl explain -e "0.5*bce + 0.5*(-log(1 - dice))"
@@ -47,12 +49,12 @@ def explain(
     lossdsl explain -e "bce + dice(smooth=0)" --open dice --latex
     lossdsl explain -e "bce + dice + focal + tversky" --cost
 
-    A code in the place of FILE is explained with a wrong and a right example:
+    With a code instead of FILE, explain what it means, with a wrong and a right example:
 
     \b
     lossdsl explain LD204
 
-    What is wrong with the loss goes to stderr, as `lossdsl check` shows it, with exit status 1.
+    If the loss has errors, they are printed to stderr as by `lossdsl check`, and the exit status is 1.
     """
     if _is_code(files, formulas):
         click.echo(_documentation(files[0].upper()))

@@ -35,7 +35,7 @@ def _is_caret(line: str) -> bool:
 
 
 def fixed_line(diagnostic: Diagnostic) -> str:
-    """What `--fix` did about a finding."""
+    """The line for a finding that `--fix` resolved."""
     head, *_ = diagnostic.render().translate(HARMLESS).split("\n")
     return click.style("fixed ", fg="green") + head
 
@@ -58,9 +58,9 @@ def summary(
     if fixed:
         parts.append(f"{_plural(fixed, 'finding', 'findings')} {'to be ' * would}fixed")
     if fixable:
-        parts.append(f"--fix mends {fixable:,}")
+        parts.append(f"{fixable:,} fixable with --fix")
     if suggested:
-        parts.append(f"--fix --unsafe mends {f'{suggested:,} more' if fixable or fixed else f'{suggested:,}'}")
+        parts.append(f"{suggested:,}{' more' * bool(fixable or fixed)} fixable with --fix --unsafe")
     if allowed:
         parts.append(f"{_plural(allowed, 'warning', 'warnings')} allowed")
     if tensors:

@@ -1,4 +1,4 @@
-"""`--fix`: the edits that findings carry, applied to the document, as long as nothing else changes by them."""
+"""`--fix`: apply the edits of findings to a document, as long as they change nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Changes: TypeAlias = Callable[[str, str], Sequence[tuple[str, str]] | None]
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """A document after its edits. fixed: the findings that are gone, as they were; left: those that are there."""
+    """A document after its edits. fixed: the findings that are resolved; left: the findings that remain."""
 
     text: str
     fixed: tuple[Diagnostic, ...]
@@ -24,10 +24,10 @@ class Mended:
 
 
 def mend(document: str, look: Look, changes: Changes | None = None, *, unsafe: bool = False) -> Mended:
-    """Apply edits and look again, until none is left that does what it says.
+    """Apply edits and check again, until no edit is left that resolves its finding.
 
-    look: the findings of a document. changes: how two documents differ; None when the whole document is one formula.
-    unsafe: whether edits that are only suggested are made too.
+    look: returns the findings of a document. changes: returns how two documents differ; None if the whole document is
+    one formula. unsafe: also apply suggested edits.
     """
     fixed: list[Diagnostic] = []
     found = tuple(look(document))
@@ -44,7 +44,7 @@ def mend(document: str, look: Look, changes: Changes | None = None, *, unsafe: b
 def _step(
     document: str, found: Sequence[Diagnostic], look: Look, changes: Changes | None, unsafe: bool
 ) -> Mended | None:
-    """All edits at once where that goes well, else the first that does."""
+    """Apply all edits at once if that succeeds, else the first one that succeeds."""
     wanted = [finding for finding in found if finding.edit and (unsafe or finding.edit.is_safe)]
     replacements = _apart(filter(None, (replacement(document, finding) for finding in wanted)))
     tries = [replacements, *([one] for one in replacements)] if len(replacements) > 1 else [replacements]
@@ -59,7 +59,7 @@ def _step(
 
 
 def _apart(replacements: Iterable[Replacement]) -> list[Replacement]:
-    """Those that do not touch each other; of those that do, the first."""
+    """The edits that do not overlap; of overlapping ones the first."""
     chosen: list[Replacement] = []
     for one in sorted(replacements, key=lambda r: (r.start, r.end)):
         if not chosen or one.start > chosen[-1].end:
@@ -74,7 +74,7 @@ def _replaced(text: str, pieces: Iterable[tuple[int, int, str]]) -> str:
 
 
 def _only_as_said(changed: Sequence[tuple[str, str]] | None, attempt: Sequence[Replacement]) -> bool:
-    """Whether the texts that differ are those of the findings, and differ by the edits alone."""
+    """Whether the texts differ only by the edits of the findings."""
     edits: dict[Source, list[Edit]] = {}
     expected: list[tuple[str, str]] = []
     for finding in (made.finding for made in attempt):
@@ -94,7 +94,7 @@ def _cut(source: Source, span: Span) -> str:
 
 
 def _is_still_there(made: Replacement, attempt: Sequence[Replacement], left: Sequence[Diagnostic]) -> bool:
-    """Whether the finding stands where it stood, moved by the edits before it."""
+    """Whether the finding is still at its place, shifted by the edits before it."""
     finding = made.finding
     start = _start(finding)
     moved = start + sum(len(r.text) - (r.end - r.start) for r in attempt if r.end <= start)

@@ -1,4 +1,4 @@
-"""The outcome of a check in the format that was asked for. A format is imported when it is used."""
+"""The output of a check in the requested format. A format is only imported if it is used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FORMATS = ("text", "json", "sarif", "github")
 
 
 def printed(form: str, looked: Sequence[Looked], *, fixing: bool, diff: bool) -> str:
-    """All that is printed, with its line ends."""
+    """The complete output, with line ends."""
     findings = [finding for one in looked for finding in one.outcome.findings]
     allowed = [finding for one in looked for finding in one.outcome.allowed]
     if form == "json":
@@ -37,7 +37,7 @@ def _text(looked: Sequence[Looked], *, diff: bool) -> Iterator[str]:
         elif one.fixed:
             yield from (fixed_line(finding) for finding in one.fixed)
             if not one.in_file:
-                yield f"{one.name} mended:"
+                yield f"{one.name} fixed:"
                 yield from (f"    {line}" for line in one.after.splitlines())
         yield from (as_text(finding) for finding in one.outcome.findings)
     losses: list[Sequence[Diagnostic]] = [loss for one in looked for loss in one.outcome.losses]
@@ -62,7 +62,7 @@ def _tensors(looked: Sequence[Looked]) -> list[str]:
 
 
 def _fixable(losses: Sequence[Sequence[Diagnostic]]) -> tuple[int, int]:
-    """How many safe and suggested edits there are; one that several losses share, by an anchor, is one."""
+    """The numbers of safe and suggested edits. An edit that several losses share through an anchor counts once."""
     findings = {finding for loss in losses for finding in loss if finding.edit and finding.source}
     if not findings:
         return 0, 0

@@ -1,4 +1,4 @@
-"""What a command is given: config files, formulas typed with -e, and a formula on stdin."""
+"""The inputs of a command: config files, formulas given with -e, and a formula on stdin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LIKE_A_FORMULA = re.compile(r"[+*()= ]|\A\w+\Z")
 
 
 class FileName(str):
-    """A path as it was typed. For `lossdsl.check` it names a file even where it reads like a formula."""
+    """A path as the user typed it. `lossdsl.check` reads it as a file even if it looks like a formula."""
 
     def __fspath__(self) -> str:
         return str(self)
@@ -32,7 +32,7 @@ class FileName(str):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One loss to read. label: what its findings are named after when it stands in no file; empty: the usual."""
+    """One loss to read. label: its name in findings if it is not in a file; empty for the default."""
 
     source: FileName | str
     label: str = ""
@@ -42,7 +42,7 @@ class Input:
         return isinstance(self.source, FileName)
 
     def named(self, diagnostic: Diagnostic) -> Diagnostic:
-        """The finding with the place that the user knows this input by."""
+        """The finding with the place as the user named this input."""
         if isinstance(self.source, FileName):
             return advised(diagnostic.at(Source("", self.source)))
         source = diagnostic.source
@@ -52,10 +52,10 @@ class Input:
 
 
 def input_options(key: Callable[[Any], Any]) -> Callable[[Command], Command]:
-    """The arguments and options of every command that reads losses; `key` is its own option --key."""
+    """The arguments and options of every command that reads losses; `key` is the option --key of the command."""
 
     def decorate(command: Command) -> Command:
-        for add in reversed((*_INPUTS, key, *_OPTIONS)):  # what is applied last stands first in the help
+        for add in reversed((*_INPUTS, key, *_OPTIONS)):  # the last one applied is the first in the help
             command = add(command)
         return command
 
@@ -64,22 +64,22 @@ def input_options(key: Callable[[Any], Any]) -> Callable[[Command], Command]:
 
 _INPUTS: tuple[Callable[[Any], Any], ...] = (
     click.argument("files", nargs=-1, metavar="[FILE]..."),
-    click.option("-e", "--expr", "formulas", multiple=True, metavar="EXPR", help="A formula; may be repeated."),
+    click.option("-e", "--expr", "formulas", multiple=True, metavar="EXPR", help="A formula; can be repeated."),
 )
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--task", type=click.Choice(TASKS), help="Goes before what a FILE says."),
-    click.option("--input", type=click.Choice(INPUTS), help="Goes before what a FILE says."),
+    click.option("--task", type=click.Choice(TASKS), help="Overrides the value in FILE."),
+    click.option("--input", type=click.Choice(INPUTS), help="Overrides the value in FILE."),
 )
 
 
 def gather(files: Sequence[str], formulas: Sequence[str]) -> tuple[Input, ...]:
-    """The inputs in the order given, files first, each file once. None at all is wrong use."""
+    """The inputs in the given order, files first, each file once. No input at all is a usage error."""
     names, typed = files_and_formulas(files, formulas)
     return (*(Input(FileName(name)) for name in names), *(Input(text, label) for text, label in typed))
 
 
 def files_and_formulas(files: Sequence[str], formulas: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The names of files, each once, and the formulas with their labels: that of stdin, and those given by -e."""
+    """The names of files, each once, and the formulas of stdin and -e with their labels."""
     if not files and not formulas:
         raise click.UsageError("nothing to read: name a FILE, give a formula with -e, or - for a formula on stdin")
     if "" in files:
@@ -91,7 +91,7 @@ def files_and_formulas(files: Sequence[str], formulas: Sequence[str]) -> tuple[l
 
 
 def unopened(diagnostics: Sequence[Diagnostic]) -> bool:
-    """Whether a FILE could not be opened at all: that is wrong use, not a finding about a loss."""
+    """Whether a FILE could not be opened, which is a usage error and not a finding about a loss."""
     return any(diagnostic.code == _UNREADABLE and diagnostic.line is None for diagnostic in diagnostics)
 
 
@@ -102,12 +102,12 @@ def _stdin() -> str:
         data = sys.stdin.buffer.read(_MOST_BYTES)
     except OSError as error:
         raise click.UsageError(f"stdin cannot be read: {error.strerror}") from None
-    # What is not UTF-8 becomes a character that the language refuses, at its place.
+    # Bytes that are not UTF-8 become a character that the language refuses, so that the finding points at them.
     return data.decode("utf-8-sig", errors="replace")
 
 
 def advised(diagnostic: Diagnostic) -> Diagnostic:
-    """A formula given as the name of a file is a likely slip."""
+    """Suggest -e if the name of a missing file looks like a formula."""
     if diagnostic.hint or not unopened([diagnostic]) or not _LIKE_A_FORMULA.search(diagnostic.file or ""):
         return diagnostic
     return replace(diagnostic, hint=f'for a formula: -e "{diagnostic.file}"')

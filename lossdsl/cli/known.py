@@ -1,4 +1,4 @@
-"""The losses that are installed, loaded where they can be, as the shell shows them."""
+"""The installed losses as the shell shows them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from lossdsl.registry.model import Kernel, Loss, Parameter, Provider
 from lossdsl.registry.signatures import allowed_values
 from lossdsl.spec import read_formula
 from lossdsl.syntax.printing import text
-from lossdsl.syntax.tree import Task
+from lossdsl.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A loss under the name to write in a formula. Without `loss` it cannot be used, for the reason in `error`.
+    """A loss with the name to write in a formula. If it cannot be used, `loss` is None and `error` is the reason.
 
-    tasks: those that it works for when it stands alone.
+    tasks: the tasks for which it works on its own.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Known:
 
 
 def known_losses(registry: Registry) -> Iterator[Known]:
-    """All of them, built-ins first. What is broken fails alone."""
+    """All losses, built-ins first. A broken loss does not affect the others."""
     for candidate in registry.all():
         name = candidate.name
         if name == ANY or len(registry.candidates(name)) != 1 or registry.candidates(name)[0] is not candidate:
@@ -51,7 +51,7 @@ def known_losses(registry: Registry) -> Iterator[Known]:
 
 
 def find(name: str, registry: Registry | None = None) -> Known:
-    """The one loss of this name. Raises LossError when there is none, when there are several, or when it is broken."""
+    """The loss of this name. Raises LossError if there is none, if there are several, or if it is broken."""
     registry = registry or default_registry()
     found = registry.candidates(name) or registry.namesakes(name)
     if not found:
@@ -82,7 +82,7 @@ def _unknown(name: str, registry: Registry) -> Diagnostic:
 
 
 def know(name: str, candidate: Candidate, registry: Registry) -> Known:
-    """Load a loss and try it. Raises LossError when it, or a loss that its text names, is broken."""
+    """Load a loss and try it. Raises LossError if it, or a loss that its formula uses, is broken."""
     loss = registry.load(candidate)
     tasks = [
         task for words in required_words(loss) for task in _working(f"{name}({words})" if words else name, registry)
@@ -102,7 +102,7 @@ def _working(formula: str, registry: Registry) -> tuple[Task, ...]:
 
 
 def signature(loss: Loss) -> str:
-    """`fp_weight=0.5, smooth=1`: what a call may write, with the defaults, and the tensors that it must write."""
+    """`fp_weight=0.5, smooth=1`: the parameters of a call with their defaults, and the required tensors."""
     tensors = loss.inputs if isinstance(loss, Kernel) and not set(loss.inputs) <= set(TENSORS) else ()
     return ", ".join([*tensors, *(_written(parameter) for parameter in loss.parameters)])
 
@@ -154,7 +154,7 @@ def _loss_record(loss: Loss) -> dict[str, Any]:
 
 
 def shown(known: Known, form: str) -> str:
-    """What a loss is, as text, as JSON, or its formula as LaTeX."""
+    """A loss as text, as JSON, or its formula as LaTeX."""
     assert known.loss
     if form == "json":
         return json.dumps(record(known), indent=2)

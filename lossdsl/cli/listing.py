@@ -1,16 +1,16 @@
-"""`lossdsl list`: every loss that a formula can name."""
+"""`lossdsl list`: every loss that a formula can use."""
 
 from __future__ import annotations
 
 import click
 
 
-@click.command("list", short_help="List every loss that a formula can name.")
+@click.command("list", short_help="List every loss that a formula can use.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
-@click.option("--names", is_flag=True, help="Instead: the names of other libraries, and what to write for them.")
+@click.option("--names", is_flag=True, help="List names of other libraries instead, and what to write for them.")
 def list_losses(form: str, names: bool) -> None:
-    """List every loss that a formula can name, one line each: name, parameters with their defaults, output range,
-    tasks, summary, provider. On a terminal, lines are cut to its width.
+    """List every loss that a formula can use, one per line: name, parameters with defaults, output range, tasks,
+    summary, provider. On a terminal, lines are cut to its width.
 
     \b
     lossdsl list
@@ -18,7 +18,7 @@ def list_losses(form: str, names: bool) -> None:
     lossdsl list --format json
     lossdsl list --names | grep -i jaccard
 
-    With --format markdown: a table of the losses of lossdsl itself, as in its README.
+    --format markdown prints a table of the built-in losses, as in the README.
 
     A plugin that cannot be loaded is listed with the reason.
     """

@@ -1,4 +1,4 @@
-"""One input after the other: read, checked, and mended where that is asked for."""
+"""Check one input after the other, and fix it if requested."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lossdsl.cli.inputs import advised
 from lossdsl.cli.outcome import Outcome, Wanted, formula_outcome, page_outcome, passed_over
-from lossdsl.cli.places import Place
+from lossdsl.cli.places import InputFile
 from lossdsl.cli.saving import save
 from lossdsl.errors import Diagnostic
 from lossdsl.spec.page import Page, open_page
@@ -15,9 +15,9 @@ from lossdsl.spec.page import Page, open_page
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was found in an input, and what it was when it was mended. name: of the file or formula.
+    """The findings of an input, and its text before and after fixes.
 
-    folder: where the file may be written.
+    name: the name of the file or formula. folder: the folder in which the file may be written.
     """
 
     outcome: Outcome
@@ -39,7 +39,7 @@ def look_at_formula(text: str, label: str, wanted: Wanted, *, mending: bool, uns
     return replace(looked, outcome=Outcome((mended.left,)), after=mended.text, fixed=mended.fixed)
 
 
-def look_at_file(place: Place, wanted: Wanted, *, mending: bool, unsafe: bool) -> Looked:
+def look_at_file(place: InputFile, wanted: Wanted, *, mending: bool, unsafe: bool) -> Looked:
     opened = open_page(place.path)
     if opened.value is None and passed_over(opened.findings, place, wanted):
         return Looked(Outcome(skipped=True), place.path)
@@ -62,7 +62,7 @@ def look_at_file(place: Place, wanted: Wanted, *, mending: bool, unsafe: bool) -
 
 
 def write(looked: Looked) -> Looked:
-    """Write a mended file back, every other byte as it was. What cannot be written is a finding, and left as it was."""
+    """Write a fixed file; all other bytes stay unchanged. A file that cannot be written is a finding."""
     if not looked.in_file or looked.after == looked.before:
         return looked
     page = open_page(looked.name).value
@@ -78,7 +78,7 @@ def write(looked: Looked) -> Looked:
 
 
 def nowhere(looked: Iterable[Looked], wanted: Wanted) -> Iterator[Diagnostic]:
-    """A finding for each given key that no file has, if it is not among the findings already; for no loss at all."""
+    """A finding for each given key that no file has, and one if there is no loss at all."""
     outcomes = [one.outcome for one in looked if one.in_file]
     told = {finding for outcome in outcomes for finding in outcome.findings}
     read = [outcome for outcome in outcomes if outcome.losses or outcome.missing]
@@ -89,7 +89,7 @@ def nowhere(looked: Iterable[Looked], wanted: Wanted) -> Iterator[Diagnostic]:
 
 
 def _none(message: str) -> Diagnostic:
-    return Diagnostic("LD404", message, hint="a loss stands under the key `loss`, under a --key, or below # lossdsl")
+    return Diagnostic("LD404", message, hint="a loss is read from the key `loss`, from each --key, or below # lossdsl")
 
 
 def nothing_checked(looked: Sequence[Looked], wanted: Wanted) -> Iterator[Diagnostic]:

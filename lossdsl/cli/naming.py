@@ -1,4 +1,4 @@
-"""The names that the field uses and what to write for them, as `lossdsl list --names` prints them."""
+"""Names that other libraries use and what to write for them, as `lossdsl list --names` prints them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _TITLES: dict[Kind, str] = {
 _HEAD = """\
 # Names of other libraries, and what to write here
 
-What `lossdsl check` answers where one of these names stands and has no meaning. The names of torch, numpy and
-TensorFlow are the same with their module: `nn.L1Loss`, `F.l1_loss`, `torch.nn.L1Loss`. **=** marks what computes the
-same number, for predictions and targets as lossdsl takes them; `lossdsl check --fix --unsafe` writes it. In functions,
-x, a and b are the arguments.
+`lossdsl check` gives these hints for names that are not defined. The names of torch, numpy and TensorFlow can be
+written with their module: `nn.L1Loss`, `F.l1_loss`, `torch.nn.L1Loss`. **=** marks formulas that compute the same value
+for the predictions and targets that lossdsl expects; `lossdsl check --fix --unsafe` writes them. In functions, x, a and
+b are the arguments.
 
 This page is the output of `lossdsl list --names --format markdown`."""
 

@@ -1,4 +1,4 @@
-"""What one input holds: a file with any number of losses, or a formula."""
+"""The findings of one input: a file with any number of losses, or a formula."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from lossdsl.api import check_reading
 from lossdsl.api.reports import Report, in_reading_order
-from lossdsl.cli.places import Place
+from lossdsl.cli.places import InputFile
 from lossdsl.errors import Diagnostic, Source
 from lossdsl.spec import read_formula
 from lossdsl.spec.marks import has_mark
@@ -23,9 +23,9 @@ _LIBRARY = ".loss"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Where losses are looked for, and what holds for all of them.
+    """Where to look for losses, and the options for all of them.
 
-    keys: dotted keys; DEFAULT_KEY when none was given. marked_only: a file needs no loss, and DEFAULT_KEY is not one.
+    keys: dotted keys; DEFAULT_KEY if none was given. marked_only: a file needs no loss, and DEFAULT_KEY is not used.
     """
 
     given: tuple[str, ...] = ()
@@ -39,10 +39,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was found: findings for each loss. skipped: a file without a loss, which is no finding.
+    """The findings for each loss. skipped: the file has no loss, which is not a finding.
 
-    missing: for each key that leads nowhere, the finding that says so. allowed: the warnings that a comment answers.
-    tensors: what the calls of these losses pass by name.
+    missing: the finding for each key that does not exist. allowed: the warnings that a comment allows.
+    tensors: the tensors that calls of these losses pass by name.
     """
 
     losses: tuple[tuple[Diagnostic, ...], ...] = ()
@@ -57,7 +57,7 @@ class Outcome:
 
 
 def formula_outcome(text: str, label: str, wanted: Wanted) -> Outcome:
-    """A formula that was typed. label: what its findings are named after; empty: the usual."""
+    """The outcome of a formula. label: its name in findings; empty for the default."""
     report = check_reading(read_formula(text), **wanted.options)
     return _outcome([report], lambda diagnostic: _labelled(diagnostic, label))
 
@@ -77,8 +77,8 @@ def _labelled(diagnostic: Diagnostic, label: str) -> Diagnostic:
     return replace(diagnostic, source=replace(source or Source(""), path=label))
 
 
-def page_outcome(page: Page, place: Place, wanted: Wanted) -> Outcome:
-    """All losses of a file that could be opened."""
+def page_outcome(page: Page, place: InputFile, wanted: Wanted) -> Outcome:
+    """The outcome of all losses of a file that could be opened."""
     if place.path.endswith(_LIBRARY):
         from lossdsl.api.libraries import check_library
 
@@ -101,10 +101,10 @@ def page_outcome(page: Page, place: Place, wanted: Wanted) -> Outcome:
     return replace(outcome, losses=losses)
 
 
-def passed_over(findings: Sequence[Diagnostic], place: Place, wanted: Wanted) -> bool:
-    """Whether a file of a folder that cannot be opened is like one without a loss.
+def passed_over(findings: Sequence[Diagnostic], place: InputFile, wanted: Wanted) -> bool:
+    """Whether a file of a folder that cannot be opened is treated as one without a loss.
 
-    It is a link to nothing, or too large or in another encoding and does not speak of a loss.
+    It is a broken link, or is too large or in another encoding and does not mention a loss.
     """
     if place.named and not wanted.marked_only:
         return False
@@ -115,12 +115,12 @@ def passed_over(findings: Sequence[Diagnostic], place: Place, wanted: Wanted) ->
 
 
 def _may_have_a_loss(text: str, keys: tuple[str, ...]) -> bool:
-    """Whether all parts of a key stand in a text, or a mark, or a call of lossdsl. YAML is slow to read in vain."""
+    """Whether a text has all parts of a key, a mark, or a call of lossdsl. This avoids parsing YAML needlessly."""
     return "lossdsl" in text or any(all(part in text for part in key.split(".") if part != ANY) for key in keys)
 
 
 def _speaks_of_a_loss(text: str, keys: tuple[str, ...]) -> bool:
-    """Whether a file that cannot be read is likely to have a loss in it."""
+    """Whether a file that cannot be read probably contains a loss."""
     last = {key.rpartition(".")[2] for key in keys} - {ANY, ""}
     words = "|".join(map(re.escape, sorted(last)))
     return has_mark(text) or bool(words and re.search(rf"(?m)^[ \t-]*[\"']?(?:{words})[\"']?[ \t]*:", text))

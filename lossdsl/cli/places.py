@@ -1,4 +1,4 @@
-"""The files that a FILE argument stands for: itself, what matches a pattern, what lies in a folder."""
+"""The files of a FILE argument: the file itself, matches of a pattern, or files in a folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _OF_OTHERS = "node_modules"  # packages of others, with thousands of JSON files
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A file to look at. named: it was asked for by name or pattern, so that a loss is expected in it.
+class InputFile:
+    """A file to check. named: the user named it or a pattern matched it, so it must contain a loss.
 
-    folder: what was named of where it lies; nothing is written outside of it, whatever links there are.
+    folder: the folder that the user named; nothing is written outside of it, even through links.
     """
 
     path: str
@@ -24,8 +24,8 @@ class Place:
     folder: str = "."
 
 
-def places(names: Sequence[str]) -> Iterator[Place]:
-    """The files that the names stand for, each once, in the order of the names; those of a folder sorted."""
+def places(names: Sequence[str]) -> Iterator[InputFile]:
+    """The files of the names, each once, in the order of the names; files of a folder are sorted."""
     seen: set[str] = set()
     for name in names:
         for place in _matching(name):
@@ -34,7 +34,7 @@ def places(names: Sequence[str]) -> Iterator[Place]:
                 yield place
 
 
-def _matching(name: str) -> Iterator[Place]:
+def _matching(name: str) -> Iterator[InputFile]:
     if _exists(name) or not any(sign in name for sign in "*?["):
         yield from _inside(name, os.path.dirname(name))  # noqa: PTH120 - a name may be no path
         return
@@ -46,7 +46,7 @@ def _matching(name: str) -> Iterator[Place]:
             continue
         yield from _inside(match, os.path.dirname(re.split(r"[*?\[]", name, maxsplit=1)[0]))  # noqa: PTH120
     if not matches:
-        yield Place(name)
+        yield InputFile(name)
 
 
 def _exists(name: str) -> bool:
@@ -56,16 +56,16 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _inside(name: str, above: str) -> Iterator[Place]:
-    """The file of this name, or the files of the folder but for those whose names, or folders, begin with a dot.
+def _inside(name: str, above: str) -> Iterator[InputFile]:
+    """The file of this name, or the files of the folder, without hidden files and folders.
 
-    Packages in `node_modules` are left out too.
+    `node_modules` is skipped too.
     """
     if not _exists(name) or not os.path.isdir(name):  # noqa: PTH112 - a name may be no path
-        yield Place(name, folder=above or ".")
+        yield InputFile(name, folder=above or ".")
         return
     for root, folders, files in os.walk(name):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f != _OF_OTHERS)
         for file in sorted(files):
             if file.endswith(SUFFIXES) and not file.startswith("."):
-                yield Place(str(Path(root) / file), named=False, folder=name)
+                yield InputFile(str(Path(root) / file), named=False, folder=name)

@@ -1,4 +1,4 @@
-"""`lossdsl plugins`: what is installed, and the state that it is in."""
+"""`lossdsl plugins`: the installed plugins and their state."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from lossdsl.registry.contract import LOSSES
 from lossdsl.registry.discover import default_registry
 from lossdsl.registry.inventory import Plugin, plugins
 
-SLOW = 1.0  # seconds, from which on an import is told
+SLOW = 1.0  # seconds; a slower import is reported
 
 
 @click.command("plugins", short_help="List the installed plugins and their state.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
 def list_plugins(ctx: click.Context, form: str) -> None:
-    """List every installed distribution that brings losses: version, state, namespaces, and what is wrong with it.
+    """List every installed distribution that provides losses: version, state, namespaces and problems.
 
     \b
     lossdsl plugins
     LOSSDSL_PLUGINS=boundary lossdsl plugins
 
-    Each loss is loaded to see whether it can be, and the names in its formula are looked up. The environment variable
-    LOSSDSL_PLUGINS is a list of distributions or namespaces; where it is set no others are used, where it is empty none
-    are. A name in it that nothing installed has is told.
+    Each loss is loaded, and the names in its formula are resolved. The environment variable LOSSDSL_PLUGINS is a list
+    of distributions or namespaces. If it is set, no others are used; if it is empty, none are. Names in it that are not
+    installed are reported.
 
-    Exit status: 0 all can be used, 1 something cannot.
+    Exit status: 0 if all losses can be used, 1 otherwise.
     """
     registry = default_registry()
     found = plugins(registry, definition_faults)

@@ -1,4 +1,4 @@
-"""How far a long check has come, on a terminal."""
+"""The progress of a long check, on a terminal."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from lossdsl.cli.places import Place
+from lossdsl.cli.places import InputFile
 
 _PATIENCE = 1.0  # seconds after which people want to know
 _PAUSE = 0.1  # between two lines
 _ERASE = "\r\x1b[K"
 
 
-def watched(places: Sequence[Place]) -> Iterator[Place]:
-    """The places, with a line on stderr that says which one of how many is looked at; none where it is no terminal."""
+def watched(places: Sequence[InputFile]) -> Iterator[InputFile]:
+    """Yield the places and print the number of the current one to stderr, if that is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield from places
         return

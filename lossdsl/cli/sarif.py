@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0, the format in which code hosts and editors take the results of checkers."""
+"""Findings as SARIF 2.1.0, a format for results of checkers that code hosts and editors read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROOT = "%SRCROOT%"
 
 
 def as_sarif(findings: Sequence[Diagnostic]) -> str:
-    """One run with a result for each finding, suppressed where it is allowed, and a rule for each code.
+    """One run with a result for each finding, which is suppressed if it is allowed, and a rule for each code.
 
     Columns count UTF-16 code units from 1.
     """
@@ -49,7 +49,7 @@ def _rule(code: str) -> dict[str, Any]:
         "id": code,
         "shortDescription": {"text": documentation.title},
         "fullDescription": {"text": documentation.meaning},
-        "help": {"text": f"{documentation.meaning}\n\n{documentation.mend}", "markdown": documentation.markdown},
+        "help": {"text": f"{documentation.meaning}\n\n{documentation.fix}", "markdown": documentation.markdown},
     }
 
 
@@ -86,7 +86,7 @@ def _location(finding: Diagnostic) -> dict[str, Any] | None:
 
 
 def _artifact(file: str) -> dict[str, str]:
-    """A path below the current folder is relative to it; another is a full URI."""
+    """A path below the current folder is relative to it; any other is a full URI."""
     path = Path(file)
     try:
         relative = path.resolve().relative_to(Path.cwd().resolve())

@@ -1,4 +1,4 @@
-"""A mended file written back: whole or not at all, and nowhere but in the folder that was named."""
+"""Replace a file atomically, and only inside of the folder that the user named."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 
 def save(path: str, data: bytes, folder: str) -> None:
-    """Replace a file at once by one with other bytes, the same mode and, where that is allowed, the same owner.
+    """Replace the content of a file atomically. Its mode and, if permitted, its owner are kept.
 
-    A link stays a link: the file that it leads to is replaced, if that lies in the folder. Raises OSError.
+    A link stays a link: its target is replaced, if it is in the folder. Raises OSError.
     """
     target = Path(path).resolve(strict=True)
     if not target.is_relative_to(Path(folder).resolve()):

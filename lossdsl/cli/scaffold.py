@@ -1,4 +1,4 @@
-"""`lossdsl new-plugin`: a package with one formula, one kernel and tests, to start from."""
+"""`lossdsl new-plugin`: create a package with one formula, one kernel and tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TEMPLATES = Path(__file__).parent / "plugin_template"
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", re.ASCII)
 _TAKEN = {
     "lossdsl": "that of the built-ins",
-    "local": "that of what a process registers itself",
+    "local": "that of the losses that a process registers",
     "for": "a word of the language",
     "loss": "a word of the language",
 }
@@ -32,18 +32,19 @@ _FILES = {
 }
 
 
-@click.command("new-plugin", short_help="Write a package of losses to start from.")
+@click.command("new-plugin", short_help="Create a package for your own losses.")
 @click.argument("name")
 @click.option(
     "--into", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="The folder to write in."
 )
 def new_plugin(name: str, into: Path) -> None:
-    """Write a complete package of losses: lossdsl-NAME, with one formula, one kernel and tests that try them.
+    """Create a complete package, lossdsl-NAME, with one formula, one kernel and tests for both.
 
     \b
     lossdsl new-plugin acme
 
-    Afterwards: pip install -e ./lossdsl-acme, and acme.soft_error works in every formula. Nothing is overwritten.
+    Then run pip install -e ./lossdsl-acme, and every formula can use acme.soft_error. Existing files are never
+    overwritten.
     """
     name = name.removeprefix("lossdsl-")
     fault = _fault(name)
@@ -56,7 +57,7 @@ def new_plugin(name: str, into: Path) -> None:
     }
     folder = into / words["distribution"]
     if folder.exists():
-        raise click.UsageError(f"{folder} exists already")
+        raise click.UsageError(f"{folder} already exists")
     for path, text in _files(words):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8", newline="\n")
@@ -65,7 +66,7 @@ def new_plugin(name: str, into: Path) -> None:
 
 def _fault(name: str) -> str | None:
     if not _NAME.fullmatch(name):
-        return f"`{name}` is not lower-case letters and digits, with - between words"
+        return f"`{name}` must be lower-case letters and digits, with - between words"
     namespace = name.replace("-", "_")
     taken = _TAKEN.get(namespace) or ("a word of Python" if keyword.iskeyword(namespace) else None)
     if taken:

@@ -1,4 +1,4 @@
-"""The command `lossdsl`: its subcommands, and output that fails without a traceback."""
+"""The command `lossdsl` with its subcommands. Errors of the output do not print a traceback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lossdsl.errors import nearest
 
 
 class Shell(click.Group):
-    """A group that survives any terminal, pipe and disk, and knows what a misspelt command means."""
+    """A group that handles output errors, and suggests the right name for a misspelt command."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         _print_anything()
@@ -45,7 +45,7 @@ class Shell(click.Group):
 
 
 def _print_anything() -> None:
-    """Escape what the terminal's encoding lacks, such as the bytes of a file name that is not UTF-8."""
+    """Escape characters that the terminal cannot print, such as the bytes of a file name that is not UTF-8."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -57,7 +57,7 @@ def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -
     try:
         version = installed_version("lossdsl")
     except PackageNotFoundError:
-        version = "of a checkout that is not installed"
+        version = "(not installed)"
     click.echo(f"lossdsl {version}")
     ctx.exit()
 
@@ -68,7 +68,7 @@ def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -
 )
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """A loss is a formula: check it before training, without torch.
+    """Check, explain and list losses that are written as formulas. Does not need torch.
 
     \b
     lossdsl check -e "0.5*bce + 0.5*(-log(1 - dice))"
@@ -79,7 +79,7 @@ def main(ctx: click.Context) -> None:
     lossdsl plugins
     lossdsl new-plugin acme
 
-    Exit status: 0 no error found, 1 something found, 2 wrong use of the command.
+    Exit status: 0 if there is no error, 1 if there are findings, 2 for wrong usage.
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False

@@ -1,4 +1,4 @@
-"""`lossdsl show`: what one name stands for."""
+"""`lossdsl show`: the formula and documentation of one loss."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from lossdsl.errors import LossError
 @click.command(short_help="Show the formula, parameters, range and source of a loss.")
 @click.argument("name")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--latex", is_flag=True, help="Print the formula alone, as LaTeX for mathematics mode.")
+@click.option("--latex", is_flag=True, help="Print only the formula, as LaTeX for math mode.")
 @click.pass_context
 def show(ctx: click.Context, name: str, form: str, latex: bool) -> None:
-    """Show what a name stands for: the formula, its parameters with ranges and defaults, output range and source.
+    """Show the formula of a loss, its parameters with ranges and defaults, its output range and source.
 
     \b
     lossdsl show dice
     lossdsl show lossdsl.dice --format json
     lossdsl show dice --latex
 
-    A name that is not known, or cannot be loaded, gives exit status 1 and the reason on stderr.
+    If the loss is unknown or cannot be loaded, the reason is printed to stderr and the exit status is 1.
     """
     from lossdsl.cli.known import find, shown
 

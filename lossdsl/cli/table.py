@@ -12,14 +12,14 @@ _DOTS = "..."
 
 
 def terminal_width() -> int | None:
-    """The columns of the terminal that is printed to, None in a pipe or file, where nothing is cut."""
+    """The width of the terminal; None in a pipe or file, where lines are not cut."""
     return shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else None
 
 
 def aligned(rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
-    """One line for each row. Lines longer than `width` are cut: the widest columns first, the first column last.
+    """One line per row. Lines longer than `width` are cut: the widest columns first, the first column last.
 
-    The last cell of a row with fewer cells than others runs on over their columns.
+    In a row with fewer cells, the last cell extends over the remaining columns.
     """
     columns = max(map(len, rows), default=0)
     widths = [max(map(len, column)) for column in zip(*(row for row in rows if len(row) == columns), strict=True)]
@@ -47,7 +47,7 @@ def _line(widths: Iterable[int]) -> int:
 
 
 def _narrow(widths: list[int], width: int) -> None:
-    """Take from the widest column, again and again."""
+    """Shrink the widest column until the line fits."""
     others = range(1, len(widths))
     while _line(widths) > width and max(widths[1:], default=0) > _LEAST:
         widths[max(others, key=widths.__getitem__)] -= 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lossdsl.checking.resolved import Objective, Origin, Resolved, Term
-from lossdsl.errors import Diagnostic, FormulaError
+from lossdsl.checking.resolved import Objective, Resolved, Term
+from lossdsl.errors import Diagnostic, FormulaError, Place
 from lossdsl.graph.context import Context
 from lossdsl.graph.evaluate import Evaluator
 from lossdsl.graph.frames import Fault, Frame, too_large
@@ -92,7 +92,7 @@ class _Builder:
         self._check_size("the total", total, self.evaluator.objective.terms[-1].value.origin)
         return total
 
-    def _check_size(self, what: str, node: Node, origin: Origin) -> None:
+    def _check_size(self, what: str, node: Node, origin: Place) -> None:
         """What the text itself computes of numbers is checked where it is applied; terms are put together here."""
         if node.is_constant and abs(node.value) >= MAX_NUMBER and not self.faults:
             self.faults.append(too_large(what, node, origin))

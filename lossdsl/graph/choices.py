@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lossdsl.checking.resolved import Origin
+from lossdsl.errors import Place
 from lossdsl.graph.nodes import Graph, Node
 
 
@@ -18,7 +18,7 @@ class Classes:
 
     numbers: frozenset[int]
     mask: Node
-    origin: Origin
+    origin: Place
 
     def __str__(self) -> str:
         return f"[{', '.join(map(str, sorted(self.numbers)))}]"

@@ -104,10 +104,13 @@ def _taken_apart(graph: Graph, node: Node, found: dict[Node, Scaled]) -> Scaled:
     match node.operation:
         case "negative":
             return Scaled(first.exponent, make("negative", first.rest), first.valid)
-        case "multiply" | "divide" if not masks or (len(masks) == 1 and masks[0] is first.valid):
-            signs = {"multiply": "add", "divide": "subtract"}
-            exponent = _joined(graph, signs[node.operation], first.exponent, parts[1].exponent)
-            return _settled(graph, exponent, make(node.operation, first.rest, parts[1].rest), first.valid)
+        case "multiply" if len(set(masks)) <= 1:  # 0 where either factor is
+            exponent = _joined(graph, "add", first.exponent, parts[1].exponent)
+            valid = masks[0] if masks else None
+            return _settled(graph, exponent, make("multiply", first.rest, parts[1].rest), valid)
+        case "divide" if parts[1].valid is None:
+            exponent = _joined(graph, "subtract", first.exponent, parts[1].exponent)
+            return _settled(graph, exponent, make("divide", first.rest, parts[1].rest), first.valid)
         case "add" | "subtract" if not masks:
             return _sum_of_two(graph, node.operation, *parts)
         case "keep" if not masks:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from lossdsl.checking.resolved import NumberList, Origin, Resolved
-from lossdsl.errors import Diagnostic
+from lossdsl.checking.resolved import NumberList, Resolved
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.choices import Chosen, Classes
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import AXES, Node
@@ -47,7 +47,7 @@ class Frame:
     faults: dict[str, Diagnostic] = field(default_factory=dict)
     is_definition: bool = False
     classes: Classes | None = None
-    place: Origin | None = None
+    place: Place | None = None
     scaled: bool = False
     mapped: bool = False
 
@@ -63,18 +63,26 @@ def node_of(value: Value) -> Node | None:
     return value if isinstance(value, Node) else None
 
 
-def listed(axes: Iterable[str], word: str = " and ") -> str:
-    """Axes in their order: `batch and pixel`."""
-    return word.join(axis for axis in AXES if axis in set(axes))
+def listed(axes: Iterable[str]) -> str:
+    """Axes in their order: `batch, class, pixel`."""
+    return ", ".join(axis for axis in AXES if axis in set(axes))
 
 
-def too_large(what: str, value: Node, origin: Origin) -> Diagnostic:
+def the_axes(axes: Iterable[str]) -> str:
+    """Axes in a sentence: `no axes`, `the axis class`, `the axes batch, class and pixel`."""
+    *first, last = listed(axes).split(", ")
+    if first:
+        return f"the axes {', '.join(first)} and {last}"
+    return f"the axis {last}" if last else "no axes"
+
+
+def too_large(what: str, value: Node, origin: Place) -> Diagnostic:
     """The finding for a constant that float32 does not hold."""
     message = f"{what} is {shown(value.value)}, infinite in float32"
-    return origin.says("LD209", message, "the largest number there is 3.4e38")
+    return origin.says("LD209", message, "the largest float32 number is 3.4e38")
 
 
-def without_result(function: str, arguments: Sequence[Node], origin: Origin) -> Diagnostic:
+def without_result(function: str, arguments: Sequence[Node], origin: Place) -> Diagnostic:
     """The finding for arithmetic on constants that gives no finite number."""
     values = [argument.value for argument in arguments]
     if function == "divide" and values[1] == 0:
@@ -84,7 +92,7 @@ def without_result(function: str, arguments: Sequence[Node], origin: Origin) -> 
     if undefined and undefined(*values):
         return origin.says("LD213", f"`{function}` of {written} is undefined", _DEFINED_FOR[function])
     message = f"`{function}` of {written} is infinite in float32"
-    return origin.says("LD209", message, "the largest number there is 3.4e38")
+    return origin.says("LD209", message, "the largest float32 number is 3.4e38")
 
 
 _UNDEFINED: dict[str, Callable[..., bool]] = {
@@ -94,6 +102,6 @@ _UNDEFINED: dict[str, Callable[..., bool]] = {
 }
 _DEFINED_FOR = {
     "log": "log takes numbers above 0",
-    "sqrt": "sqrt takes numbers from 0 on",
-    "power": "0 has no power below 0, and a number below 0 only whole powers",
+    "sqrt": "sqrt takes numbers of at least 0",
+    "power": "0 has no negative powers, and a negative number has only whole powers",
 }

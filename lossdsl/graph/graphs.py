@@ -17,6 +17,7 @@ from lossdsl.graph.evaluate import TooLarge
 from lossdsl.graph.likely_calls import MOST_CALLS, axes_beside, choices, context_of, contexts, separate_parts, simplest
 from lossdsl.graph.uses import instead
 from lossdsl.spec.model import TASKS, Options, Task
+from lossdsl.tasks import candidates
 
 
 class Graphs:
@@ -46,7 +47,7 @@ class Graphs:
         task = self.options.task or self.facts.task
         if task:
             return (task,)
-        return ("regression",) if self.facts.raw_only else ("binary", "multiclass", "multilabel")
+        return candidates(self.facts.raw_only)
 
     def first_working(self) -> BuiltLoss | None:
         """The graph for the first task that works."""
@@ -150,5 +151,5 @@ class Graphs:
             return fault
         wanted = "; ".join(f"`{loss.name}` is for {', '.join(loss.tasks)}" for loss in limited)
         ways = [f"for {task} {instead(loss, task)}" for task in tasks for loss in limited if task not in loss.tasks]
-        message = f"no task has all of these losses: {wanted}"
+        message = f"no task supports all of these losses: {wanted}"
         return replace(fault, message=message, hint="; ".join(dict.fromkeys(ways)))

@@ -37,7 +37,7 @@ class Head:
 
     def is_softmax(self, name: str) -> bool:
         """Whether a name stands for values that are put together over the classes, or are to be."""
-        return name in ("z", "p") and self.space.task == "multiclass" and self.space.context.input == "logits"
+        return name in ("z", "p") and self.space.task_record.is_exclusive and self.space.context.input == "logits"
 
     @property
     def graph(self) -> Graph:
@@ -46,7 +46,7 @@ class Head:
     @property
     def indexed(self) -> bool:
         """Whether the target holds class indices."""
-        return self.space.task == "multiclass" and "class" not in self.truth.axes
+        return self.space.task_record.indices and "class" not in self.truth.axes
 
     def of(self, name: str) -> Node:
         """`z p y pred target`, or one of them as another tensor provides it."""
@@ -74,11 +74,11 @@ class Head:
         return self.graph.make("keep", node, self.valid)
 
     def _probability(self) -> Node:
-        return self.graph.make("softmax" if self.space.task == "multiclass" else "sigmoid", self.of("z"))
+        return self.graph.make(self.space.task_record.activation or "sigmoid", self.of("z"))
 
     def _logit(self, probability: Node) -> Node:
         logarithm = self.graph.make("log", probability)
-        if self.space.task == "multiclass":
+        if self.space.task_record.is_exclusive:
             return logarithm
         rest = self.graph.make("subtract", self.graph.constant(1.0), probability)
         return self.graph.make("subtract", logarithm, self.graph.make("log", rest))

@@ -26,6 +26,7 @@ from lossdsl.checking.resolved import (
 from lossdsl.graph.context import Context, OwnHead
 from lossdsl.graph.nodes import AXES
 from lossdsl.spec.model import Options, Task
+from lossdsl.tasks import candidates, task_record
 
 MOST_CALLS = 32
 # What a tensor by name may be, the likely ones first.
@@ -37,7 +38,7 @@ def simplest(task: Task, options: Options, facts: Facts) -> Context:
     return Context(
         task=task,
         input=options.input or "logits",
-        indexed=task == "multiclass",
+        indexed=task_record(task).indices,
         ignoring=options.ignore_index is not None,
         weighted=options.class_weight is not None,
         scales=next((len(scale.weights) or 2 for scale in facts.scales), 0),
@@ -149,9 +150,10 @@ def _of_values(objective: Objective, values: Sequence[Resolved]) -> Objective:
 
 def _layouts(pair: Pair) -> tuple[str, ...]:
     """The tasks that a pair may have on its own, and "" for the layout and task of pred; the likely ones first."""
-    own = ("regression",) if pair.raw_only else tuple(task for task in pair.tasks if task != "regression")
+    own = candidates(True) if pair.raw_only else tuple(task for task in pair.tasks if task_record(task).has_labels)
     return ("", *own) if pair.mapped else (*own, "")
 
 
 def _of_pair(task: str, simple: Context) -> Context:
-    return Context(task, simple.input, indexed=task == "multiclass", ignoring=simple.ignoring and task != "regression")
+    record = task_record(task)
+    return Context(task, simple.input, indexed=record.indices, ignoring=simple.ignoring and record.has_labels)

@@ -14,20 +14,20 @@ def with_its_mean(expression: Resolved) -> Edit | None:
     """`bce` for `bce(reduction=none)` where one number is meant: the mean is what a loss by name is."""
     if not isinstance(expression, Use) or not isinstance(expression.reduction, Word):
         return None
-    span = expression.origin.span
+    span = expression.origin.extent
     text = expression.origin.source.text[span.start : span.end]
     found = list(_NO_REDUCTION.finditer(text))
     if len(found) != 1:
         return None
-    return Edit(span, text[: found[0].start()] + text[found[0].end() :])
+    return expression.origin.replaced(text[: found[0].start()] + text[found[0].end() :])
 
 
 def without_the_mean(expression: Reduction) -> Edit | None:
     """`dice` for `mean(dice)`: one number is its own mean."""
     if expression.kind != "mean" or not isinstance(expression.value, (Use, Local)) or expression.over:
         return None
-    whole, value = expression.origin.span, expression.value.origin.span
+    whole, value = expression.origin.extent, expression.value.origin.extent
     text = expression.origin.source.text
     if text[value.end : whole.end].strip() != ")":
         return None
-    return Edit(whole, text[value.start : value.end])
+    return expression.origin.replaced(text[value.start : value.end])

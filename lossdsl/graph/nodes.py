@@ -10,7 +10,8 @@ from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-AXES = ("batch", "class", "pixel")
+from lossdsl.syntax.tree import AXES as AXES
+
 NO_AXES: frozenset[str] = frozenset()
 
 # Operations whose other arguments only say how: a dtype, or which elements stay.

@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from lossdsl.checking.resolved import MultiScale, PerClass, Use
-from lossdsl.graph.frames import Fault, Frame, Value, listed, node_of
+from lossdsl.graph.frames import Fault, Frame, Value, node_of, the_axes
 from lossdsl.graph.heads import zero_without_elements
 from lossdsl.graph.nodes import Node
-
-if TYPE_CHECKING:
-    from lossdsl.graph.evaluate import Evaluator
+from lossdsl.graph.reader import Reader
 
 
-def multiscale(evaluator: Evaluator, expression: MultiScale, frame: Frame) -> Node:
+def multiscale(reader: Reader, expression: MultiScale, frame: Frame) -> Node:
     """sum_k weights[k] * value at output k. The value is read anew for each, names bound outside are too."""
-    _check_place(evaluator, expression, frame)
-    graph, scales = evaluator.graph, max(evaluator.context.scales, 1)
-    weights = [evaluator.scalar(weight, frame, "a weight") for weight in expression.weights]
+    _check_place(reader, expression, frame)
+    graph, scales = reader.graph, max(reader.context.scales, 1)
+    weights = [reader.scalar(weight, frame, "a weight") for weight in expression.weights]
     if weights and len(weights) != scales:
         message = f"{len(weights)} weight{'s' * (len(weights) != 1)} for {scales} output{'s' * (scales != 1)}"
-        raise Fault(expression.origin.says("LD307", message, "one weight for each tensor of pred"))
+        raise Fault(expression.origin.says("LD307", message, "give one weight for each tensor of pred"))
     total = graph.constant(0.0)
     for scale, weight in enumerate(weights or [graph.constant(1.0)] * scales):
-        inner = evaluator.anew(frame, expression.value, head=evaluator.scale(scale), scaled=True)
-        value = evaluator.scalar(expression.value, inner, "the value of multiscale")
-        value = zero_without_elements(value, [head for head in evaluator.heads if head.space is inner.space])
+        inner = reader.anew(frame, expression.value, head=reader.scale(scale), scaled=True)
+        value = reader.scalar(expression.value, inner, "the value of multiscale")
+        value = zero_without_elements(value, [head for head in reader.heads if head.space is inner.space])
         total = graph.make("add", total, graph.make("multiply", weight, value))
     return total
 
 
-def _check_place(evaluator: Evaluator, expression: MultiScale, frame: Frame) -> None:
+def _check_place(reader: Reader, expression: MultiScale, frame: Frame) -> None:
     if frame.scaled:
-        raise Fault(expression.origin.says("LD307", "a multiscale inside of a multiscale", "one of them is enough"))
-    if frame.head is not evaluator.main:
-        message = "multiscale reads the outputs of `pred`, here another head stands for it"
+        raise Fault(expression.origin.says("LD307", "multiscale cannot be nested", "use one multiscale"))
+    if frame.head is not reader.main:
+        message = "multiscale uses the outputs of `pred`, which another head replaces here"
         raise Fault(expression.origin.says("LD307", message))
     for name, value in frame.parameters.items():
         node = node_of(value)
         if node is not None and "pixel" in node.axes:
-            message = f"`{name}` has one number for each pixel of the first output, multiscale reads them all"
+            message = f"`{name}` has one value for each pixel of the first output, but multiscale uses all outputs"
             raise Fault(expression.origin.says("LD307", message))
 
 
@@ -50,25 +47,24 @@ def check_entry(use: Use, given: Mapping[str, Value], outer: Frame, inner: Frame
         return
     shown = use_text(use)
     if outer.scaled:
-        message = f"`{shown}` has a layout of its own and one scale only"
+        message = f"`{shown}` has its own layout and only one scale"
         raise Fault(use.origin.says("LD307", message, "write it outside of multiscale(...)"))
     if outer.classes is not None:
-        message = f"`{shown}` has a layout of its own; for_class chooses among the classes of `pred`"
+        message = f"`{shown}` has its own layout; for_class selects from the classes of `pred`"
         raise Fault(use.origin.says("LD307", message, "write it outside of for_class(...)"))
     for name, written in use.parameters:
         node = node_of(given[name])
         if node is not None and node.axes and not isinstance(written, PerClass):
-            message = f"`{name}` has one number for each {listed(node.axes)} of `pred`; `{shown}` has another layout"
+            message = f"`{name}` has {the_axes(node.axes)} of `pred`; `{shown}` has another layout"
             raise Fault(written.origin.says("LD307", message))
 
 
 def check_exit(use: Use, value: Node, outer: Frame, inner: Frame) -> None:
     """Out of a space come only numbers without axes."""
     if value.axes and inner.space is not outer.space:
-        message = (
-            f"`{use_text(use)}` has a layout of its own; a map of it, one for each {listed(value.axes)}, fits nothing"
-        )
-        raise Fault(use.origin.says("LD307", message, "without reduction=none it is one number"))
+        axes = the_axes(value.axes)
+        message = f"`{use_text(use)}` has its own layout; its map with {axes} fits no other value"
+        raise Fault(use.origin.says("LD307", message, "without reduction=none it is a scalar"))
 
 
 def use_text(use: Use) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import AXES, Graph, Node
+from lossdsl.tasks import TaskRecord, task_record
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +27,10 @@ class Space:
     @property
     def task(self) -> str:
         return self.context.task
+
+    @property
+    def task_record(self) -> TaskRecord:
+        return task_record(self.context.task)
 
     def layout(self) -> Node:
         """The prediction with its image axes apart, for operations that look at neighbours."""

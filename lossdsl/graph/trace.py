@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lossdsl.checking.resolved import Origin, Resolved, Use, Where
+from lossdsl.checking.resolved import Resolved, Use, Where
+from lossdsl.errors import Place
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import Node
 from lossdsl.registry.model import Taken
@@ -30,7 +31,7 @@ class Applied:
     function: str
     arguments: tuple[Node, ...]
     result: Node
-    origins: tuple[Origin, ...]
+    origins: tuple[Place, ...]
     guards: tuple[Guard, ...]
 
 
@@ -46,7 +47,7 @@ class Used:
     node: Node
     reduction: str
     head: Head
-    place: Origin
+    place: Place
     by_user: bool
     parameters: tuple[tuple[str, Node], ...] = ()
     taken: Taken | None = None

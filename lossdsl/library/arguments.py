@@ -16,7 +16,7 @@ def images(name: str, values: Tensor, spatial: tuple[int, ...]) -> Tensor:
     """(N, C, pixels) with the axes of the image apart; a call without any has one pixel."""
     sizes = tuple(spatial) or (1,)
     if values.shape[2] != prod(sizes):
-        raise InputError([Diagnostic("LD502", f"`{name}` of a value without one number for each pixel")])
+        raise InputError([Diagnostic("LD502", f"`{name}` needs a value with one number for each pixel")])
     return values.reshape(*values.shape[:2], *sizes)
 
 

@@ -41,7 +41,7 @@ def class_distance(
 def _check(distances: Sequence[Sequence[float]], classes: int) -> None:
     if len(distances) != classes or any(len(row) != classes for row in distances):
         sizes = f"{len(distances)} rows of {'/'.join(sorted({str(len(row)) for row in distances}))}"
-        message = f"`distances` has {sizes} numbers; for {classes} classes it has {classes} of {classes}"
+        message = f"`distances` has {sizes} numbers; {classes} classes need {classes} rows of {classes}"
         raise InputError([Diagnostic("LD502", message)])
     if any(row[own] != 0 for own, row in enumerate(distances)):
-        raise InputError([Diagnostic("LD204", "`distances` has a class with a distance from itself, which is 0")])
+        raise InputError([Diagnostic("LD204", "`distances` must be 0 between a class and itself")])

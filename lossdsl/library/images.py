@@ -84,7 +84,7 @@ def _refuse_small(spatial: tuple[int, ...], least: int) -> None:
     """Images in which no window fits at the last scale."""
     if any(length < least for length in spatial):
         message = f"`ms_ssim` needs images of {least} pixels along each axis for its last scale, not {tuple(spatial)}"
-        hint = "a smaller window, size=, or fewer scales, weights="
+        hint = "use a smaller window, size=, or fewer scales, weights="
         raise InputError([Diagnostic("LD502", message, hint=hint)])
 
 

@@ -26,7 +26,6 @@ from lossdsl.proving.transfer import transfer
 _SOME = interval(1, math.inf)
 _MOST_SUMMANDS = 8
 _LOG_PROBABILITIES = interval(-math.inf, -2 * math.log(2))  # their sum over two classes or more
-_CLASSES = {"binary": of.ONE, "multiclass": interval(2, math.inf)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +70,9 @@ def prove(
     for used in built.trace.used:
         if used.reduction == "mean":
             declared.setdefault(used.node, []).append(used)
-    tasks = {head.space.task for head in built.heads}
-    alone = frozenset({"class"}) if tasks == {"binary"} else NO_AXES
+    tasks = [head.space.task_record for head in built.heads]
+    alone = frozenset({"class"}) if all(task.has_one_class for task in tasks) else NO_AXES
+    exclusive = all(task.is_exclusive for task in tasks)
     trained = set()
     for node in order:
         if node.operation == "input" and _is_trained(node.input_name, facts):
@@ -87,7 +87,7 @@ def prove(
             intervals[node] = intervals[node.arguments[0]]
             continue
         result = _interval(node, intervals, (forms, whole) if relate else ())
-        if tasks == {"multiclass"} and _adds_log_probabilities(node):
+        if exclusive and _adds_log_probabilities(node):
             result = of.meet(result, _LOG_PROBABILITIES)
         for used in declared.get(node, ()):
             if takes_what_it_needs(used, intervals):
@@ -131,7 +131,7 @@ def _roots(built: BuiltLoss) -> list[Node]:
 def _inputs(built: BuiltLoss, order: Sequence[Node], facts: Facts) -> list[tuple[Node, Interval]]:
     """Predictions and targets as the caller passes them, and how many classes they have."""
     known = []
-    tasks = {head.space.prediction: head.space.task for head in built.heads}
+    classes = {head.space.prediction: interval(*head.space.task_record.classes) for head in built.heads}
     declared = dict(facts.ranges)
     for head in built.heads:
         if not head.prepared:
@@ -146,23 +146,23 @@ def _inputs(built: BuiltLoss, order: Sequence[Node], facts: Facts) -> list[tuple
         elif name in facts.predictions:
             known.append((node, _predictions(built.heads[0])))
         elif node.operation == "classes":
-            known.append((node, _CLASSES.get(tasks.get(node.arguments[0], ""), _SOME)))
+            known.append((node, classes.get(node.arguments[0], _SOME)))
     return known
 
 
 def _predictions(head: Head) -> Interval:
-    return UNIT if head.space.context.input == "probs" and head.space.task != "regression" else ALL
+    return UNIT if head.space.context.input == "probs" and head.space.task_record.has_labels else ALL
 
 
 def _labels(head: Head) -> Interval:
-    if head.space.task == "regression":
+    if not head.space.task_record.has_labels:
         return ALL
     return NON_NEGATIVE if head.indexed else UNIT
 
 
 def _labels_by_name(node: Node, head: Head) -> Interval:
     """Those that the caller passes by name: class indices where they have no classes, whatever `target` is."""
-    if head.space.task == "multiclass":
+    if head.space.task_record.indices:
         return UNIT if "class" in node.axes else NON_NEGATIVE
     return _labels(head)
 
@@ -170,7 +170,7 @@ def _labels_by_name(node: Node, head: Head) -> Interval:
 def takes_what_it_needs(used: Used, intervals: dict[Node, Interval]) -> bool:
     """Whether the tensors of a loss are what its declared range is for: labels and probabilities in [0, 1]."""
     head = used.head
-    if head.space.task == "regression" or not head.prepared:
+    if not head.space.task_record.has_labels or not head.prepared:
         return True
     return intervals[head.prediction].within(_predictions(head)) and intervals[head.truth].within(UNIT)
 

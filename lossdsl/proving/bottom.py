@@ -9,6 +9,7 @@ from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.interval import Interval, interval
 from lossdsl.proving.transfer import transfer
+from lossdsl.tasks import task_record
 
 _ELEMENTS = interval(1, 1e12)
 _FAR, _FURTHER = 1e3, 1e5
@@ -41,7 +42,7 @@ def falls_for_a_prediction(proof: Proof) -> bool:
     ]
     if not predictions or any(proof.intervals[node] != of.ALL for node in predictions):
         return False
-    labels = _USUAL if proof.context.task == "regression" else _BINARY
+    labels = _BINARY if task_record(proof.context.task).has_labels else _USUAL
     usual = {node: of.point(_USUAL[place % 2]) for place, node in enumerate(others)}
     for label in labels:
         for way in (1.0, -1.0):

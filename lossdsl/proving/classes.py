@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 from lossdsl.checking.calls import class_numbers
 from lossdsl.checking.lists import flat
-from lossdsl.checking.resolved import ForClass, Numbers, Origin, PerClass
-from lossdsl.errors import Diagnostic
+from lossdsl.checking.resolved import ForClass, Numbers, PerClass
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.spaces import of_pair
 from lossdsl.proving.saying import written
 from lossdsl.proving.study import Study
-from lossdsl.spec.values import Place
+from lossdsl.tasks import task_record
 
-_MORE = "for more classes the task is multilabel, or multiclass where they exclude each other"
+_MORE = "for more classes use the task multilabel, or multiclass if they are mutually exclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def class_findings(study: Study, built: BuiltLoss) -> tuple[Diagnostic, ...]:
     found: list[Diagnostic] = []
     for head, said in counts.items():
         tasks = _tasks_of(head, study)
-        found += _contradictions(said, tasks[0] if len(tasks) == 1 else "")
+        found += _contradictions(said, tasks[0] if len(tasks) == 1 else None)
         if not found and not head and not tasks and any(_against(built.context.task, said)):
             possible = [other.context.task for other in study.also_working(built.context.task)]
             if all(any(_against(task, said)) for task in possible):
@@ -80,29 +80,30 @@ def _tasks_of(head: str, study: Study) -> tuple[str, ...]:
     return next(pair.tasks for pair in study.facts.pairs if of_pair(*pair.names) == head)
 
 
-def _contradictions(said: list[_Count], task: str) -> Iterator[Diagnostic]:
+def _contradictions(said: list[_Count], task: str | None) -> Iterator[Diagnostic]:
     """What contradicts the task, else the first that gives a number."""
-    against_the_task = list(_against(task, said))
+    against_the_task = list(_against(task, said)) if task else []
     if against_the_task:
         yield from against_the_task
         return
     known = next((one for one in said if one.exact), None)
     for one in said if known else ():
         if known and one.contradicts(known):
-            yield _told(one, known.sentence, "the classes are those of the prediction: all counts are the same")
+            yield _told(one, known.sentence, "all numbers of classes must be that of the prediction")
 
 
 def _against(task: str, said: list[_Count]) -> Iterator[Diagnostic]:
     """What a task has no room for: more than one class, or just one."""
+    fewest, most = task_record(task).classes
     for one in said:
-        if task == "binary" and one.count > 1:
+        if one.count > most:
             hint = _MORE
             if one.exact and one.count == 2 and one.what.startswith("the class weights"):
-                hint = f"the positives are weighed by pos_weight, as in bce(pos_weight=10); {_MORE}"
-            yield _told(one, "a binary task has one class", hint)
-        elif task == "multiclass" and one.exact and one.count == 1:
-            message = f"{one.sentence}, and a softmax over one class is constantly 1"
-            yield one.place.says("LD730", message, "for one channel the task is binary")
+                hint = f"weight the positives with pos_weight, as in bce(pos_weight=10); {_MORE}"
+            yield _told(one, f"a {task} task has one class", hint)
+        elif one.exact and one.count < fewest:
+            message = f"{one.sentence}, and a softmax over one class is always 1"
+            yield one.place.says("LD730", message, "for one channel use the task binary")
 
 
 def _told(one: _Count, other: str, hint: str) -> Diagnostic:
@@ -133,9 +134,9 @@ def _position(place: Place) -> tuple[str, int, int]:
     return place.source.file or place.source.path, line, column
 
 
-def _in_text(built: BuiltLoss, first: Origin) -> Iterator[tuple[Node, _Count]]:
+def _in_text(built: BuiltLoss, first: Place) -> Iterator[tuple[Node, _Count]]:
     """The lists of a formula, and the classes that it names, each with the prediction that it is about."""
-    origins: dict[object, Origin] = {}
+    origins: dict[object, Place] = {}
     for expression, node in built.trace.read:
         if isinstance(expression, PerClass):
             origins.setdefault(node, expression.origin)
@@ -165,7 +166,7 @@ def _in_text(built: BuiltLoss, first: Origin) -> Iterator[tuple[Node, _Count]]:
             yield node.arguments[0], _Count(max(classes) + 1, False, "", Place(origin.source, origin.span))
 
 
-def _user_of(node: Node, built: BuiltLoss, first: Origin) -> Origin:
+def _user_of(node: Node, built: BuiltLoss, first: Place) -> Place:
     """The loss in the user's text that something inside of a definition belongs to."""
     users = (used.use.origin for used in built.trace.used if used.by_user and node in in_order([used.node]))
     return next(users, first)
@@ -187,6 +188,6 @@ def _ragged(built: BuiltLoss) -> Iterator[Diagnostic]:
             for number, row in enumerate(value.values, 1):
                 if isinstance(row, tuple) and len(row) != rows:
                     message = f"`{name}` has {rows} row{'s' * (rows != 1)}, and {len(row)} numbers in row {number}"
-                    hint = "it has a row and a column for each class"
+                    hint = "it needs a row and a column for each class"
                     yield value.origin.says("LD208", message, hint)
                     break

@@ -13,6 +13,7 @@ from lossdsl.graph.nodes import Node
 from lossdsl.graph.trace import Applied, Used
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.saying import says, written
+from lossdsl.tasks import task_record
 
 _TARGETS = frozenset({"y", "target"})
 # What `pred` and `target` are called elsewhere.
@@ -54,14 +55,14 @@ def _under_usual_names(proof: Proof) -> Iterator[Diagnostic]:
         names = [tensor.name for tensor in tensors if isinstance(tensor, TensorOf)]
         if len(names) == len(tensors) and _USUAL_NAMES.issuperset(names):
             needed = " and ".join(f"`{name}`" for name in names)
-            message = f"`{written(one.use.origin)}` needs the tensors {needed} in every call, by these names"
-            hint = f"`pred` and `target` are what a call passes without a name: {one.use.loss.name}(pred, target)"
+            message = f"`{written(one.use.origin)}` needs the tensors {needed} by name in every call"
+            hint = f"a call passes `pred` and `target` by position: {one.use.loss.name}(pred, target)"
             yield says(one.use.origin, "LD737", message, hint)
 
 
 def _written_out(proof: Proof) -> Iterator[Diagnostic]:
     """The same in the text itself: the distance of the logits from the labels, as in (z - y)**2."""
-    if proof.context.task == "regression" or proof.context.input != "logits":
+    if not task_record(proof.context.task).has_labels or proof.context.input != "logits":
         return
     for applied in proof.built.trace.applied:
         value = applied.arguments[0]
@@ -71,7 +72,7 @@ def _written_out(proof: Proof) -> Iterator[Diagnostic]:
         if names == {"pred", "target"}:
             text = written(applied.origins[0])
             message = f"`{text}` compares the logits with the labels"
-            hint = "p - y compares the probabilities; where the logits are meant write mse(z, y) or l1(z, y)"
+            hint = "p - y compares the probabilities; if you mean the logits, write mse(z, y) or l1(z, y)"
             yield says(applied.origins[0], "LD726", message, hint)
 
 
@@ -96,7 +97,7 @@ def _tensor(node: Node) -> str:
 def _of_logits(used: Used) -> bool:
     """Whether a loss that takes pred and target as they are takes logits and labels, without saying so with `z`."""
     space = used.head.space
-    if space.task == "regression" or space.context.input != "logits":
+    if not space.task_record.has_labels or space.context.input != "logits":
         return False
     names = [tensor.name if isinstance(tensor, TensorOf) else "" for tensor in used.use.tensors]
     return all(name in known for name, known in zip(names, ({"pred"}, _TARGETS), strict=False))
@@ -105,7 +106,7 @@ def _of_logits(used: Used) -> bool:
 def _with_labels(used: Used) -> Diagnostic:
     name = used.use.loss.name
     message = f"`{name}` compares the logits with the labels"
-    hint = f"{name}(p, y) compares the probabilities; where the logits are meant write {name}(z, y)"
+    hint = f"{name}(p, y) compares the probabilities; if you mean the logits, write {name}(z, y)"
     return says(used.use.origin, "LD726", message, hint)
 
 
@@ -122,13 +123,13 @@ def _twice(used: Used, raw: bool, bindings: Mapping[str, Resolved]) -> Iterator[
     if not raw and not isinstance(_opened(pair.truth, bindings), TensorOf):
         return
     name, text = used.use.loss.name, written(tensor.origin)
-    message = f"`{name}` compares its tensor with the target, and `{text}` has the target in it already"
+    message = f"`{name}` compares its tensor with the target, but `{text}` already contains the target"
     hint = f"write {name}: it compares the prediction with the target"
     if raw and pair.alone:
         both = f"{name}({written(pair.prediction.origin)}, {written(pair.truth.origin)})"
         hint = f"write {name} or {both}" if both == f"{name}(pred, target)" else f"write {both}"
     elif raw:
-        hint = f"give it the two sides of the difference, {name}(prediction, target); a factor stands before it"
+        hint = f"pass the two sides of the difference, {name}(prediction, target), with a factor in front"
     yield says(tensor.origin, "LD725", message, hint, "error" if raw and pair.is_difference else "warning")
 
 

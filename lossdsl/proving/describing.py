@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lossdsl.checking.resolved import Constant, Origin
-from lossdsl.errors import Source
+from lossdsl.checking.resolved import Constant
+from lossdsl.errors import Place, Source
 from lossdsl.graph.nodes import AXES, Node
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.saying import written
@@ -22,11 +22,11 @@ def described(proof: Proof) -> str:
     return "\n".join([f"ranges for {proof.context.task}:", *lines])
 
 
-def _nested(proof: Proof) -> Iterator[tuple[int, Origin, Node]]:
+def _nested(proof: Proof) -> Iterator[tuple[int, Place, Node]]:
     """Every part once, in the order of the text, with the number of parts that it stands in."""
-    seen: dict[tuple[Source, int, int], tuple[Origin, Node]] = {}
+    seen: dict[tuple[Source, int, int], tuple[Place, Node]] = {}
     for expression, node in proof.built.trace.read:
-        span = expression.origin.span
+        span = expression.origin.extent
         if not isinstance(expression, Constant) and span.end > span.start:
             seen.setdefault((expression.origin.source, span.start, -span.end), (expression.origin, node))
     sources = {source: number for number, source in enumerate(dict.fromkeys(source for source, _, _ in seen))}

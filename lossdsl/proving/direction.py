@@ -82,7 +82,7 @@ def _turning_weights(proof: Proof) -> Iterator[Diagnostic]:
         if weight.low < 0 < weight.high and moves(built.value, proof.trained):
             message = f"the weight of `{built.name}` can change its sign: it is {lies(weight)}"
             when = first_time_outside(built.weight, of.NON_NEGATIVE, proof.intervals)
-            hint = f"{when}; max(0, ...) keeps it from 0 on" if when else "keep it above 0: exp(s) for a learned s"
+            hint = f"{when}; max(0, ...) keeps it at least 0" if when else "keep it above 0: exp(s) for a learned s"
             yield says(weight_place(term), "LD711", message, hint)
 
 
@@ -97,14 +97,14 @@ def _loose(proof: Proof, found: dict[Node, Interval], leaves: Collection[Node]) 
             continue
         if slope.at_least_0 or slope.at_most_0:
             way = "down" if slope.at_least_0 else "up"
-            message = f"nothing holds the learned `{expression.name}`: training drives it {way} without end"
-            hint = "a term that grows the other way, as in exp(-s)*bce + s"
+            message = f"the learned `{expression.name}` is unbounded: training drives it {way} forever"
+            hint = "add a term that grows in the other direction, as in exp(-s)*bce + s"
             yield says(expression.origin, "LD713", message, hint)
 
 
 def _bottomless(proof: Proof, total: Interval) -> Diagnostic:
-    message = f"nothing keeps the total from falling without bound: it is {lies(total)}"
+    message = f"the total is not bounded below: it is {lies(total)}"
     terms = zip(proof.built.terms, proof.objective.terms, strict=True)
     falling = [term for built, term in terms if proof.intervals[built.contribution].low == -math.inf]
     place = falling[0].value.origin if falling else proof.objective.terms[0].value.origin
-    return says(place, "LD712", message, "a loss has a least value; is a minus missing?")
+    return says(place, "LD712", message, "a loss needs a lower bound; is a minus missing?")

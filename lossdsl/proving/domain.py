@@ -107,7 +107,7 @@ def _log(case: _Case) -> Iterator[Diagnostic]:
     if a.at_most_0:
         yield case.tells("LD701", "the logarithm of a number that is never above 0", "log needs numbers above 0")
     elif a.at_least_0:
-        hint = "keep it above 0: add a small number, or smooth=1 where the loss has one"
+        hint = "keep it above 0: add a small number, or smooth=1 if the loss has it"
         yield case.tells("LD701", "the logarithm of a number that can be 0", hint)
     else:
         yield case.tells("LD701", "the logarithm of a number that can be below 0", "log needs numbers above 0")
@@ -116,13 +116,13 @@ def _log(case: _Case) -> Iterator[Diagnostic]:
 def _sqrt(case: _Case) -> Iterator[Diagnostic]:
     (a,) = case.intervals
     if a.negative:
-        message = "the root of a number that is always below 0"
-        yield case.tells("LD702", message, "sqrt needs numbers from 0 on")
+        message = "the square root of a number that is always below 0"
+        yield case.tells("LD702", message, "sqrt needs numbers of at least 0")
     elif not a.at_least_0:
-        yield case.tells("LD702", "the root of a number that can be below 0", "it counts as 0 there")
+        yield case.tells("LD702", "the square root of a number that can be below 0", "it counts as 0 there")
     elif not a.positive and case.is_steep():
         hint = "add a small number under the root: sqrt(x + 1e-6)"
-        yield case.tells("LD705", "the root of a number that can be 0 has an infinite slope there", hint)
+        yield case.tells("LD705", "the square root of a number that can be 0 has an infinite slope there", hint)
 
 
 def _divide(case: _Case) -> Iterator[Diagnostic]:
@@ -139,11 +139,11 @@ def _way_above_0(divisor: Node) -> str:
     if kind == "scalar":
         return f"`{name}` is 0 at first: divide by ({name} + 1)"
     if kind == "learned":
-        return f"divide by exp({name}), which is above 0 whatever is learned"
-    weighted = "a mean weighted by w is mean(x, weight=w)"
+        return f"divide by exp({name}), which is always above 0"
+    weighted = "for a mean weighted by w, write mean(x, weight=w)"
     if kind == "tensor":
         ranges = f'tensors: {{{name}: "(0, inf)"}}'
-        return f"add a positive number to it, or say where its values lie, {ranges}; {weighted}"
+        return f"add a positive number to it, or declare its range, {ranges}; {weighted}"
     return f"add a positive number to it, as smooth does; {weighted}"
 
 
@@ -169,7 +169,7 @@ def _count(case: _Case) -> Iterator[Diagnostic]:
     """
     if _is_never_0(case.intervals[2]):
         return
-    hint = "add a positive number to it; a mean weighted by w is mean(x, weight=w)"
+    hint = "add a positive number to it; for a mean weighted by w, write mean(x, weight=w)"
     yield from _by_what_can_be_0(case, "a division by the sum of a number", hint)
 
 
@@ -177,7 +177,7 @@ def _weight(case: _Case) -> Iterator[Diagnostic]:
     """A mean with weights from 0 on lies where its values do, and is 0 where all weights are."""
     b, total = case.intervals[1:]
     if b == of.ZERO or not (b.at_least_0 or b.at_most_0 or _is_never_0(total)):
-        hint = "weights are at least 0: abs(w), or clamp(w, min=0)"
+        hint = "weights must be at least 0: use abs(w) or clamp(w, min=0)"
         yield from _by_what_can_be_0(case, "a division by the sum of a number", hint)
 
 
@@ -206,10 +206,10 @@ def _power(case: _Case) -> Iterator[Diagnostic]:
         yield case.tells("LD704", f"a number that can be 0 to the power {exponent}", "keep it above 0")
     elif not whole and not base.at_least_0:
         message = f"a number that can be below 0 to the power {exponent} counts as 0 there"
-        yield case.tells("LD704", message, "abs(x), or a whole number as the power")
+        yield case.tells("LD704", message, "use abs(x), or a whole number as the power")
     elif _steep(base, exponent) and case.is_steep():
         message = f"a number that can be 0 to the power {exponent} has an infinite slope there"
-        yield case.tells("LD705", message, "a power of at least 1, or a small number added: (x + 1e-6)**0.5")
+        yield case.tells("LD705", message, "use a power of at least 1, or add a small number: (x + 1e-6)**0.5")
 
 
 def _steep(base: Interval, exponent: Interval) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
-from lossdsl.checking.resolved import Constant, Local, Origin, Term, Use, every
+from lossdsl.checking.resolved import Constant, Local, Term, Use, every
 from lossdsl.checking.terms import repeated_terms
-from lossdsl.errors import Diagnostic
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.build import BuiltTerm
 from lossdsl.graph.nodes import Node
 from lossdsl.proving import interval as of
@@ -16,7 +16,6 @@ from lossdsl.proving.saying import says, written
 from lossdsl.proving.slopes import moves
 from lossdsl.registry.discover import Registry
 from lossdsl.spec.model import Spec
-from lossdsl.spec.values import Place
 from lossdsl.syntax.printing import number
 
 
@@ -68,63 +67,63 @@ def _second_predictions(proof: Proof) -> frozenset[Node]:
 
 def _without_effect(proof: Proof, built: BuiltTerm, term: Term, trained: frozenset[Node]) -> Diagnostic | None:
     if proof.intervals[built.weight] == of.ZERO:
-        return says(weight_place(term), "LD732", f"the weight of `{built.name}` is always 0", "leave the term out")
+        return says(weight_place(term), "LD732", f"the weight of `{built.name}` is always 0", "remove the term")
     if proof.intervals[built.value] == of.ZERO:
-        return says(term.value.origin, "LD732", f"`{built.name}` is always 0", "leave the term out")
+        return says(term.value.origin, "LD732", f"`{built.name}` is always 0", "remove the term")
     constant = proof.intervals[built.value]
     if constant.is_number and not built.value.is_constant:
         message = f"`{built.name}` is always {constant}: it trains nothing"
-        return says(term.value.origin, "LD731", message, "leave the term out")
+        return says(term.value.origin, "LD731", message, "remove the term")
     if not moves(built.contribution, trained):
         message = f"`{built.name}` does not depend on the prediction: it trains nothing"
-        return says(term.value.origin, "LD731", message, "leave the term out, or make it the weight of another")
+        return says(term.value.origin, "LD731", message, "remove the term, or make it the weight of another")
     return None
 
 
 def _repeated(built: BuiltTerm, term: Term, other: str, before: float, factor: float) -> Diagnostic:
     ratio = factor / before
     same = "the same as" if ratio == 1 else f"{number(float(f'{ratio:.6g}'))} times"
-    message = f"`{built.name}` is {same} `{other}`: one term with the weights added does it"
-    return says(term.value.origin, "LD733", message, "leave one of them out")
+    message = f"`{built.name}` is {same} `{other}`: use one term with the sum of the weights"
+    return says(term.value.origin, "LD733", message, "remove one of them")
 
 
-def weight_place(term: Term) -> Origin:
+def weight_place(term: Term) -> Place:
     """Where a weight is written; a weight of 1 that is not written has the place of its term."""
     weight = term.weight.origin
-    return weight if weight.span.end > weight.span.start else term.value.origin
+    return weight if weight.extent.end > weight.extent.start else term.value.origin
 
 
 def name_findings(spec: Spec, proof: Proof, registry: Registry) -> Iterator[Diagnostic]:
     """Terms written twice, definitions and tensors that nothing reads, and terms under the name of another loss."""
     used = {name for name, _ in proof.objective.bindings}
     for repeated in repeated_terms(spec):
-        message = f"`{repeated.name}` is added up twice: one term with the weights added does it"
-        yield _of_name(repeated.place, "LD733", message, "leave one of them out")
+        message = f"`{repeated.name}` is added twice: use one term with the sum of the weights"
+        yield _of_name(repeated.place, "LD733", message, "remove one of them")
     for definition in spec.definitions:
         if definition.name not in used:
-            yield _of_name(definition.place, "LD734", f"`{definition.name}` is defined and never used", "leave it out")
+            yield _of_name(definition.place, "LD734", f"`{definition.name}` is defined and never used", "remove it")
     for passed in spec.tensors or ():
         if passed.name not in proof.facts.tensors:
             message = f"the tensor `{passed.name}` is passed and never used"
-            yield _of_name(passed.place, "LD736", message, "use it, or leave it out of `tensors:`")
+            yield _of_name(passed.place, "LD736", message, "use it, or remove it from `tensors:`")
     total = proof.objective.total
     read = {part.name for part in every([total]) if isinstance(part, Local)} if total else {t.name for t in spec.terms}
     for term, entry in zip(proof.objective.terms, spec.terms, strict=True) if spec.terms else ():
         if not _is_named(term) and registry.candidates(term.name):
             message, hint = (
-                f"the term `{term.name}` has the name of a loss that it is not",
+                f"the term `{term.name}` has the name of a loss, but is not that loss",
                 "give the term another name",
             )
             if isinstance(term.value, Constant):
-                hint = f"a weight is written {term.name}: {{expr: {term.name}, weight: {written(term.value.origin)}}}"
+                hint = f"write a weight as {term.name}: {{expr: {term.name}, weight: {written(term.value.origin)}}}"
             yield _of_name(entry.place, "LD735", message, hint)
         if term.name not in read:
             message = f"the term `{term.name}` is not in the total: it trains nothing"
-            yield _of_name(entry.place, "LD734", message, "add it to total, or leave it out")
+            yield _of_name(entry.place, "LD734", message, "add it to total, or remove it")
 
 
 def _of_name(place: Place, code: str, message: str, hint: str) -> Diagnostic:
-    return Diagnostic(code, message, place.source, place.span, hint, "warning")
+    return place.says(code, message, hint, severity="warning")
 
 
 def _is_named(term: Term) -> bool:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from math import isfinite
 
-from lossdsl.checking.resolved import Origin, Resolved, TensorOf, Use
-from lossdsl.errors import Diagnostic, Severity
+from lossdsl.checking.resolved import Resolved, TensorOf, Use
+from lossdsl.errors import Diagnostic, Place, Severity
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
@@ -20,6 +20,7 @@ from lossdsl.proving.slopes import moves
 from lossdsl.registry.model import Kernel, Taken, full_name
 from lossdsl.registry.signatures import allowed_values
 from lossdsl.syntax.printing import number
+from lossdsl.tasks import task_record
 
 _ACTIVATIONS = frozenset({"sigmoid", "softmax", "log_sigmoid", "log_softmax", "log_one_minus_softmax"})
 _KINDS = {"logits": "logits", "probs": "probabilities"}
@@ -34,7 +35,7 @@ def activation_findings(proof: Proof) -> Iterator[Diagnostic]:
     for applied in proof.built.trace.applied if probabilities else ():
         if applied.function in ("sigmoid", "softmax") and applied.arguments[0] in probabilities:
             text = written(applied.origins[0])
-            message = f"`{applied.function}` of `{text}`, which is a probability already"
+            message = f"`{applied.function}` of `{text}`, which is already a probability"
             yield says(applied.origins[0], "LD720", message, "z is the prediction before it", "error", _logits(text))
     for used in proof.built.trace.used if probabilities else ():
         if used.by_user:
@@ -58,7 +59,7 @@ def parameter_findings(proof: Proof) -> Iterator[Diagnostic]:
 
 def input_findings(proof: Proof) -> Iterator[Diagnostic]:
     """Losses that take the prediction as it is and get the other kind; else the parts of a loss that do."""
-    whole: dict[Origin, Used] = {}
+    whole: dict[Place, Used] = {}
     told = set()
     for used in reversed(proof.built.trace.used):  # a loss before its parts
         if used.by_user:
@@ -114,8 +115,8 @@ def _second_activation(used: Used, activated: frozenset[Node]) -> Iterator[Diagn
     if used.head.prepared and used.head.prediction in activated and used.use.tensors:
         place = used.use.tensors[0].origin
         name, text = used.use.loss.name, written(place)
-        message = f"`{name}` takes logits, `{text}` is a probability already: it would get a second sigmoid or softmax"
-        hint = f"{name}(z, ...) or {name} alone; input=probs where the model itself returns probabilities"
+        message = f"`{name}` takes logits, but `{text}` is already a probability: this is a second sigmoid or softmax"
+        hint = f"{name}(z, ...) or {name} alone; or input=probs if the model returns probabilities"
         yield says(place, "LD720", message, hint, "error", _logits(text))
 
 
@@ -134,14 +135,14 @@ def _of_the_other_kind(used: Used, proof: Proof) -> Severity | None:
 def _is_z(used: Used) -> bool:
     """Whether `z` is given to a loss that takes what it is given for probabilities."""
     given, space = used.use.tensors[:1], used.head.space
-    if not used.head.prepared or space.context.input == "logits" or space.task == "regression":
+    if not used.head.prepared or space.context.input == "logits" or not space.task_record.has_labels:
         return False
     return any(isinstance(tensor, TensorOf) and tensor.name == "z" for tensor in given)
 
 
 def _logits_of_probabilities(used: Used) -> Diagnostic:
     name, place = used.use.loss.name, used.use.tensors[0].origin
-    message = f"`{name}` takes probabilities, as input=probs says; `z` is logits"
+    message = f"`{name}` takes probabilities because of input=probs, but `z` is logits"
     return says(place, "LD724", message, "p is the prediction as probabilities", "error")
 
 
@@ -178,7 +179,7 @@ def _right_inputs(taken: Taken, whole: Used, part: bool) -> Iterator[str]:
         yield " or ".join(activations)
     elif taken.kind == "probs" and not part:
         yield f"{written(whole.use.origin).partition('(')[0]}(p, y)"
-    yield f"input={taken.kind} where the model returns {_KINDS[taken.kind]}"
+    yield f"input={taken.kind} if the model returns {_KINDS[taken.kind]}"
 
 
 def _probabilities(given: str, task: str) -> Iterator[str]:
@@ -186,7 +187,7 @@ def _probabilities(given: str, task: str) -> Iterator[str]:
     if given in ("z", "pred"):
         yield "p is the prediction as probabilities"
     else:
-        yield f"{'softmax' if task == 'multiclass' else 'sigmoid'}({given}) of logits"
+        yield f"{task_record(task).activation or 'sigmoid'}({given}) of logits"
         yield f"clamp({given}, min=0, max=1) of what lies there already"
 
 
@@ -202,12 +203,12 @@ def _logits(text: str) -> str | None:
 def _labels(proof: Proof, used: Used) -> Iterator[Diagnostic]:
     """A target that is an expression must lie where labels do."""
     head = used.head
-    if head.space.task == "regression" or not head.prepared or len(used.use.tensors) < 2:
+    if not head.space.task_record.has_labels or not head.prepared or len(used.use.tensors) < 2:
         return
     labels = proof.intervals[head.truth]
     if not labels.within(UNIT) and _reads_labels(proof, used):
         place = used.use.tensors[1].origin
-        message = f"the labels of `{used.use.loss.name}` are in [0, 1], `{written(place)}` is {lies(labels)}"
+        message = f"the labels of `{used.use.loss.name}` must be in [0, 1], but `{written(place)}` is {lies(labels)}"
         yield says(place, "LD721", message, "y is 0 or 1")
 
 
@@ -218,17 +219,17 @@ def _exchanged(proof: Proof, used: Used) -> Iterator[Diagnostic]:
     first, second = used.use.tensors
     if isinstance(first, TensorOf) and first.name in ("y", "target") and moves(used.head.truth, proof.trained):
         name, here, there = used.use.loss.name, written(first.origin), _as_prediction(used, second.origin)
-        message = f"the target `{here}` stands where `{name}` takes the prediction"
+        message = f"`{name}` takes the prediction here, not the target `{here}`"
         yield says(first.origin, "LD721", message, f"the prediction comes first: {name}({there}, {here})")
     elif _is_plain_prediction(second) and isinstance(first, TensorOf) and first.name in proof.facts.tensors:
         name, here, there = used.use.loss.name, written(first.origin), written(second.origin)
-        message = f"the prediction `{there}` stands where `{name}` takes the target"
+        message = f"`{name}` takes the target here, not the prediction `{there}`"
         right = f"{name}({_as_prediction(used, second.origin)}, {here})"
-        hint = f"the prediction comes first: {right}; to train `{here}`, stop_gradient({there})"
+        hint = f"the prediction comes first: {right}; to train `{here}`, write stop_gradient({there})"
         yield says(second.origin, "LD721", message, hint)
 
 
-def _as_prediction(used: Used, origin: Origin) -> str:
+def _as_prediction(used: Used, origin: Place) -> str:
     """What stands for the prediction, as a loss of logits takes it."""
     there = written(origin)
     return "z" if there == "p" and used.head.space.context.input == "logits" else there

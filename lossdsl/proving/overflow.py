@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
-from lossdsl.checking.resolved import Apply, Chain, MultiScale, Neighbourhood, Origin, Reduction, Resolved, Use
-from lossdsl.errors import Diagnostic
+from lossdsl.checking.resolved import Apply, Chain, MultiScale, Neighbourhood, Reduction, Resolved, Use
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving.analysis import Proof
@@ -19,10 +19,10 @@ from lossdsl.proving.saying import says, written
 _USUAL = (1e-12, 1e12)
 _LARGE = 1e9
 _HIGHEST_POWER = 8
-_ADDING = "bound what is added up: min(x, 1e6)"
-_GROWING = "bound it: min(x, 50), or a form that grows less"
+_ADDING = "bound the terms of the sum: min(x, 1e6)"
+_GROWING = "bound it with min(x, 50), or use a function that grows more slowly"
 _HINTS = {**dict.fromkeys(("exp", "cosh", "power"), _GROWING), **dict.fromkeys(("sum", "mean", "topk"), _ADDING)}
-_OTHERWISE = "numbers of a usual size, and bounds for what can be large: min(x, 1e6)"
+_OTHERWISE = "use numbers of usual size, and bound large values: min(x, 1e6)"
 
 
 def overflow_findings(proof: Proof) -> Iterator[Diagnostic]:
@@ -71,7 +71,7 @@ def _given(used: Used) -> frozenset[Node]:
     return frozenset((used.head.prediction, used.head.truth, *(node for _, node in used.parameters)))
 
 
-def _places(proof: Proof, nodes: Set[Node]) -> Iterator[tuple[str, Origin]]:
+def _places(proof: Proof, nodes: Set[Node]) -> Iterator[tuple[str, Place]]:
     """The innermost part of the text that each node is computed for, with the word for what is done there."""
     trace = proof.built.trace
     applied = {one.result: one for one in reversed(trace.applied)}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from lossdsl.checking.resolved import Origin
-from lossdsl.errors import Diagnostic, Edit, Severity
+from lossdsl.errors import Diagnostic, Place, Severity
 from lossdsl.proving.interval import Interval
 
 
 def says(
-    origin: Origin,
+    origin: Place,
     code: str,
     message: str,
     hint: str | None = None,
@@ -16,11 +15,11 @@ def says(
     replacement: str | None = None,
 ) -> Diagnostic:
     """A finding at a place; replacement: the text that would mend it there."""
-    edit = None if replacement is None else Edit(origin.span, replacement)
-    return Diagnostic(code, message, origin.source, origin.span, hint, severity, edit)
+    edit = None if replacement is None else origin.replaced(replacement)
+    return origin.says(code, message, hint, edit, severity)
 
 
-def written(origin: Origin) -> str:
+def written(origin: Place) -> str:
     """What stands at a place, on one line."""
     return origin.text
 

@@ -1,4 +1,4 @@
-"""`lossdsl.adapt`: loss functions and modules that others wrote become losses of the language."""
+"""`lossdsl.adapt`: use loss functions and modules of other libraries as losses of the language."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from lossdsl.errors import Diagnostic, InputError, PluginError
 from lossdsl.registry.annotations import interval_of, parameter_of
-from lossdsl.registry.kernels import AXES, check_axes, check_name, listed, mark, signature_of
+from lossdsl.registry.kernels import check_axes, check_name, listed, mark, signature_of
 from lossdsl.registry.library import check_taken, read_comment
 from lossdsl.registry.local import register
 from lossdsl.registry.model import Documentation, Kernel, Parameter, Provider
-from lossdsl.syntax.tree import Interval, Name, Number
+from lossdsl.syntax.tree import AXES, Name, Number, Range
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _HANDLED = ("reduction", "reduce", "size_average")
-_ANY = Interval(float("-inf"), float("inf"), low_open=True, high_open=True)
+_ANY = Range(float("-inf"), float("inf"), low_open=True, high_open=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A tensor that an adapted loss takes: `z p y pred target`, or the name under which the caller passes it.
+    """A tensor argument of an adapted loss.
 
-    axes: those that the function wants, of "batch", "class" and "pixel"; "pixel" stands for all axes of the image.
-    integer: as whole numbers. `Input("y", axes=("batch", "pixel"), integer=True)` are class indices.
+    Attributes:
+        name: `z`, `p`, `y`, `pred` or `target`, or the name by which a call passes the tensor.
+        axes: the axes that the function expects, of "batch", "class" and "pixel"; "pixel" stands for all image axes.
+        integer: convert to integers. `Input("y", axes=("batch", "pixel"), integer=True)` are class indices.
     """
 
     name: str
@@ -39,14 +41,14 @@ class Input:
 
 
 EMBEDDINGS = (Input("z", ("batch", "class")), Input("y", ("batch",), integer=True))
-"""What losses of metric learning take: `loss(embeddings, labels)` of shapes (N, D) and (N,), with labels below D."""
+"""The inputs of metric learning losses: `loss(embeddings, labels)` of shapes (N, D) and (N,), with labels below D."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """Calls a function, or a fresh module for each call, with tensors in the shape that it wants.
+    """Call a function, or a new module for each call, with tensors in the shape that it expects.
 
-    whole: parameters whose default is a whole number. only_whole: those of them that can be nothing else.
+    whole: parameters with an int as default. only_whole: those of them that must be ints.
     """
 
     name: str
@@ -66,14 +68,14 @@ class Adapted:
         if _is_class(self.target):
             module: Any = self.target(**settings)
             if any(True for _ in module.parameters()):
-                raise PluginError(f"`{self.name}` has parameters that are trained; a loss of a formula has no state")
+                raise PluginError(f"`{self.name}` has trainable parameters; a loss in a formula must not have state")
             result: Tensor = module(*arguments)
         else:
             result = self.target(*arguments, **settings)
         return self._laid_out(result, tensors[0])
 
     def _setting(self, name: str, value: Any) -> Any:
-        """`true` as Python's, and a whole number as one where the default is; it must be one where the hint says so."""
+        """Convert `true` to a bool, and a number to an int if the default is one or the type hint requires it."""
         if value in ("true", "false") and isinstance(value, str):
             return value == "true"
         if name not in self.whole or not isinstance(value, float):
@@ -81,7 +83,7 @@ class Adapted:
         if not value.is_integer():
             if name not in self.only_whole:
                 return value
-            raise InputError([Diagnostic("LD502", f"`{name}` of `{self.name}` is a whole number, not {value:g}")])
+            raise InputError([Diagnostic("LD502", f"`{name}` of `{self.name}` must be a whole number, not {value:g}")])
         return int(value)
 
     def _laid_out(self, result: Tensor, prediction: Tensor) -> Tensor:
@@ -92,7 +94,7 @@ class Adapted:
 
 
 def _shaped(name: str, tensor: Tensor, given: Input, spatial: tuple[int, ...]) -> Tensor:
-    """(batch, class, pixel) with the axes that are wanted, those of the image apart."""
+    """Reshape (batch, class, pixel) to the expected axes, with separate image axes."""
     if given.name == "y" and given.integer and "class" not in given.axes:
         tensor = tensor.argmax(1, keepdim=True) if tensor.shape[1] > 1 else tensor
     wrong = [axis for axis, size in zip(AXES, tensor.shape, strict=True) if axis not in given.axes and size != 1]
@@ -115,33 +117,42 @@ def adapt(
     range: str = "(-inf, inf)",
     about: str = "",
 ) -> SimpleNamespace:
-    """Make loss functions and `nn.Module` classes known as `namespace.name`, and return them by name.
+    """Register loss functions and `nn.Module` classes as `namespace.name`.
 
-    Their keyword parameters with a number, a truth value or a `Literal` as default become parameters; others keep their
-    default. What has no default is given by `functools.partial`. A class is constructed anew for each call, so nothing
-    is kept between calls. An installed package names what is returned in its entry points:
-    `"acme.l1" = "acme.losses:acme.l1"`.
+    Keyword parameters whose default is a number, a bool or a `Literal` become parameters of the loss; others keep their
+    default. Use `functools.partial` for arguments without a default. A class is instantiated for each call, so it keeps
+    no state. To publish the losses in a package, name the result in its entry points: `"acme.l1" =
+    "acme.losses:acme.l1"`.
 
     Args:
-        namespace: what stands before the dot.
-        losses: the functions and classes, by the name to write.
-        inputs: the tensors that they take, in their order; `EMBEDDINGS` for losses of embeddings and labels.
-        keeps: the axes of the result with reduction="none", of "batch", "class" and "pixel". With all three, masks work
-            too. With none, the result is one number, and a mask is an error.
-        range: the values that they can return, as in the language.
-        about: what `@lossdsl.loss` reads in a docstring: Source:, Note:, Better:, Except:. By default their first line.
+        namespace: the part of the name before the dot.
+        losses: the functions and classes by name.
+        inputs: their tensor arguments in order; `EMBEDDINGS` for losses of embeddings and labels.
+        keeps: the axes of the result with reduction="none", of "batch", "class" and "pixel". With all three, masks are
+            supported. With none, the result is a scalar, and using a mask is an error.
+        range: the range of the values, in the syntax of the language.
+        about: documentation as in the docstring for `@lossdsl.loss`: Source:, Note:, Better:, Except:. By default the
+            first line of each docstring.
+
+    Returns:
+        A namespace with the registered losses by name.
 
     Raises:
-        PluginError: a signature cannot be used, with the reason.
+        PluginError: a signature cannot be used.
+
+    >>> import torch, lossdsl
+    >>> acme = lossdsl.adapt("acme", {"l1": torch.nn.functional.l1_loss}, keeps=("batch", "class", "pixel"))
+    >>> lossdsl.compile("2*acme.l1")(torch.zeros(2, 1, 4), torch.ones(2, 1, 4))
+    tensor(2.)
     """
     check_name(namespace, "the namespace of losses")
     if not isinstance(losses, Mapping):
         raise PluginError(f"adapt takes a mapping of names to losses, got {type(losses).__name__}: {{'l1': l1_loss}}")
     if isinstance(inputs, str) or not all(isinstance(given, (str, Input)) for given in listed(inputs, "inputs")):
-        raise PluginError("`inputs` is a list of names and of Input(...), one for each tensor")
+        raise PluginError("`inputs` must be a list of names and Input(...), one for each tensor")
     check_axes(keeps, namespace)
     if not isinstance(about, str):
-        raise PluginError(f"`about` is text, got {type(about).__name__}")
+        raise PluginError(f"`about` must be a string, not {type(about).__name__}")
     taken = tuple(Input(given) if isinstance(given, str) else given for given in inputs)
     made = {}
     for name, target in losses.items():
@@ -164,12 +175,12 @@ def _kernel(
     full = f"{namespace}.{name}"
     if hasattr(target, "forward") and not inspect.isclass(target):
         given = type(target).__name__
-        raise PluginError(f"`{full}` is a module, which may remember its calls: give its class, {given}")
+        raise PluginError(f"`{full}` is a module, which may keep state between calls; pass its class, {given}")
     home = _written(target)
     signature = signature_of(target, full)
     settable = _settable(target, signature, len(inputs), full)
     if keeps and "reduction" not in signature.parameters:
-        raise PluginError(f"`{full}` has no `reduction`, so it can keep no axes")
+        raise PluginError(f"`{full}` has no `reduction`, so it cannot keep axes")
     hints = _hints(target)
     whole = frozenset(p.name for p in settable if type(p.default) is int and hints.get(p.name, int) is int)
     parameters = tuple(_parameter(full, p, hints.get(p.name)) for p in settable)
@@ -203,12 +214,12 @@ def _settable(
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     needed = [p.name for p in rest if p.default is p.empty and p.kind not in variadic]
     if needed:
-        raise PluginError(f"`{full}` needs `{needed[0]}`, which is neither a tensor of `inputs` nor has it a default")
+        raise PluginError(f"`{full}` needs `{needed[0]}`, which is not listed in `inputs` and has no default")
     return [parameter for parameter in rest if _can_be_written(parameter, _hints(target).get(parameter.name))]
 
 
 def _can_be_written(parameter: inspect.Parameter, hint: Any) -> bool:
-    """A number, or a word whose choices are known."""
+    """Whether a default is a number, or a word with known choices."""
     if parameter.name in _HANDLED:
         return False
     if isinstance(parameter.default, str):

@@ -1,4 +1,4 @@
-"""The annotations of a kernel's parameters: the ranges and choices that a signature in the language would have."""
+"""Read the annotations of a kernel's parameters, which give ranges and choices."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lossdsl.syntax.parse import parse_range
 
 
 def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.ParameterSyntax:
-    """The parameter of a kernel `name` as a signature in the language would have it.
+    """The parameter of a kernel `name`.
 
-    Raises PluginError when the annotation gives neither a range nor choices.
+    Raises PluginError if the annotation has neither a range nor choices.
     """
     words: tuple[str, ...] = ()
     interval, lists = None, 0
@@ -33,18 +33,18 @@ def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.Par
         default = None if parameter.default is parameter.empty else _written(parameter.default)
     except (TypeError, ValueError):
         raise PluginError(
-            f"the default of `{parameter.name}` of `{name}` is {parameter.default!r}, which is no number"
+            f"the default of `{parameter.name}` of `{name}` is {parameter.default!r}, which is not a number"
         ) from None
     return tree.ParameterSyntax(parameter.name, interval, words, default, lists)
 
 
-def interval_of(name: str, text: str) -> tree.Interval:
-    """`[0, inf)` as a range. Raises PluginError, naming the kernel, where it is none."""
+def interval_of(name: str, text: str) -> tree.Range:
+    """Parse a range such as `[0, inf)`. Raises PluginError with the name of the kernel if it is not one."""
     if not isinstance(text, str):
-        raise PluginError(f"the range of `{name}` is text, got {type(text).__name__}; write for example [0, inf)")
+        raise PluginError(f"the range of `{name}` must be a string, not {type(text).__name__}; for example [0, inf)")
     found = parse_range(text)
     if found is None:
-        raise PluginError(f"`{text}` of `{name}` is not a range; write for example [0, inf)")
+        raise PluginError(f"`{text}` of `{name}` is not a range; for example [0, inf)")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Entry points to candidates: what is known by name before anything is imported, and the loading of one of them."""
+"""List the losses of entry points by name without importing them, and load one of them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from lossdsl.registry.model import LOCAL, Formula, Kernel, Loss, Provider
 from lossdsl.registry.passing import is_passing
 
 ANY = "*"
-"""The name of a candidate that stands for all of a namespace that cannot be read."""
+"""The name of the candidate for a namespace that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """In the place of a loss that cannot be used: why."""
+    """The reason why a loss cannot be used."""
 
     reason: str
 
@@ -40,7 +40,7 @@ Content: TypeAlias = Entry | EntryPoint | Formula | Kernel | Unusable
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A loss known by name and not yet read: an entry of a .loss file, an entry point, or one of this process."""
+    """A known loss that is not loaded yet: an entry of a .loss file, an entry point, or one of this process."""
 
     name: str
     namespace: str
@@ -57,22 +57,22 @@ class Candidate:
 
     @property
     def qualified(self) -> bool:
-        """Whether it is meant by its full name alone."""
+        """Whether formulas must write its full name."""
         return isinstance(self.content, Entry) and self.content.qualified
 
     @property
     def own(self) -> bool:
-        """Whether it is a built-in or of this process: what else is installed changes nothing about its name."""
+        """Whether it is a built-in or of this process, so that its name does not depend on installed plugins."""
         return self.namespace in (BUILT_IN, LOCAL)
 
     @property
     def folder(self) -> Path | None:
-        """Where its .loss file lies, None for a kernel."""
+        """The path of its .loss file, None for a kernel."""
         return Path(self.content.source.file or "").resolve().parent if isinstance(self.content, Entry) else None
 
 
 def candidates_of(point: EntryPoint, reason: str | None) -> Iterator[Candidate]:
-    """The losses that an entry point brings. With a reason why it may not be used, none of them can be."""
+    """The losses of an entry point. If a reason is given why it cannot be used, none of them can."""
     provider = provider_of(point)
     if point.group == LOSSES:
         namespace, name = namespaced(point, provider)
@@ -89,7 +89,7 @@ def candidates_of(point: EntryPoint, reason: str | None) -> Iterator[Candidate]:
 
 
 def absences_of(point: EntryPoint) -> list[Absence]:
-    """What a library leaves out. Nothing for one that cannot be read: `candidates_of` tells of that."""
+    """The absences of a library. Empty if it cannot be read, which `candidates_of` reports."""
     if point.group == LOSSES:
         return []
     try:
@@ -99,7 +99,7 @@ def absences_of(point: EntryPoint) -> list[Absence]:
 
 
 def packages_of(point: EntryPoint) -> tuple[str, ...]:
-    """The Python packages whose losses a library has, its own name among them. Nothing for one that cannot be read."""
+    """The Python packages whose losses a library has, with its own name. Empty if it cannot be read."""
     if point.group == LOSSES:
         return ()
     try:
@@ -136,7 +136,7 @@ def _imported(candidate: Candidate, point: EntryPoint) -> Kernel:
 
 
 def told(cause: BaseException) -> str:
-    """An exception in one line."""
+    """An exception as one line of text."""
     if isinstance(cause, LossError):
         return cause.diagnostics[0].message
     if isinstance(cause, SyntaxError) and cause.filename:

@@ -1,10 +1,10 @@
-"""A definition typed in a notebook or script: the text of a .loss file, with less to write."""
+"""Read the definition of `lossdsl.define`: the text of a .loss file with optional parts."""
 
 from __future__ import annotations
 
 import re
 
-from lossdsl.errors import Diagnostic, FormulaError, Source
+from lossdsl.errors import Diagnostic, FormulaError, Place, Source
 from lossdsl.registry.library import read_documentation
 from lossdsl.registry.model import LOCAL, Formula, Provider
 from lossdsl.syntax.parse import parse_library
@@ -18,21 +18,21 @@ _ANYTHING = " -> (-inf, inf)"
 
 
 def read_definition(text: str) -> Formula:
-    """`name(parameters) -> range = formula` as a loss of this process.
+    """Read `name(parameters) -> range = formula` as a loss of this process.
 
-    The word `loss` may stand before it and comments above it, as in a .loss file; without a range any value is allowed.
+    The word `loss` before it and comments above it are optional; without a range any value is allowed.
     Raises FormulaError at the place in the text.
     """
     if not isinstance(text, str):
-        raise FormulaError([Diagnostic("LD101", f"a definition is text, got {type(text).__name__}")])
+        raise FormulaError([Diagnostic("LD101", f"a definition must be a string, not {type(text).__name__}")])
     source = _completed(text)
     try:
         declaration, *more = parse_library(source)
     except ValueError:
-        raise FormulaError([Diagnostic("LD101", "there is no definition", Source(text))]) from None
+        raise FormulaError([Place(Source(text)).says("LD101", "there is no definition")]) from None
     if more:
-        message = "one definition at a time"
-        raise FormulaError([Diagnostic("LD109", message, source, more[0].span)])
+        message = "only one definition is allowed"
+        raise FormulaError([Place(source, more[0].span).says("LD109", message)])
     documentation = read_documentation(_comment_of(text), declaration, source)
     provider = Provider("lossdsl.define", "", "")
     return Formula(declaration.name, LOCAL, declaration, documentation, provider=provider, source=source)
@@ -45,7 +45,7 @@ def _comment_of(text: str) -> str:
 
 
 def _completed(text: str) -> Source:
-    """The text with what may be left out, every character at the place where it was typed."""
+    """The text with the optional parts added, so that every character keeps its offset."""
     comment = _COMMENT.match(text)
     start = comment.end() if comment else 0
     word = _WORD.match(text, start)
@@ -68,7 +68,7 @@ def _completed(text: str) -> Source:
 
 
 def _closing(text: str, opening: int) -> int:
-    """Behind the bracket that closes the one at `opening`; the end of the text when none does."""
+    """The offset after the bracket that closes the one at `opening`, or the end of the text."""
     depth = 0
     for place in range(opening, len(text)):
         depth += (text[place] in "([") - (text[place] in ")]")

@@ -1,4 +1,4 @@
-"""Names to losses. Installed entry points say which names exist; nothing is imported until a name is used."""
+"""Find losses by name. Installed entry points define the names; a loss is imported at its first use."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _OWN = (
 
 
 class Registry:
-    """Looks names up. Immutable after construction; loaded losses are remembered."""
+    """Finds losses by name. Immutable after construction; loaded losses are cached."""
 
     def __init__(
         self,
@@ -64,25 +64,25 @@ class Registry:
         self._points = tuple(distinct[key] for key in sorted(distinct))
         self._left_out = tuple(left_out)
         self.unknown = tuple(unknown)
-        """What LOSSDSL_PLUGINS names that is not installed."""
+        """The names in LOSSDSL_PLUGINS that are not installed."""
         self.unreadable = tuple(unreadable)
-        """Distributions whose entry points cannot be read, each with what is wrong."""
+        """The distributions whose entry points cannot be read, with the reason."""
         self._entries = tuple(entries)
         self._loaded: dict[tuple[str, Provider], Loss] = {}
 
     @property
     def points(self) -> tuple[EntryPoint, ...]:
-        """The entry points of losses and libraries that may be used, in a fixed order."""
+        """The usable entry points of losses and libraries, in a fixed order."""
         return tuple(point for point in self._points if point.group != API)
 
     @property
     def left_out(self) -> tuple[EntryPoint, ...]:
-        """The entry points that LOSSDSL_PLUGINS leaves out."""
+        """The entry points that LOSSDSL_PLUGINS excludes."""
         return self._left_out
 
     @cached_property
     def versions(self) -> Mapping[str, str]:
-        """Distribution -> the version of lossdsl's interface that it is written for, where it says so."""
+        """The interface version that each distribution declares."""
         return declared_versions([*self._points, *self._left_out])
 
     @cached_property
@@ -106,7 +106,7 @@ class Registry:
     def with_library(self, file: Path, entries: Iterable[Entry]) -> tuple[Registry, str]:
         """A registry in which the folder of a .loss file is a library, and the name of that library.
 
-        The file counts as if `entries` stood in it. A folder that is installed as a library keeps its name, another is
+        The file is read as if it contained `entries`. The folder of an installed library keeps its name, another is
         known by the name of the folder.
         """
         home = file.resolve().parent
@@ -128,7 +128,7 @@ class Registry:
         return _grouped(self._installed)
 
     def _local(self, name: str | None = None) -> tuple[Candidate, ...]:
-        """What this process registered, unless an entry point brings the same function."""
+        """The losses that this process registered, unless an entry point provides the same function."""
         return tuple(
             Candidate(loss.name, loss.namespace, loss.provider, loss)
             for loss in local_losses()
@@ -143,8 +143,8 @@ class Registry:
         return (*self._installed, *self._local())
 
     def candidates(self, name: str, home: str = BUILT_IN) -> tuple[Candidate, ...]:
-        """What `name` may mean; more than one is a clash. A short name is looked up in `home` first, and means nothing
-        elsewhere that wants its full name. What cannot be used is no rival of what can."""
+        """The losses that `name` can mean; several are a conflict. A short name is looked up in `home` first, and not
+        among losses elsewhere that need their full name. Usable losses have priority over broken ones."""
         namespace, dot, short = name.rpartition(".")
         named = [*self._by_name.get(short, ()), *self._local(short)]
         if dot:
@@ -158,7 +158,7 @@ class Registry:
         return self._readable(_able(c for c in named if not c.qualified))
 
     def _readable(self, rivals: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-        """Without those whose text is wrong, where several have a name; all where none is right."""
+        """The candidates without broken ones, if there are several; all if every one is broken."""
         if len(rivals) < 2:
             return rivals
         return tuple(c for c in rivals if not isinstance(c.content, Entry) or self._can_load(c)) or rivals
@@ -171,22 +171,22 @@ class Registry:
         return True
 
     def namesakes(self, name: str) -> tuple[Candidate, ...]:
-        """The losses that would be meant by `name` if it were written in full."""
+        """The losses with the short name `name` that need their full name."""
         return tuple(c for c in self._by_name.get(name, ()) if c.qualified)
 
     def absence(self, name: str) -> Absence | None:
-        """Why a library leaves this name out; None where none says so, or where more than one does."""
+        """The absence of this name in a library; None if there is none or more than one."""
         found = self.absences(name)
         return next(iter(found.values())) if len(found) == 1 else None
 
     def absences(self, name: str) -> Mapping[str, Absence]:
-        """Why libraries leave this name out, by its full name there."""
+        """The absences of this name in libraries, by full name."""
         namespace, dot, short = name.rpartition(".")
         found = ((home, a) for home, a in self._absences if a.name == short and (not dot or home == namespace))
         return {f"{home}.{short}": absence for home, absence in found}
 
     def shortened(self, path: str) -> str | None:
-        """The name here of what Python code writes as `package.module.Name`; None where no library speaks of it."""
+        """The name of a loss that Python code writes as `package.module.Name`; None if no library has it."""
         module, _, short = path.rpartition(".")
         for package, namespace in self._packages:
             name = f"{namespace}.{short}"
@@ -217,14 +217,14 @@ class Registry:
         return self._loaded[key]
 
     def names(self) -> tuple[str, ...]:
-        """Every name that can be written: short for built-ins and unique losses, full otherwise."""
+        """Every name that formulas can use: short for built-ins and unique losses, full otherwise."""
         by_name: Mapping[str, list[Candidate]] = _grouped(c for c in self._all() if c.usable and not c.qualified)
         short = [name for name, found in by_name.items() if len(found) == 1 or found[0].namespace == BUILT_IN]
         full = [c.full_name for c in self._all() if c.namespace != BUILT_IN and c.usable]
         return tuple(sorted({*short, *full}))
 
     def own_names(self) -> frozenset[str]:
-        """The names of built-ins and of losses of this process: those that do not depend on what is installed."""
+        """The names of built-ins and of losses of this process, which do not depend on installed plugins."""
         return frozenset(c.name for c in self._all() if c.own and c.usable)
 
     def built_ins(self) -> tuple[Loss, ...]:
@@ -234,18 +234,18 @@ class Registry:
         return tuple(sorted(self._all(), key=lambda c: (c.namespace != BUILT_IN, c.namespace, c.name, str(c.provider))))
 
     def advice(self, name: str) -> str | None:
-        """What to do about a name that nothing brings: to allow a plugin that is left out, or to install one."""
+        """The hint for an unknown name: allow an excluded plugin, or install one."""
         if self._left_out:
             for candidate in Registry([*self._left_out]).candidates(name):
                 slips = [str(unknown) for unknown in self.unknown if unknown.near]
-                return "; ".join([f"{candidate.provider} brings it, and {VARIABLE} leaves it out", *slips])
+                return "; ".join([f"{candidate.provider} provides it, but {VARIABLE} excludes it", *slips])
         distribution = who_brings(name)
         installed = {provider_of(point).distribution for point in self._points} if distribution else ()
         return f"pip install {distribution}" if distribution and distribution not in installed else None
 
 
 def clash(found: Iterable[Candidate]) -> tuple[str, str]:
-    """Who brings a name that more than one does, and the way out."""
+    """The owners of an ambiguous name, and the hint."""
     found = sorted(found, key=lambda c: (c.full_name, str(c.provider)))
     full = dict.fromkeys(c.full_name for c in found)
     if len(full) == len(found):
@@ -258,13 +258,13 @@ _TEMPORARY: list[Registry] = []
 
 
 def default_registry() -> Registry:
-    """The registry of what is installed. Metadata is read once per process."""
+    """The registry of the installed losses. Metadata is read once per process."""
     return _TEMPORARY[-1] if _TEMPORARY else _installed_registry()
 
 
 @contextmanager
 def temporary_registry(points: Iterable[EntryPoint] = (), *, installed: bool = True) -> Iterator[Registry]:
-    """A registry with more entry points, or with those alone; what is registered while it is there is forgotten."""
+    """A temporary registry with additional entry points. At the end, losses registered inside of it are removed."""
     base = _installed_registry()
     kept = [p for p in base._points if installed or provider_of(p).distribution == BUILT_IN]
     registry = Registry([*kept, *points])
@@ -284,7 +284,11 @@ def _installed_registry() -> Registry:
 
 
 def rediscover() -> None:
-    """Read again what is installed. For a running notebook, after `pip install` of a plugin."""
+    """Read the installed plugins again, for example in a notebook after `pip install` of a plugin.
+
+    >>> import lossdsl
+    >>> lossdsl.rediscover()
+    """
     invalidate_caches()
     _installed_registry.cache_clear()
 
@@ -297,7 +301,7 @@ def _own_provider() -> Provider:
 
 
 def _able(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Those that can be used; all where none can, so that it is told why."""
+    """The usable candidates; all if none is usable, so that the reason is reported."""
     found = tuple(candidates)
     return tuple(c for c in found if c.usable) or found
 

@@ -1,4 +1,4 @@
-"""The entry points of all installed distributions, also where the files of one of them are damaged."""
+"""The entry points of all installed distributions, even if the files of one of them are damaged."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from importlib.metadata import Distribution, EntryPoint, distributions, entry_po
 
 
 def installed_points(groups: Sequence[str]) -> tuple[tuple[EntryPoint, ...], tuple[tuple[str, str], ...]]:
-    """The entry points of some groups, and the distributions whose entry points cannot be read, with the reason.
+    """The entry points of the given groups, and the distributions whose entry points cannot be read, with the reason.
 
-    A damaged file of any package makes Python refuse those of all, so then each distribution is asked by itself.
+    If a file of one package is damaged, Python fails for all, so each distribution is then read separately.
     """
     try:
         installed = entry_points()  # once: every call reads the metadata of all distributions
@@ -30,7 +30,7 @@ def _one_by_one(groups: Sequence[str]) -> tuple[tuple[EntryPoint, ...], tuple[tu
 
 
 def _distinct() -> Iterator[tuple[str, Distribution]]:
-    """The distributions by name. Of two with the same name the first on the path counts, as for an import."""
+    """The distributions by name. Of two with the same name the first on the path is used, as in an import."""
     seen = set()
     for distribution in distributions():
         name = _name(distribution)

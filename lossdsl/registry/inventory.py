@@ -1,4 +1,4 @@
-"""Every installed plugin and the state that it is in. To know the state each of its losses is loaded."""
+"""Every installed plugin and its state. To find the state, each loss is loaded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Look: TypeAlias = Callable[[Formula, Registry], Iterable[Diagnostic]]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One entry point: the losses that it brings, what is wrong with them, and the seconds that loading took."""
+    """One entry point: its losses, their problems, and the seconds that loading took."""
 
     group: str
     name: str
@@ -31,10 +31,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An installed distribution that brings losses.
+    """An installed distribution that provides losses.
 
-    state: `ready`; `broken`, some loss of it cannot be used; `left out`, by LOSSDSL_PLUGINS, so nothing of it was read.
-    written_for: the version of lossdsl's interface that it declares.
+    state: `ready`; `broken`: a loss cannot be used; `left out`: LOSSDSL_PLUGINS excludes it, so it was not read.
+    written_for: the interface version that it declares.
     """
 
     distribution: str
@@ -45,7 +45,7 @@ class Plugin:
 
 
 def plugins(registry: Registry, look: Look | None = None) -> tuple[Plugin, ...]:
-    """All of them, lossdsl itself first, then by name. look: into each definition, which is else only parsed."""
+    """All plugins, lossdsl first, then by name. look: returns the problems of a definition."""
     used = _by_distribution(registry.points)
     left_out = _by_distribution(registry.left_out)
     found = [_plugin(registry, who, points, look) for who, points in used.items()]
@@ -74,7 +74,7 @@ def _left_out(registry: Registry, who: tuple[str, str], points: list[EntryPoint]
 
 
 def _unreadable(who: str, problem: str) -> Plugin:
-    """A distribution that may bring losses and does not say which."""
+    """A distribution whose losses are unknown, because its entry points cannot be read."""
     return Plugin(who, "", None, "broken", (Part("", "", "", (), (problem,), 0.0),))
 
 

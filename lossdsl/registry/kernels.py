@@ -1,4 +1,4 @@
-"""`@lossdsl.loss`: a Python function on torch tensors becomes a loss. This module imports no torch."""
+"""`@lossdsl.loss`: use a Python function on torch tensors as a loss. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lossdsl.registry.library import check_taken, read_comment
 from lossdsl.registry.local import register as register_loss
 from lossdsl.registry.model import LOCAL, Kernel, Provider
 from lossdsl.registry.signatures import signature_faults
+from lossdsl.syntax.tree import AXES
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Marked = TypeVar("Marked")
 
-AXES = ("batch", "class", "pixel")
 _ATTRIBUTE = "__lossdsl__"
 
 
@@ -27,21 +27,34 @@ def loss(
 ) -> Callable[[Function], Function]:
     """Register a Python function as a loss.
 
-    The function takes tensors of shape (batch, class, pixel) by position, named `z p y pred target` where it wants what
-    the call provides, and keyword-only parameters, annotated `Annotated[float, "[0, inf)"]`,
-    `Annotated[Sequence[float], "(0, inf)"]`, which arrives as a tuple, `Annotated[int, "[1, inf)"]` for a whole number
-    that is the same at every call and arrives as an int, or `Literal["image", "batch"]`. A parameter without a default
-    must be given. A keyword `mask` receives the boolean tensor of elements that count, or None; a function without it
-    cannot be used with a mask. A keyword `spatial` receives the sizes of the image axes, whose product is the number of
-    pixels. It returns a tensor whose axes outside `keeps` have size 1.
+    The positional arguments of the function are tensors of shape (batch, class, pixel). Arguments with the names
+    `z p y pred target` receive the tensors of the call. Keyword-only arguments are parameters. Annotate them with
+    `Annotated[float, "[0, inf)"]`, with `Annotated[Sequence[float], "(0, inf)"]` for a tuple, with
+    `Annotated[int, "[1, inf)"]` for an int that is the same in every call, or with `Literal["image", "batch"]`. A
+    parameter without a default is required.
+
+    The keyword `mask` receives a boolean tensor of the valid elements, or None; a function without it cannot be used
+    with a mask. The keyword `spatial` receives the sizes of the image axes, whose product is the number of pixels.
+
+    The function returns a tensor in which all axes that are not in `keeps` have size 1.
 
     Args:
-        name: the loss's name; the function's own by default.
-        range: the values that it can return, as in the language.
-        keeps: the axes that the result still has, of "batch", "class" and "pixel".
+        name: the name of the loss; by default the name of the function.
+        range: the range of the values, in the syntax of the language.
+        keeps: the axes of the result, of "batch", "class" and "pixel".
+
+    Returns:
+        A decorator that registers a function and returns it unchanged.
 
     Raises:
-        PluginError: the signature cannot be used, with the reason.
+        PluginError: the signature or the name cannot be used.
+
+    >>> import lossdsl
+    >>> @lossdsl.loss(range="[0, inf)", keeps=("batch", "class"))
+    ... def absolute(p, y):
+    ...     return (p - y).abs().mean(dim=2, keepdim=True)
+    >>> lossdsl.check("bce + absolute").ok
+    True
     """
 
     if name is not None:
@@ -60,13 +73,13 @@ def loss(
 
 
 def mark(thing: Marked, kernel: Kernel) -> Marked:
-    """Leave a description on what an entry point names."""
+    """Attach a description to the object that an entry point names."""
     setattr(thing, _ATTRIBUTE, kernel)
     return thing
 
 
 def kernel_of(function: object) -> Kernel | None:
-    """The description that the decorator left on a function."""
+    """The description that the decorator attached to a function."""
     return getattr(function, _ATTRIBUTE, None)
 
 
@@ -108,15 +121,15 @@ def describe(function: Callable[..., Any], name: str, range: str, keeps: tuple[s
 
 
 def check_name(name: object, what: str) -> None:
-    """Raises PluginError where something cannot be written as a name."""
+    """Raises PluginError if something is not a valid name."""
     if not isinstance(name, str):
-        raise PluginError(f"the name of {what} is text, got {type(name).__name__}")
+        raise PluginError(f"the name of {what} must be a string, not {type(name).__name__}")
     if not name.isidentifier():
         raise PluginError(f"`{name}` cannot be {what}: it is not a name")
 
 
 def check_axes(keeps: object, name: str) -> None:
-    """Raises PluginError where a list of axes is none."""
+    """Raises PluginError if something is not a list of axes."""
     for axis in listed(keeps, "keeps"):
         if axis not in AXES:
             raise PluginError(f"`{name}` keeps `{axis!s:.40}`, which is not an axis; axes are {', '.join(AXES)}")
@@ -124,12 +137,12 @@ def check_axes(keeps: object, name: str) -> None:
 
 def listed(given: object, what: str) -> Sequence[Any]:
     if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
-        raise PluginError(f"`{what}` is a list, got {type(given).__name__}")
+        raise PluginError(f"`{what}` must be a list, not {type(given).__name__}")
     return given
 
 
 def signature_of(function: object, name: str) -> inspect.Signature:
-    """The parameters of a function. Raises PluginError for what is none, or is one that does not tell."""
+    """The parameters of a function. Raises PluginError if it is not a function, or its signature cannot be read."""
     if not callable(function):
         raise PluginError(f"`{name}` must be a function, got {type(function).__name__}")
     try:
@@ -139,7 +152,7 @@ def signature_of(function: object, name: str) -> inspect.Signature:
 
 
 def _hint(function: Callable[..., Any], parameter: str) -> Any:
-    """One resolved annotation. The others stay text: those of tensors may name modules that are not imported."""
+    """One resolved annotation. Others stay strings: those of tensors can name modules that are not imported."""
     written = getattr(function, "__annotations__", {})
     only = SimpleNamespace(__annotations__={parameter: written.get(parameter, Any)})
     return typing.get_type_hints(only, globalns=getattr(function, "__globals__", {}), include_extras=True)[parameter]

@@ -1,4 +1,4 @@
-"""A .loss file: found and split without parsing; a definition is parsed when it is first used."""
+"""Find .loss files and split them without parsing; a definition is parsed at its first use."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from lossdsl.errors import Diagnostic, FormulaError, PluginError, Source
+from lossdsl.errors import FormulaError, Place, PluginError, Source
 from lossdsl.registry.model import INPUTS, Documentation, Formula, Parameter, Provider, Taken
 from lossdsl.registry.signatures import signature_faults
 from lossdsl.syntax.parse import parse_library
-from lossdsl.syntax.tree import TASKS, Declaration
+from lossdsl.syntax.tree import Declaration
+from lossdsl.tasks import TASKS
 
 _FIELDS = (
     "Summary", "Source", "Note", "Refused", "Accepted", "Otherwise", "Better", "Example", "Except", "Shape", "Input",
@@ -37,7 +38,7 @@ _ABSENT = re.compile(r"^#[ \t]*Absent:(.*(?:\n#(?![ \t]*[A-Z][a-z]+:)[ \t]*\S.*)
 class Entry:
     """The text of one definition with the comment above it, not yet parsed.
 
-    qualified: it is found by its full name alone, because its file says `# Names: full`.
+    qualified: formulas must write its full name, because its file has `# Names: full`.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """A name that a library leaves out on purpose: why, and what to write instead."""
+    """A name that a library deliberately does not have: the reason, and what to write instead."""
 
     name: str
     reason: str
@@ -56,7 +57,7 @@ class Absence:
 
 
 def library_files(module: str) -> tuple[Path, ...]:
-    """The .loss files in the package `module`, sorted by name. Nothing is imported, its parents neither."""
+    """The .loss files in the package `module`, sorted by name. Neither it nor its parents are imported."""
     first, *rest = module.split(".")
     spec = find_spec(first)
     folders = dict.fromkeys(Path(folder).resolve() for folder in (spec and spec.submodule_search_locations) or ())
@@ -104,7 +105,7 @@ def read_absences(path: Path) -> tuple[Absence, ...]:
 
 @lru_cache(maxsize=256)
 def read_packages(path: Path) -> tuple[str, ...]:
-    """`# Package: name, name`: the Python packages whose names those of a file are."""
+    """`# Package: name, name`: the Python packages whose losses are in a file."""
     return tuple(name.strip() for found in _PACKAGE.finditer(_text(path)) for name in found.group(1).split(","))
 
 
@@ -112,30 +113,30 @@ def parse_entry(entry: Entry, namespace: str, provider: Provider) -> Formula:
     """The definition as a loss. Raises FormulaError at the place in the .loss file."""
     declaration, *more = parse_library(entry.source)
     if more:
-        message = f"`loss {more[0].name}` must stand at the start of a line"
-        raise FormulaError([Diagnostic("LD109", message, entry.source, more[0].span)])
+        message = f"`loss {more[0].name}` must be at the start of a line"
+        raise FormulaError([Place(entry.source, more[0].span).says("LD109", message)])
     documentation = read_documentation(entry.comment, declaration, entry.source)
     return Formula(entry.name, namespace, declaration, documentation, provider=provider, source=entry.source)
 
 
 def read_documentation(comment: str, declaration: Declaration, source: Source) -> Documentation:
-    """What stands above a definition. Raises FormulaError with all that is wrong there and in the signature."""
+    """The comment above a definition. Raises FormulaError with all problems there and in the signature."""
     faults = list(signature_faults(declaration.parameters, source))
     documentation = Documentation("")
     try:
         documentation = read_comment(comment)
         check_taken(documentation, declaration.parameters)
     except PluginError as error:
-        faults += [Diagnostic("LD109", found.message, source, declaration.span) for found in error.diagnostics]
+        faults += [Place(source, declaration.span).says("LD109", found.message) for found in error.diagnostics]
     if faults:
         raise FormulaError(faults)
     return documentation
 
 
 def read_comment(comment: str) -> Documentation:
-    """`# text` lines; one that begins with `Source:`, `Note:` or another word of `_FIELDS` says what it is.
+    """The `# text` lines; a line that starts with `Source:`, `Note:` or another word of `_FIELDS` is a field.
 
-    An `Absent:` line is about another name and belongs to the file, see `read_absences`.
+    An `Absent:` line is about another name and is read by `read_absences`.
     """
     lines = [line.lstrip("# ").rstrip() for line in comment.splitlines() if line.strip("# ")]
     fields: dict[str, list[str]] = {key: [] for key in _FIELDS}
@@ -167,31 +168,31 @@ def read_comment(comment: str) -> Documentation:
 
 
 def _check_words(fields: dict[str, list[str]]) -> None:
-    """Lines that say `word -- text` have both, and a task is one."""
+    """Check that lines of the form `word -- text` have both parts, and that tasks are valid."""
     for key in _REASONED:
         for line in fields[key]:
             words, _, text = line.partition("--")
             unknown = [word.strip() for word in words.split(",") if key == "Otherwise" and word.strip() not in TASKS]
             if not text.strip() or not all(word.strip() for word in words.split(",")):
-                raise PluginError(f"`{key}: {line}` is not like `{key}: {_REASONED[key]}`")
+                raise PluginError(f"`{key}: {line}` must have the form `{key}: {_REASONED[key]}`")
             if unknown:
-                raise PluginError(f"`{key}: {unknown[0]}` is none of {', '.join(TASKS)}")
+                raise PluginError(f"`{key}: {unknown[0]}` is not one of {', '.join(TASKS)}")
 
 
 def _taken(line: str) -> Taken:
     """`probs`, with its conditions: `for binary, multilabel`, `if sigmoid=true`, `unless softmax=true`."""
     kind, tasks, *conditions = _conditions(line)
     if kind not in INPUTS:
-        raise PluginError(f"`Input: {kind}` is none of {', '.join(INPUTS)}")
+        raise PluginError(f"`Input: {kind}` is not one of {', '.join(INPUTS)}")
     wanted = tuple(word.strip() for word in tasks.split(",")) if tasks else ()
     unknown = [word for word in wanted if word not in TASKS]
     if unknown:
-        raise PluginError(f"`Input: {line}`: `{unknown[0]}` is none of {', '.join(TASKS)}")
+        raise PluginError(f"`Input: {line}`: `{unknown[0]}` is not one of {', '.join(TASKS)}")
     return Taken(kind, wanted, *map(_pairs, conditions))
 
 
 def _conditions(line: str) -> tuple[str, str | None, str | None, str | None]:
-    """What stands before `for`, and behind `for`, `if` and `unless`; the whole line where they are not in this form."""
+    """The parts before `for`, and after `for`, `if` and `unless`; the whole line if it does not have this form."""
     parts: dict[str, list[str]] = {"": []}
     last, left = "", _CONDITIONS
     for word in line.split():
@@ -213,7 +214,7 @@ def _pairs(text: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def check_taken(documentation: Documentation, parameters: Sequence[Parameter]) -> None:
-    """What stands behind `if` and `unless` must be a word of a parameter. Raises PluginError where it is none."""
+    """Check the conditions after `if` and `unless`. Raises PluginError if one is not a word of a parameter."""
     words = {parameter.name: parameter.words for parameter in parameters}
     for taken in documentation.taken:
         for name, word in (*taken.when, *taken.unless):
@@ -222,18 +223,18 @@ def check_taken(documentation: Documentation, parameters: Sequence[Parameter]) -
 
 
 def _shape(lines: list[str]) -> tuple[int, int] | None:
-    """`(N, 4)` or `(N, 3, 16)`: classes and pixels of a call that can be tried."""
+    """`(N, 4)` or `(N, 3, 16)`: the classes and pixels of an example call."""
     written = " ".join(lines)
     match = _SHAPE.fullmatch(written)
     if written and match is None:
-        raise PluginError(f"`Shape: {written}` is not like (N, 4) or (N, 3, 16)")
+        raise PluginError(f"`Shape: {written}` must have a form such as (N, 4) or (N, 3, 16)")
     return (int(match[1]), int(match[2] or 1)) if match else None
 
 
 def _better(lines: list[str]) -> str:
     word = " ".join(lines) or "lower"
     if word not in ("lower", "higher", "neither"):
-        raise PluginError(f"`Better: {word}` is none of lower, higher, neither")
+        raise PluginError(f"`Better: {word}` is not one of lower, higher, neither")
     return word
 
 
@@ -247,7 +248,7 @@ def _instead(lines: list[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _comment_start(text: str, head: int) -> int:
-    """Where the block of comment lines directly above `head` begins."""
+    """The start of the block of comment lines directly above `head`."""
     lines = text[:head].splitlines(keepends=True)
     start = head
     while lines and lines[-1].startswith("#"):

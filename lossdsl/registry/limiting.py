@@ -1,4 +1,4 @@
-"""LOSSDSL_PLUGINS: which plugins a process may use. Unset means all, empty means none."""
+"""LOSSDSL_PLUGINS: the plugins that a process can use. Unset means all, empty means none."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ VARIABLE = "LOSSDSL_PLUGINS"
 
 
 class Unknown(NamedTuple):
-    """A name in the list that nothing installed has. near: what was meant, if that can be told."""
+    """A name in the list that is not installed. near: the hint with a similar name, if there is one."""
 
     word: str
     near: str | None
 
     def __str__(self) -> str:
-        told = f"{VARIABLE} has `{self.word}`, which nothing installed is named"
+        told = f"{VARIABLE} lists `{self.word}`, but nothing with this name is installed"
         return f"{told}: {self.near}" if self.near else told
 
 
 def limited(
     points: Iterable[EntryPoint], environment: Mapping[str, str]
 ) -> tuple[tuple[EntryPoint, ...], tuple[EntryPoint, ...], tuple[Unknown, ...]]:
-    """The entry points that may be used, those that are left out, and the names that nothing installed has.
+    """The usable entry points, the excluded ones, and the names that are not installed.
 
-    A list names distributions or namespaces.
+    The list has names of distributions or namespaces.
     """
     points = tuple(points)
     written = environment.get(VARIABLE)

@@ -1,4 +1,4 @@
-"""What this process registered with `@lossdsl.loss`, `define` and `adapt`: known at once, without being installed."""
+"""The losses that this process registered with `@lossdsl.loss`, `define` and `adapt`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _APART: ContextVar[dict[_Key, Loss] | None] = ContextVar("apart", default=None)
 
 
 def register(loss: Loss, module: str) -> None:
-    """Make a loss known in this process."""
+    """Register a loss in this process."""
     apart = _APART.get()
     (_REGISTERED if apart is None else apart)[module, loss.namespace, loss.name] = loss
 
 
 def local_losses() -> tuple[Loss, ...]:
-    """What was registered, in an order that does not depend on when."""
+    """The registered losses, in an order that does not depend on the order of registration."""
     known = _REGISTERED.copy()  # at once: another thread may register meanwhile
     known |= _APART.get() or {}
     return tuple(known[key] for key in sorted(known))
@@ -32,7 +32,7 @@ def local_losses() -> tuple[Loss, ...]:
 
 @contextmanager
 def trial(loss: Loss) -> Iterator[None]:
-    """Register a loss and look at it inside: where that raises, it is as if nothing had been registered."""
+    """Register a loss and check it inside of the context; an error undoes the registration."""
     with apart():
         register(loss, loss.provider.distribution)
         yield
@@ -41,7 +41,7 @@ def trial(loss: Loss) -> Iterator[None]:
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """What this thread registers inside is known to it alone, and forgotten at the end."""
+    """Losses that this thread registers inside of the context are only visible to it, and removed at the end."""
     token = _APART.set(dict(_APART.get() or {}))
     try:
         yield
@@ -51,7 +51,7 @@ def apart() -> Iterator[None]:
 
 @contextmanager
 def unregistered() -> Iterator[None]:
-    """What any thread registers inside is forgotten at the end."""
+    """Losses that any thread registers inside of the context are removed at the end."""
     before = _REGISTERED.copy()
     try:
         yield

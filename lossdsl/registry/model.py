@@ -1,4 +1,4 @@
-"""What a name can stand for: a formula or a kernel, with its signature, range, documentation and provider."""
+"""A loss: a formula or a kernel, with its signature, range, documentation and provider."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from lossdsl.errors import Source
-from lossdsl.syntax.tree import TASKS, Declaration, Interval, ParameterSyntax
+from lossdsl.syntax.tree import Declaration, ParameterSyntax, Range
+from lossdsl.tasks import TASKS
 
 Parameter: TypeAlias = ParameterSyntax
 
 INPUTS = ("logits", "probs")
 
 LOCAL = "local"
-"""The namespace of what this process registered."""
+"""The namespace of the losses that this process registered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """The installed distribution that brought a loss in, or the module that registered it, for messages and clashes."""
+    """The installed distribution that provides a loss, or the module that registered it, for messages."""
 
     distribution: str
     version: str
@@ -31,16 +32,16 @@ class Provider:
 
     @property
     def exactly(self) -> str:
-        """With the entry point, for messages about what went wrong in it."""
+        """The provider with its entry point, for messages about errors in it."""
         return f"{self} ({self.entry_point})" if self.entry_point else str(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """`Input: probs for binary unless sigmoid=true`: what a prediction must be that a loss takes as it is.
+    """`Input: probs for binary unless sigmoid=true`: the kind of prediction that a loss needs without activation.
 
-    kind: `logits` or `probs`. tasks: those for which it holds, all when empty. when, unless: parameters with a word; it
-    holds with any of the first, if there are some, and with none of the second.
+    kind: `logits` or `probs`. tasks: the tasks for which it holds, empty for all. when, unless: parameter values; it
+    holds if one of `when` is given, or `when` is empty, and none of `unless` is given.
     """
 
     kind: str
@@ -55,24 +56,24 @@ class Taken:
         return "".join((self.kind, tasks, *said))
 
     def holds(self, task: str, parameters: Mapping[str, object]) -> bool:
-        """Whether it is so for a task and the values of the parameters."""
+        """Whether it holds for a task and the values of the parameters."""
         given = [[parameters.get(name) == word for name, word in pairs] for pairs in (self.when, self.unless)]
         return task in (self.tasks or TASKS) and (any(given[0]) or not given[0]) and not any(given[1])
 
 
 @dataclass(frozen=True, slots=True)
 class Documentation:
-    """The comment above a definition: what it is, where it comes from, what happens at its edges.
+    """The comment above a definition: a summary, the source, and notes on edge cases.
 
     refused: parameter words whose meaning differs between libraries, with what to write instead.
-    accepted: parameters that configs of another library write and that change nothing here, with the reason.
-    otherwise: tasks for which it is not written, with what to write instead.
+    accepted: parameters of another library that have no effect here, with the reason.
+    otherwise: unsupported tasks, with what to write instead.
     better: `lower` values are better, as in a loss; `higher` ones, as in a score; `neither`, as in a building block.
-    example: a call that stands alone, where the name without brackets does not.
-    exceptions: rules of lossdsl.testing that it does not keep, with the reason.
-    shape: the numbers of classes and pixels of a call that it can take, where it cannot take any.
-    taken: what the prediction must be where the loss takes it as it is; empty where logits and probabilities both work.
-    classes: parameters that are a list with one item for each class, or a table with a row and a column for each.
+    example: a complete call, if the name without brackets is not one.
+    exceptions: rules of lossdsl.testing that it does not follow, with the reason.
+    shape: the numbers of classes and pixels of an example call, if it does not support any shape.
+    taken: the kind of prediction that the loss needs without activation; empty if both kinds work.
+    classes: parameters that are a list with one item per class, or a matrix with a row and a column per class.
     """
 
     summary: str
@@ -91,7 +92,7 @@ class Documentation:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A loss that is a text in the language."""
+    """A loss that is a formula in the language."""
 
     name: str
     namespace: str
@@ -105,12 +106,12 @@ class Formula:
         return self.declaration.parameters
 
     @property
-    def range(self) -> Interval:
+    def range(self) -> Range:
         return self.declaration.range
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks it is written for; empty when one text serves all."""
+        """The supported tasks; empty if one formula supports all."""
         if any(not case.tasks for case in self.declaration.cases):
             return ()
         return tuple(task for case in self.declaration.cases for task in case.tasks)
@@ -120,11 +121,11 @@ class Formula:
 class Kernel:
     """A loss that is a Python function on torch tensors of shape (batch, class, pixel).
 
-    inputs: names of its tensor arguments, in order. keeps: the axes that its result still has; `per=batch` removes the
-    batch axis from them. takes_mask: it has a keyword `mask`, the boolean tensor of the elements that count.
-    takes_spatial: it has a keyword `spatial`, the sizes of the image axes that the pixel axis stands for.
-    full_size: its tensors are broadcast to each other; else each comes with size 1 along the axes that it lacks.
-    elementwise: each element of its result depends on that element alone, so one that does not count is left out.
+    inputs: names of its tensor arguments, in order. keeps: the axes of its result; `per=batch` removes the
+    batch axis from them. takes_mask: it has a keyword `mask`, the boolean tensor of the valid elements.
+    takes_spatial: it has a keyword `spatial`, the sizes of the image axes.
+    full_size: its tensors are broadcast to each other; otherwise each has size 1 along missing axes.
+    elementwise: each element of its result depends only on that element of the input, so invalid ones can be excluded.
     """
 
     name: str
@@ -134,7 +135,7 @@ class Kernel:
     takes_mask: bool
     takes_spatial: bool
     parameters: tuple[Parameter, ...]
-    range: Interval
+    range: Range
     documentation: Documentation
     provider: Provider
     function: Callable[..., Any] = field(repr=False)
@@ -143,7 +144,7 @@ class Kernel:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks it is written for: all but those for which it says what to use instead; empty for all."""
+        """The supported tasks: all except those in `otherwise`; empty for all."""
         others = dict(self.documentation.otherwise)
         return tuple(task for task in TASKS if task not in others) if others else ()
 
@@ -151,7 +152,7 @@ class Kernel:
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Stored without its function when a plugin brings it: what reads it finds the plugin, or says what is gone."""
+        """Pickle without the function of a plugin, which is looked up again when the pickle is read."""
         from lossdsl.registry.restoring import restored
 
         values = {each.name: getattr(self, each.name) for each in fields(self)}

@@ -1,4 +1,4 @@
-"""Exceptions that come out of a plugin's code and are not its own: they pass through as they are."""
+"""Exceptions in a plugin's code that are not its own; they are passed on unchanged."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from types import TracebackType
 
 
 def is_passing(cause: BaseException) -> bool:
-    """Whether an exception that a plugin's code lets out is somebody else's.
+    """Whether an exception in a plugin's code is not the plugin's own.
 
-    It is when memory ran out; when it is of a kind that torch defines, with which checkpointing, tracing, compilers and
-    devices stop a program or lead it elsewhere; and when a handler of a signal raised it, such as one that ends a job.
-    What torch says of a wrong call has Python's own kinds, RuntimeError or ValueError, and a warning that is an error
-    by the user's wish is about what the plugin does: both are the plugin's own, and so is a matrix that has no inverse.
+    This is so for a lack of memory, for exception types of torch, with which checkpointing, tracing, compilers and
+    devices control a program, and for exceptions of a signal handler, for example one that ends a job.
+    Errors of a wrong torch call have Python's own types, RuntimeError or ValueError, and a warning that is an error
+    by the user's choice is about the plugin: both are the plugin's own, as is the error for a singular matrix.
     """
     kind = type(cause)
     of_torch = kind.__module__.partition(".")[0] == "torch" and kind.__name__ != "_LinAlgError"

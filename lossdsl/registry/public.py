@@ -1,4 +1,4 @@
-"""Plugins that anyone can install: names that are known although nothing on this machine brings them."""
+"""Public plugins: known names of losses that are perhaps not installed."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ SHORT = {
 
 
 def who_brings(name: str) -> str | None:
-    """The distribution to install for a name, None when none is known."""
+    """The distribution to install for a name, None if none is known."""
     namespace, dot, _ = name.partition(".")
     return NAMESPACES.get(namespace if dot else SHORT.get(name, ""))

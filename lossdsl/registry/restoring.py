@@ -1,4 +1,4 @@
-"""A kernel of a plugin out of a stored loss: found again by name, so that only what is installed brings code in."""
+"""Restore the kernel of a plugin in a pickled loss. It is looked up by name, so that only installed code runs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SIGNATURE = ("inputs", "keeps", "takes_mask", "takes_spatial", "parameters", "f
 
 
 def restored(values: dict[str, Any]) -> Kernel:
-    """The kernel that was stored, as its plugin brings it now; LossWarning says where that is another version.
+    """The stored kernel as its plugin provides it now. Warns with LossWarning if the version differs.
 
-    Raises PluginError when the plugin is gone, broken, or brings a kernel with another signature now.
+    Raises PluginError if the plugin is missing or broken, or if the signature of the kernel changed.
     """
     stored = Kernel(**values)
     if values["function"] is not None:
@@ -28,8 +28,8 @@ def restored(values: dict[str, Any]) -> Kernel:
     versions = (stored.provider.version, found.provider.version)
     if versions[0] != versions[1]:
         then, now = (f"{stored.provider.distribution} {version or 'of no known version'}" for version in versions)
-        message = f"a stored loss uses `{full_name(stored)}` of {then}; here it is that of {now}"
-        hint = f"{_install(stored)}, if its values may not change"
+        message = f"a stored loss uses `{full_name(stored)}` of {then}; {now} is installed here"
+        hint = f"{_install(stored)}, if its values must stay the same"
         told = Diagnostic("LD602", message, hint=hint, severity="warning")
         warnings.warn(LossWarning(told.render()), stacklevel=2)
     return found

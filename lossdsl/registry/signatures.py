@@ -1,19 +1,23 @@
-"""The parameters of a definition or kernel: whether each default is one of the values that it may have."""
+"""Check the parameters of a definition or kernel: each default must be an allowed value."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.errors import Diagnostic, Place, Source, Span
 from lossdsl.syntax import tree
 from lossdsl.syntax.printing import numbers_allowed
 from lossdsl.syntax.tree import ParameterSyntax
 
 
 def signature_faults(parameters: Iterable[ParameterSyntax], source: Source | None) -> tuple[Diagnostic, ...]:
-    """All that is wrong in the signature of a definition, each at its place in the source."""
+    """The problems in the signature of a definition, each with its place in the source, if there is one."""
+
+    def fault(code: str, message: str, span: Span, hint: str) -> Diagnostic:
+        return Place(source, span).says(code, message, hint) if source else Diagnostic(code, message, hint=hint)
+
     return tuple(
-        Diagnostic(code, message, source, span, hint=f"`{parameter.name}` takes {allowed_values(parameter)}")
+        fault(code, message, span, f"`{parameter.name}` takes {allowed_values(parameter)}")
         for parameter in parameters
         for code, message, span in _faults(parameter)
     )
@@ -55,7 +59,7 @@ def _faults(parameter: ParameterSyntax) -> Iterator[tuple[str, str, Span]]:
 
 
 def _numbers(written: tree.Expression, depth: int) -> list[float] | None:
-    """The numbers in a list of this depth; one number may stand for a list of it. None where it is something else."""
+    """The numbers in a list of this depth; a single number is a list of one. None for anything else."""
     if depth == 0 or (depth == 1 and not isinstance(written, tree.Listing)):
         number = plain_number(written)
         return None if number is None else [number]

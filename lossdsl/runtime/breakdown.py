@@ -1,4 +1,4 @@
-"""A loss and its parts, as `loss.breakdown` returns them."""
+"""A loss and its terms, as `loss.breakdown` returns them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class TermValue:
-    """One term of a breakdown: 0-d tensors with contribution = weight * value."""
+    """One term of a `Breakdown`. All values are 0-d tensors, and contribution = weight * value."""
 
     value: Tensor
     weight: Tensor
@@ -21,13 +21,24 @@ class TermValue:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """A loss and its parts. `total` is differentiable; `terms` are in the order of the formula."""
+    """A loss and its terms.
+
+    Attributes:
+        total: the loss, a differentiable 0-d tensor.
+        terms: a `TermValue` for each term by name, in the order of the formula.
+
+    >>> import torch, lossdsl
+    >>> loss = lossdsl.compile("bce + 0.5*dice", task="binary")
+    >>> parts = loss.breakdown(torch.zeros(2, 1, 8), torch.ones(2, 1, 8))
+    >>> [(name, float(term.weight)) for name, term in parts.terms.items()]
+    [('bce', 1.0), ('dice', 0.5)]
+    """
 
     total: Tensor
     terms: Mapping[str, TermValue]
 
     def __reduce__(self) -> tuple[Callable[..., Breakdown], tuple[Any, ...]]:
-        """Stored as numbers, without the graph of the gradient."""
+        """Pickle the values without the graph of the gradient."""
         terms = {name: tuple(getattr(value, part).detach() for part in _PARTS) for name, value in self.terms.items()}
         return _stored, (self.total.detach(), terms)
 

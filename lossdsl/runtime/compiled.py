@@ -87,7 +87,7 @@ class _Compiler:
         self.failed = True
         inner = getattr(cause, "inner_exception", cause)
         said = next((line.strip() for line in str(inner).splitlines() if line.strip()), "")
-        message = 'torch cannot compile the loss, which runs as with backend="eager" from now on: '
+        message = 'torch cannot compile the loss, which now runs with backend="eager": '
         message += f"{type(inner).__name__}: {said}".rstrip(": ")
         told = Diagnostic("LD507", message, severity="warning")
         warnings.warn(LossWarning(told.render()), stacklevel=2)

@@ -11,7 +11,9 @@ from lossdsl.checking.heads import Pair
 from lossdsl.graph.context import Context, OwnHead
 from lossdsl.graph.spaces import of_pair
 from lossdsl.runtime.kinds import FLOATS
-from lossdsl.runtime.layout import Call, decide_task, fault, flat, lay_out
+from lossdsl.runtime.layout import Call, fault, flat, lay_out
+from lossdsl.syntax.tree import AXES
+from lossdsl.tasks import decide_task, task_record
 
 
 def own_pairs(task: str, pred: Tensor, tensors: Mapping[str, Tensor], pairs: Sequence[Pair]) -> tuple[Pair, ...]:
@@ -58,7 +60,7 @@ def _own_head(call: Call, pair: Pair, given: Mapping[str, Tensor], masked: bool)
     context = call.context
     prediction, target = given[pair.prediction], given[pair.target]
     if prediction.dtype not in FLOATS:
-        raise fault("LD503", f"`{pair.prediction}` stands as a prediction but has dtype {prediction.dtype}")
+        raise fault("LD503", f"`{pair.prediction}` is used as a prediction but has dtype {prediction.dtype}")
     task = _task(pair, prediction, target)
     indexed, full = lay_out(task, prediction, target, pair.names)
     tensors = {
@@ -68,17 +70,17 @@ def _own_head(call: Call, pair: Pair, given: Mapping[str, Tensor], masked: bool)
     }
     axes: tuple[str, ...] | None = None
     if masked:
-        tensors["mask"], axes = _mask(call, pair, full, task == "multiclass")
+        tensors["mask"], axes = _mask(call, pair, full, task_record(task).is_exclusive)
     elif prediction.numel() == 0:
         tensors["mask"], axes = torch.ones_like(tensors["pred"][:, :1], dtype=torch.bool), ("batch", "pixel")
     weighted = context.weighted and task == context.task and full[1] == call.tensors["pred"].shape[1]
-    ignoring = context.ignoring and task != "regression"
+    ignoring = context.ignoring and task_record(task).has_labels
     return Context(task, context.input, indexed, axes, ignoring, weighted), tensors
 
 
 def _task(pair: Pair, prediction: Tensor, target: Tensor) -> str:
     """As for a call with these two tensors; a task that the losses of the pair are not written for is left out."""
-    decided = decide_task(prediction, target, pair.raw_only)
+    decided = decide_task(prediction.shape, target.shape, pair.raw_only)
     return pair.tasks[0] if pair.tasks and decided not in pair.tasks else decided
 
 
@@ -87,9 +89,9 @@ def _mask(call: Call, pair: Pair, full: tuple[int, ...], by_pixel: bool) -> tupl
     mask, layout = call.tensors["mask"], call.tensors["layout"]
     if full[0] != layout.shape[0]:
         message = f"`{pair.prediction}` has {full[0]} samples, `pred` {layout.shape[0]}"
-        raise fault("LD502", f"{message}: a mask says which images count", "call the loss without a mask")
+        raise fault("LD502", f"{message}: a mask selects images", "call the loss without a mask")
     if mask.shape[1] > 1 and (by_pixel or mask.shape[1] != full[1]):
         mask = mask.any(1, keepdim=True)
     if full[2:] == tuple(layout.shape[2:]):
-        return mask, ("batch", "class", "pixel") if mask.shape[1] > 1 else ("batch", "pixel")
+        return mask, AXES if mask.shape[1] > 1 else ("batch", "pixel")
     return mask.flatten(1).any(1).view(-1, 1, 1), ("batch",)

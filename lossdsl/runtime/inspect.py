@@ -22,6 +22,7 @@ from lossdsl.runtime.labels import are_classes
 from lossdsl.runtime.layout import Call, fault
 from lossdsl.runtime.readable import can_be_read, must_wait
 from lossdsl.runtime.sights import Sight, counted
+from lossdsl.tasks import task_record
 
 _ROUNDING = 1e-2  # of a distribution that was in half precision once; bfloat16 keeps a sum within 0.004
 
@@ -72,9 +73,7 @@ def check_labels(call: Call, sights: Sequence[Sight], ignore_index: int | None) 
             low, high = _range(call.tensors[sight.target], counted(sight, call.tensors, ignore_index))
             classes, (prediction, target) = call.tensors[sight.classes].shape[1], sight.names
             wrong = int(high if high >= classes else low)
-            hint = (
-                f"labels are 0 to {classes - 1}; a label for pixels that do not count is given as ignore_index={wrong}"
-            )
+            hint = f"labels are 0 to {classes - 1}; to ignore pixels with this label, set ignore_index={wrong}"
             message = f"`{target}` has the class index {wrong}, `{prediction}` has {classes} classes"
             raise fault("LD506", message, hint)
 
@@ -111,7 +110,7 @@ def _shows(
     else:
         fine = (low >= 0) & (high <= 1)
         shown = high > 0 if look.at == "target" else ((values > 0) & (values < 1)).any()
-        if sight.task == "multiclass" and look.at == "target":
+        if task_record(sight.task).is_exclusive and look.at == "target":
             fine = fine & _sums_to_one(values, counts).all()
     if waits and not reads:
         torch._assert_async(fine, f"LD506: the values of `{_name(look)}` are out of range")
@@ -139,19 +138,19 @@ def _explain(look: Look, values: Tensor, counts: Tensor | None) -> NoReturn:
     """Raise the InputError for values that are wrong."""
     name = _name(look)
     if look.sight is None:
-        hint = "a weight for each pixel is a tensor by name, as in mean(w*bce(reduction=none))"
+        hint = "to weight pixels, pass a tensor by name, as in mean(w*bce(reduction=none))"
         raise fault("LD506", "`mask` has values other than 0 and 1", hint)
     low, high = _range(values, counts)
     if not (low >= 0 and high <= 1):
         if look.at == "target":
-            hint = "labels are 0 and 1, or between; a label for elements that do not count is given as ignore_index"
+            hint = "labels are between 0 and 1; to ignore elements with another label, set ignore_index"
             raise fault("LD506", f"`{name}` has values from {low:g} to {high:g}", hint)
         message = f'`{name}` has values from {low:g} to {high:g}, with input="probs"'
         raise fault("LD506", message, 'probabilities are in [0, 1]; for raw scores use input="logits"')
     low, high = _range(_sums(values), None if counts is None else counts.any(1))
     sums = " to ".join(dict.fromkeys((f"{low:g}", f"{high:g}")))
-    message = f"`{name}` adds up to {sums} over the classes, not to 1"
-    hint = "pixels that do not count are left out with mask= or ignore_index"
+    message = f"`{name}` sums to {sums} over the classes, not to 1"
+    hint = "exclude pixels with mask= or ignore_index"
     raise fault("LD506", message, f'{hint}; for several classes at once use task="multilabel"')
 
 

@@ -26,8 +26,8 @@ def check_kind(name: str, value: Any) -> None:
         hint = f"pass {name}.get_data(), and mask={name}.get_mask()"
         raise _fault("LD501", f"`{name}` is a MaskedTensor", hint)
     if value.is_nested:
-        hint = f"torch.nested.to_padded_tensor({name}, 0) has one size; mask= leaves out what was added"
-        raise _fault("LD501", f"`{name}` is nested: its samples have sizes of their own", hint)
+        hint = f"torch.nested.to_padded_tensor({name}, 0) pads it to one size; exclude the padding with mask="
+        raise _fault("LD501", f"`{name}` is nested: its samples have different sizes", hint)
     if value.layout is not torch.strided:
         raise _fault("LD501", f"`{name}` has the layout {value.layout}, not torch.strided", f"{name}.to_dense()")
 
@@ -64,9 +64,9 @@ def check_together(inputs: Mapping[str, Any]) -> None:
     if plain is None or other is None:
         return
     message = f"`{other}` is a {kinds[other].__name__}, `{plain}` is not"
-    hint = "pass all of one kind; a DTensor is made plain by full_tensor(), and others by distribute_tensor(...)"
+    hint = "pass tensors of one kind; convert a DTensor with full_tensor(), or the others with distribute_tensor(...)"
     if other.startswith("learned "):
-        hint = 'FSDP joins learned numbers for forward; register_fsdp_forward_method(loss, "breakdown") for others'
+        hint = 'FSDP gathers learned numbers only in forward; call register_fsdp_forward_method(loss, "breakdown")'
     raise _fault("LD501", message, hint)
 
 
@@ -79,7 +79,7 @@ def _tensor_of(name: str, value: Any) -> str | None:
     if isinstance(value, Number):
         if name in ("pred", "target", "mask"):
             return None
-        return f"a number that stays is written in the formula, one that changes is torch.tensor({_short(value)})"
+        return f"write a constant in the formula, and pass a number that changes as torch.tensor({_short(value)})"
     inside = [place for place, item in _items(value) if isinstance(item, Tensor)]
     if inside:
         return f"pass one of its tensors: {', '.join(f'{name}{place}' for place in inside[:4])}"

@@ -55,10 +55,8 @@ def stop_at_no_class(sight: Sight, tensors: Mapping[str, Tensor], ignore_index: 
         low, high = target.aminmax()
     else:
         low, high = _counted_labels(sight, tensors, ignore_index).aminmax()
-    message = f"LD506: `{sight.names[1]}` has a class index that is no class of `{sight.names[0]}`; a label for pixels"
-    torch._assert_async(
-        (low.long() >= 0) & (high.long() <= last), f"{message} that do not count is given as ignore_index"
-    )
+    message = f"LD506: `{sight.names[1]}` has a class index that is not a class of `{sight.names[0]}`; to ignore pixels"
+    torch._assert_async((low.long() >= 0) & (high.long() <= last), f"{message} with this label, set ignore_index")
 
 
 def _counted_labels(sight: Sight, tensors: Mapping[str, Tensor], ignore_index: int | None) -> Tensor:

@@ -12,9 +12,11 @@ from lossdsl.errors import Diagnostic, InputError
 from lossdsl.graph.context import Context, Plain, plain
 from lossdsl.graph.printing import shown_input
 from lossdsl.runtime.kinds import FLOATS, INTEGERS, check_dtype, check_kind
+from lossdsl.syntax.tree import AXES
+from lossdsl.tasks import task_record
 
-MADE_ANEW = "loss.to_empty(device=...), then loss.reset_parameters(), makes what the text says anew"
-_OWN_TARGET = "with a target of its own it may have any shape: bce({name}, {name}_target)"
+MADE_ANEW = "call loss.to_empty(device=...) and loss.reset_parameters() to initialize it"
+_OWN_TARGET = "with its own target it may have any shape: bce({name}, {name}_target)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +40,6 @@ def shape(tensor: Tensor) -> str:
     return f"({', '.join(str(int(size)) for size in tensor.shape)}{',' * (tensor.ndim == 1)})"
 
 
-def decide_task(pred: Tensor, target: Tensor, raw_only: bool) -> str:
-    """The task of a call whose task is not given.
-
-    Regression for a formula that reads only the raw prediction and target. For others a target without the class axis:
-    multiclass; equal shapes: multilabel for (N, C, H, W, ...) with C > 1, binary otherwise.
-    """
-    if raw_only:
-        return "regression"
-    if pred.ndim >= 2 and pred.shape[1] > 1 and target.shape == (pred.shape[0], *pred.shape[2:]):
-        return "multiclass"
-    return "multilabel" if pred.ndim >= 4 and pred.shape[1] > 1 and pred.shape == target.shape else "binary"
-
-
 def arrange(
     task: str,
     kind: str,
@@ -72,7 +61,7 @@ def arrange(
     tensors["layout"] = pred.reshape(full)
     mask_axes: tuple[str, ...] | None = None
     if mask is not None:
-        tensors["mask"], mask_axes = _mask(mask, pred, full, task in ("multilabel", "regression"))
+        tensors["mask"], mask_axes = _mask(mask, pred, full, by_class=not task_record(task).is_exclusive)
     elif pred.numel() == 0:
         # An empty batch is a batch in which nothing counts.
         tensors["mask"], mask_axes = torch.ones_like(tensors["pred"][:, :1], dtype=torch.bool), ("batch", "pixel")
@@ -81,7 +70,7 @@ def arrange(
     named = []
     for name in sorted(extra):
         role = {"class"} if name in predictions else {"pixel"} if name in targets else set()
-        wanted = role if task == "multiclass" else set()
+        wanted = role if task_record(task).indices else set()
         tensors[f"tensor:{name}"], axes = _named(name, extra[name], pred, full, wanted, name in predictions)
         named.append((name, axes))
     absent = _absent_axes(task, pred, full)
@@ -101,7 +90,7 @@ def lay_out(
 ) -> tuple[bool, tuple[int, ...]]:
     """Whether a target holds class indices, and the layout (N, C, *spatial) of its prediction."""
     classless = _has_no_class_axis(task, pred)
-    indexed = task == "multiclass" and target.ndim == pred.ndim - 1
+    indexed = task_record(task).indices and target.ndim == pred.ndim - 1
     check_target(task, pred, target, indexed, names)
     spatial = tuple(pred.shape[1:] if classless else pred.shape[2:])
     return indexed, (pred.shape[0], 1 if classless else pred.shape[1], *spatial)
@@ -122,23 +111,23 @@ def check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapp
 
 def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
     """Raise InputError unless the tensors that stand for `pred` and `target` are such."""
-    axes, multiclass = dict(call.context.tensors), call.context.task == "multiclass"
+    axes, may_be_indices = dict(call.context.tensors), task_record(call.context.task).indices
     for name in predictions:
         if name not in axes:
             continue  # a head with a layout of its own
         tensor = call.tensors[f"tensor:{name}"]
         if tensor.dtype not in FLOATS:
-            raise fault("LD503", f"`{name}` stands as a prediction but has dtype {tensor.dtype}")
+            raise fault("LD503", f"`{name}` is used as a prediction but has dtype {tensor.dtype}")
         missing = _missing(call, axes[name])
         if missing:
-            message = f"`{name}` stands as a prediction but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
+            message = f"`{name}` is used as a prediction but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
             raise fault("LD502", message, _OWN_TARGET.format(name=name))
     for name in targets & axes.keys():
         missing = _missing(call, axes[name])
-        if "pixel" in missing or (missing and not multiclass):
-            message = f"`{name}` stands as a target but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
-            raise fault("LD502", message, "a target has a value for each element of its prediction")
-        indices = multiclass and "class" not in axes[name]
+        if "pixel" in missing or (missing and not may_be_indices):
+            message = f"`{name}` is used as a target but has no {missing[-1]} axis; `pred` has {_sizes(call)}"
+            raise fault("LD502", message, "a target needs a value for each element of its prediction")
+        indices = may_be_indices and "class" not in axes[name]
         if indices and call.tensors[f"tensor:{name}"].dtype not in INTEGERS:
             dtype = call.tensors[f"tensor:{name}"].dtype
             raise fault("LD503", f"`{name}` holds class indices but has dtype {dtype}", f"{name}.long()")
@@ -160,7 +149,7 @@ def check_classes(named: Iterable[tuple[str, int]], call: Call) -> None:
     for name, number in named:
         classes = call.tensors[name].shape[1]
         if number >= classes:
-            message = f"the formula names the class {number}, `{shown_input(name)}` has {classes} classes"
+            message = f"the formula names the class {number}, but `{shown_input(name)}` has {classes} classes"
             raise fault("LD502", message, "classes are counted from 0")
 
 
@@ -172,22 +161,24 @@ def check_lists(lists: Iterable[tuple[str, int]], call: Call) -> None:
             message = (
                 f"the formula lists {length} numbers, `{shown_input(name)}` has {classes} class{'es' * (classes != 1)}"
             )
-            raise fault("LD502", message, "a list as a value is one number for each class")
+            raise fault("LD502", message, "a list used as a value has one number for each class")
 
 
 def _has_no_class_axis(task: str, pred: Tensor) -> bool:
     """(N,) for every task; for binary also (N, *spatial): one class, so the second axis is pixels like the others."""
-    return pred.ndim == 1 or (task == "binary" and not (pred.ndim >= 2 and pred.shape[1] == 1))
+    return pred.ndim == 1 or (task_record(task).has_one_class and not (pred.ndim >= 2 and pred.shape[1] == 1))
 
 
 def check_target(task: str, pred: Tensor, target: Tensor, indexed: bool, names: tuple[str, str]) -> None:
     name, other = names
     if pred.ndim == 0:
         raise fault("LD502", f"`{name}` has no batch axis", f"{name} is (N, C, *spatial), or (N, *spatial) for binary")
-    if task == "multiclass":
-        if pred.ndim < 2 or pred.shape[1] < 2:
-            hint = "a softmax over one class is constantly 1; for one channel the task is binary"
-            raise fault("LD502", f"multiclass needs at least 2 classes; {_pair(pred, target, names)}", hint)
+    record = task_record(task)
+    if record.indices:
+        fewest, _ = record.classes
+        if pred.ndim < 2 or pred.shape[1] < fewest:
+            hint = "a softmax over one class is always 1; for one channel use the task binary"
+            raise fault("LD502", f"{task} needs at least {fewest} classes; {_pair(pred, target, names)}", hint)
         if indexed and (target.shape[0] != pred.shape[0] or target.shape[1:] != pred.shape[2:]):
             message = f"{_pair(pred, target, names)}; class indices need {_expected(pred)}"
             raise fault("LD502", message, _stack_hint(pred, target, names))
@@ -197,7 +188,9 @@ def check_target(task: str, pred: Tensor, target: Tensor, indexed: bool, names: 
             raise fault("LD503", message, f"{other}.long(){stacked}")
     if not indexed and pred.shape != target.shape:
         indices = (
-            f", or {_expected(pred)} for class indices" if task == "binary" and pred.ndim > 1 < pred.shape[1] else ""
+            f", or {_expected(pred)} for class indices"
+            if record.has_one_class and pred.ndim > 1 < pred.shape[1]
+            else ""
         )
         message = f"{_pair(pred, target, names)}; the shapes must be equal{indices}"
         raise fault("LD502", message, _shape_hint(task, pred, target, names))
@@ -214,11 +207,12 @@ def _expected(pred: Tensor) -> str:
 
 def _shape_hint(task: str, pred: Tensor, target: Tensor, names: tuple[str, str]) -> str | None:
     stacked = _stack_hint(pred, target, names)
-    if stacked and task in ("binary", "multilabel") and target.shape == (pred.shape[0], *pred.shape[2:]):
-        return f'for class indices the task is "multiclass"; {stacked}'
+    record = task_record(task)
+    if stacked and record.has_labels and not record.indices and target.shape == (pred.shape[0], *pred.shape[2:]):
+        return f'for class indices use task="multiclass"; {stacked}'
     if stacked:
         return stacked
-    if task == "multiclass":
+    if record.indices:
         return f"class indices have shape {_expected(pred)}, probabilities the shape of {names[0]}"
     if target.ndim == pred.ndim - 1 and pred.shape[1:2] == (1,):
         return f"add the class axis: {names[1]}.unsqueeze(1)"
@@ -254,7 +248,7 @@ def _mask(mask: Tensor, pred: Tensor, full: tuple[int, ...], by_class: bool) -> 
     counted = mask if mask.dtype == torch.bool else mask != 0
     pixels = (full[0], *full[2:])
     if mask.shape == pred.shape and len(full) == pred.ndim and full[1] > 1 and by_class:
-        return flat(counted, full), ("batch", "class", "pixel")
+        return flat(counted, full), AXES
     if mask.ndim == len(full) and mask.shape[1] == 1:
         counted = counted.squeeze(1)
     if mask.ndim == 1 and len(pixels) > 1 and mask.shape[0] == pixels[0] == pixels[-1] > 1:

@@ -32,7 +32,6 @@ from lossdsl.runtime.layout import (
     check_heads,
     check_lists,
     check_tensors,
-    decide_task,
     fault,
 )
 from lossdsl.runtime.learned import LearnedNumbers
@@ -45,14 +44,20 @@ from lossdsl.runtime.scales import Further, Given, outputs, with_scales
 from lossdsl.runtime.sights import Sight, sights_of
 from lossdsl.spec.model import Options
 from lossdsl.stack import with_room
+from lossdsl.tasks import decide_task
 
 
 class Loss(nn.Module):
-    """A compiled loss. Made by `lossdsl.compile` and `lossdsl.load`.
+    r"""A compiled loss, made by `lossdsl.compile` or `lossdsl.load`.
 
-    `loss(pred, target)` returns a 0-d tensor in the dtype of pred, float32 for half precision. Its parameters are the
-    learned scalars of the formula, each of shape (1,), its state_dict holds nothing else. What it returns
-    has memory of its own.
+    `loss(pred, target)` returns a 0-d tensor with the dtype of pred, or float32 for half precision. It never shares
+    memory with an input. The parameters of the module are the learned scalars of the formula, each of shape (1,), and
+    its state_dict has nothing else.
+
+    >>> import torch, lossdsl
+    >>> loss = lossdsl.compile("s = learn(0)\nexp(-s)*bce + s", task="binary")
+    >>> [name for name, _ in loss.named_parameters()]
+    ['learned.s']
     """
 
     class_weight: Tensor | None
@@ -84,20 +89,30 @@ class Loss(nn.Module):
         step: float | Tensor | None = None,
         **tensors: Tensor,
     ) -> Tensor:
-        """The loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             pred: (N, C, *spatial), or (N, *spatial) for binary; logits, or probabilities with input="probs". For a
-                formula with multiscale(...) a list of such tensors, the finest first.
-            target: the same shape, or (N, *spatial) class indices for multiclass; for a list of outputs also a list.
-            mask: what counts; bool or 0/1, broadcasts to (N, *spatial). What does not count is as if it were not there.
+                formula with multiscale(...), a list of such tensors, the finest first.
+            target: the same shape, or (N, *spatial) with class indices for multiclass. For a list of outputs it can be
+                a list.
+            mask: the valid elements, bool or 0 and 1; it broadcasts to (N, *spatial). Other elements have no effect.
             epoch, step: numbers for the schedules of the formula.
-            tensors: the tensors that the formula names.
+            tensors: the named tensors of the formula.
 
-        DTensors are gathered: the loss is that of the whole tensor, a plain 0-d tensor that is the same on all ranks.
+        DTensors are gathered: the result is the loss of the whole tensor, a plain 0-d tensor that is equal on all
+        ranks.
+
+        Returns:
+            The loss, a 0-d tensor.
 
         Raises:
-            InputError: shapes, dtypes, devices or values do not fit.
+            InputError: the shapes, dtypes, devices or values do not match.
+
+        >>> import torch, lossdsl
+        >>> loss = lossdsl.compile("min(1, epoch/10)*mse")
+        >>> loss(torch.zeros(2, 1, 4), torch.ones(2, 1, 4), epoch=5)
+        tensor(0.5000)
         """
         self._check_places(more)
         total: Tensor = self._run(pred, target, mask, epoch, step, tensors, terms=False)[1][0]
@@ -113,7 +128,17 @@ class Loss(nn.Module):
         step: float | Tensor | None = None,
         **tensors: Tensor,
     ) -> Breakdown:
-        """The loss with the value, weight and contribution of each term, from one pass. Takes what a call takes."""
+        """Compute the loss together with the value, weight and contribution of each term, in one pass.
+
+        Args:
+            pred, target, mask, epoch, step, tensors: as in a call of the loss.
+
+        Returns:
+            A `Breakdown` with the total and the terms by name.
+
+        Raises:
+            InputError: the shapes, dtypes, devices or values do not match.
+        """
         self._check_places(more)
         plan, (total, *parts) = self._run(pred, target, mask, epoch, step, tensors, terms=True)
         parts = [p if isinstance(p, Tensor) else filled(p, total, index) for index, p in enumerate(parts)]
@@ -212,7 +237,7 @@ class Loss(nn.Module):
     ) -> Call:
         options, facts = self.options, self._study.facts
         check_tensors(pred, target, mask, tensors)
-        task = options.task or facts.task or decide_task(pred, target, facts.raw_only)
+        task = options.task or facts.task or decide_task(pred.shape, target.shape, facts.raw_only)
         own = own_pairs(task, pred, tensors, facts.pairs) if facts.pairs else ()
         alike = laid_out_with_pred(tensors, facts.pairs, own, facts.beside) if own else tensors
         ignoring = options.ignore_index is not None
@@ -230,7 +255,9 @@ class Loss(nn.Module):
         if more:
             names = ["mask", *sorted(self._study.facts.tensors), *sorted(self._study.facts.scalars)]
             message = f"a call takes 2 arguments by position, `pred` and `target`; {2 + len(more)} were given"
-            raise fault("LD505", message, f"others by name: loss(pred, target, {', '.join(f'{n}=...' for n in names)})")
+            raise fault(
+                "LD505", message, f"pass others by name: loss(pred, target, {', '.join(f'{n}=...' for n in names)})"
+            )
 
     def _check_names(self, tensors: Mapping[str, Tensor]) -> None:
         if tensors.keys() == self._study.facts.tensors:
@@ -239,7 +266,7 @@ class Loss(nn.Module):
             raise fault("LD505", f"the formula needs the tensor `{name}`", f"loss(pred, target, {name}=...)")
         for name in sorted(tensors.keys() - self._study.facts.tensors):
             known = ", ".join(sorted(self._study.facts.tensors)) or "none"
-            raise fault("LD505", f"the formula uses no tensor `{name}`", f"tensors of the formula: {known}")
+            raise fault("LD505", f"the formula does not use the tensor `{name}`", f"tensors of the formula: {known}")
 
     def _number(self, name: str, pred: Tensor, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
         """A learned number, of shape (1,), or one of the run, in the precision that the loss is computed in."""
@@ -286,10 +313,8 @@ class Loss(nn.Module):
                 raise
             if all(diagnostic.code == "LD307" for diagnostic in error.diagnostics):
                 raise  # no other task would mend it
-            message = f"the shapes of the first batch make the task {context.task}"
-            why = Diagnostic(
-                "LD508", message, hint='give the task where it is another: compile(..., task="multiclass")'
-            )
+            message = f"the shapes of the first batch imply the task {context.task}"
+            why = Diagnostic("LD508", message, hint='if this is wrong, give the task: compile(..., task="multiclass")')
             raise FormulaError([*error.diagnostics, why]) from None
 
     def _looked(self, call: Call, sights: tuple[Sight, ...], mask: Tensor | None) -> bool:
@@ -322,7 +347,7 @@ class Loss(nn.Module):
             raise
 
     def reset_parameters(self) -> None:
-        """Set learned numbers and class weights to what the formula says, as after `to_empty` of a loss on meta."""
+        """Reset learned numbers and class weights to the values of the formula, for example after `to_empty`."""
         if self.class_weight is not None:
             self.class_weight = _weights(self.options, self.class_weight.device)
         if self._study.facts.learned:

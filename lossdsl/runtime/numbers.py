@@ -22,7 +22,7 @@ def learned(name: str, value: Tensor, pred: Tensor) -> Tensor:
     """A learned number in the precision that the loss is computed in."""
     dtype = torch.promote_types(pred.dtype, torch.float32)
     if value.is_meta and not pred.is_meta:
-        raise fault("LD504", f"the learned `{name}` is on meta, where it has no value", MADE_ANEW)
+        raise fault("LD504", f"the learned `{name}` is on the meta device, where it has no value", MADE_ANEW)
     return value if value.dtype == dtype else value.to(dtype)
 
 
@@ -38,9 +38,9 @@ def of_run(name: str, value: float | Tensor | None, pred: Tensor) -> Tensor:
         raise fault("LD501", f"`{name}` is {type(value).__name__}, not a number")
     if isinstance(value, Tensor):
         if value.dtype == torch.bool or value.dtype.is_complex:
-            raise fault("LD503", f"`{name}` has dtype {value.dtype}; it is a real number")
+            raise fault("LD503", f"`{name}` has dtype {value.dtype}; it must be a real number")
         if value.ndim:
-            raise fault("LD502", f"`{name}` has shape {shape(value)}; it is one number, a 0-d tensor")
+            raise fault("LD502", f"`{name}` has shape {shape(value)}; it must be a scalar, a 0-d tensor")
         return value.to(device=pred.device, dtype=dtype)
     # Not torch.full: under torch.compile that would compile again for each new number.
     if torch.compiler.is_compiling():
@@ -58,4 +58,4 @@ def _finite(name: str, value: Any) -> int | float:
             return number
     except (OverflowError, ValueError):
         pass
-    raise fault("LD506", f"`{name}` is not a number that float32 holds")
+    raise fault("LD506", f"`{name}` cannot be represented in float32")

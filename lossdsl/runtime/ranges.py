@@ -12,18 +12,18 @@ from torch import Tensor
 from lossdsl.runtime import ops
 from lossdsl.runtime.layout import fault
 from lossdsl.runtime.readable import can_be_read, must_wait
-from lossdsl.syntax.tree import Interval
+from lossdsl.syntax.tree import Range
 
 
 class Declared(NamedTuple):
     """A tensor and its range, with the text of what is said of it: torch.compile makes no text of a range."""
 
     name: str
-    interval: Interval
+    interval: Range
     said: str
 
 
-def declared(ranges: Iterable[tuple[str, Interval]]) -> tuple[Declared, ...]:
+def declared(ranges: Iterable[tuple[str, Range]]) -> tuple[Declared, ...]:
     return tuple(Declared(name, interval, f"outside {interval}") for name, interval in ranges)
 
 
@@ -63,7 +63,7 @@ def check_ranges(
             raise fault("LD506", message, "the range is declared under `tensors:`")
 
 
-def _lies_within(tensor: Tensor, interval: Interval) -> Any:
+def _lies_within(tensor: Tensor, interval: Range) -> Any:
     values = tensor.detach()
     low, high = (values.to(torch.uint8) if values.dtype == torch.bool else values).aminmax()
     above = low > interval.low if interval.low_open else low >= interval.low
@@ -84,7 +84,7 @@ def _counted(tensor: Tensor, laid_out: Mapping[str, Tensor], ignore_index: int |
     return torch.where(counts, values, inside)
 
 
-def _inside(interval: Interval) -> float:
+def _inside(interval: Range) -> float:
     """A number of a range."""
     low, high = interval.low, interval.high
     if math.isfinite(low) and math.isfinite(high):

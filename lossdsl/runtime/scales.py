@@ -37,7 +37,7 @@ def outputs(pred: Given, target: Given, scales: Sequence[MultiScale]) -> tuple[A
     if not isinstance(pred, (list, tuple)):
         if isinstance(pred, Tensor):
             hint = "pass a list; for validation pass [pred] and a formula without weights"
-            raise fault("LD501", "`pred` is one tensor, the formula has multiscale(...)", hint)
+            raise fault("LD501", "`pred` is one tensor, but the formula has multiscale(...)", hint)
         return pred, target, ()
     if not pred:
         raise fault("LD501", "`pred` is an empty list")
@@ -52,7 +52,7 @@ def outputs(pred: Given, target: Given, scales: Sequence[MultiScale]) -> tuple[A
 def _refuse_lists(pred: Given, target: Given) -> None:
     for name, value in (("pred", pred), ("target", target)):
         if isinstance(value, (list, tuple)) and value and all(isinstance(item, Tensor) for item in value):
-            message = f"`{name}` is a list of {len(value)}, the formula has no multiscale(...)"
+            message = f"`{name}` is a list of {len(value)}, but the formula has no multiscale(...)"
             raise fault("LD501", message, f"write {_EXAMPLE}, or pass the first tensor alone")
 
 
@@ -94,7 +94,7 @@ def _check_output(output: Tensor, pred: Tensor, name: str, fixed: int) -> None:
         raise fault("LD504", f"`pred[0]` is on {pred.device}, `{name}` on {output.device}")
     if output.ndim != pred.ndim or output.shape[:fixed] != pred.shape[:fixed]:
         message = f"`pred[0]` has shape {shape(pred)}, `{name}` {shape(output)}"
-        raise fault("LD502", message, "all outputs have the same number of samples, classes and axes")
+        raise fault("LD502", message, "all outputs must have the same number of samples, classes and axes")
     if (output.numel() == 0) != (pred.numel() == 0):
         raise fault("LD502", f"`pred[0]` has shape {shape(pred)}, `{name}` {shape(output)}: one has no pixels")
 

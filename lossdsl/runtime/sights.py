@@ -12,6 +12,7 @@ from lossdsl.checking.heads import Stand
 from lossdsl.graph.context import Context
 from lossdsl.graph.spaces import of_pair, of_scale
 from lossdsl.runtime import ops
+from lossdsl.tasks import task_record
 
 
 class Sight(NamedTuple):
@@ -40,7 +41,7 @@ def sights_of(context: Context, facts: Facts, inputs: Container[str]) -> tuple[S
             prediction=sight.prediction if sight.prediction in inputs else "",
         )
         for sight in _all(context, facts)
-        if sight.task != "regression"
+        if task_record(sight.task).has_labels
     ]
     return tuple(dict.fromkeys(sight for sight in found if sight.target or sight.prediction))
 
@@ -89,7 +90,7 @@ def _beside(stand: Stand, context: Context) -> Sight:
     own = target and prediction
     return Sight(
         task=context.task,
-        indexed=context.task == "multiclass" and "class" not in axes.get(stand.target or "", ()),
+        indexed=task_record(context.task).indices and "class" not in axes.get(stand.target or "", ()),
         target=target,
         prediction=prediction if context.input == "probs" else "",
         classes="pred",

@@ -48,8 +48,8 @@ def filled_image(prediction: Tensor, layout: Tensor, number: float, size: int) -
     """The same number at each pixel, (1, 1, P), for windows that shall lie inside of the image; one of them must."""
     spatial = tuple(layout.shape[2:])
     if any(length < size for length in spatial):
-        message = f"no window of {size} pixels lies inside of images of {spatial}"
-        raise fault("LD502", message, "a smaller window, size=, or larger images")
+        message = f"a window of {size} pixels does not fit into images of {spatial}"
+        raise fault("LD502", message, "use a smaller window, size=, or larger images")
     return cast_like(torch.full((1, 1, prediction.shape[2]), number, device=prediction.device), prediction)
 
 

@@ -1,4 +1,4 @@
-"""What users write, read: a formula, a mapping or a YAML file becomes a `Spec` and a list of findings."""
+"""Read what users write: a formula, a mapping or a YAML file becomes a `Spec` and a list of findings."""
 
 from lossdsl.spec.model import (
     BACKENDS,

@@ -1,22 +1,22 @@
-"""What YAML does to a formula before it is parsed, and what to say when that is what went wrong."""
+"""Hints for formulas that YAML changed before they were parsed."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 
-from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.errors import Diagnostic, Place, Source, Span
 
 _COMMENT = re.compile(r"#[^\n]*")
 _YAML_COMMENT = re.compile(r"[ \t]+#")
 _FOLDED = "YAML folds line breaks into spaces here: write the formula below `key: |` to keep its lines"
-_CUT_OFF = "for YAML the rest of the line is a comment: quote the formula if it belongs to it"
-_CUT_IN_FLOW = "inside { } and [ ] of YAML a comma ends the value: quote the formula"
+_CUT_OFF = "YAML reads the rest of the line as a comment; quote the formula if it is part of it"
+_CUT_IN_FLOW = "in YAML, a comma inside { } or [ ] ends the value; quote the formula"
 _UNFINISHED = ("LD107", "LD108")
 
 
 def with_advice(finding: Diagnostic) -> Diagnostic:
-    """A parser's finding, with YAML's part in it as the hint."""
+    """The finding of the parser, with a hint about YAML if YAML caused it."""
     source, span = finding.source, finding.span
     if source is None or span is None or not source.offsets:
         return finding
@@ -30,32 +30,32 @@ def with_advice(finding: Diagnostic) -> Diagnostic:
 
 
 def _ends_at_a_comma(source: Source) -> bool:
-    """Whether YAML ended a value without quotes at a comma: it does so inside { } and [ ] alone."""
+    """Whether YAML ended an unquoted value at a comma, as it does inside { } and [ ]."""
     return re.match(r"\s*,", source.page[source.offset(len(source.text.rstrip())) :]) is not None
 
 
 def swallowed_lines(source: Source) -> tuple[Diagnostic, ...]:
-    """A finding for each `#` that makes a comment of lines below it, because folding joined them to its line.
+    """A finding for each `#` whose comment includes the lines below it, because YAML folded them into one line.
 
-    Without it part of a loss would be dropped without a word.
+    Otherwise part of the loss would be dropped silently.
     """
     comments = (match.span() for match in _COMMENT.finditer(source.text)) if source.offsets else ()
-    message = "the comment swallows the lines below it: YAML folds line breaks into spaces here"
+    message = "the comment hides the lines below it: YAML folds line breaks into spaces here"
     return tuple(
-        Diagnostic("LD405", message, source, Span(start, end), "write the formula below `key: |` to keep its lines")
+        Place(source, Span(start, end)).says("LD405", message, "write the formula below `key: |` to keep its lines")
         for start, end in comments
         if _holds_more_than_comments(_below(source, start, end))
     )
 
 
 def _spans_folded_lines(source: Source, span: Span) -> bool:
-    """Whether the user wrote what stands at `span`, and what stands before it, on two lines that are now one."""
+    """Whether YAML folded the line of `span` and the line before it into one."""
     before = max(0, len(source.text[: span.start].rstrip()) - 1)
     return bool(_below(source, before, span.end)) and "\n" not in source.text[before : span.end]
 
 
 def _below(source: Source, start: int, end: int) -> list[str]:
-    """The document's lines, from the second on, of a piece of text."""
+    """The lines of the document, from the second on, for a piece of text."""
     last = max(start, start + len(source.text[start:end].rstrip()) - 1)
     return source.page[source.offset(start) : source.offset(last) + 1].split("\n")[1:]
 

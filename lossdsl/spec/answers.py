@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from lossdsl.errors import Diagnostic, Source, Span
+from lossdsl.errors import Diagnostic, Place, Source, Span
 
 _COMMENT = re.compile(r"#[ \t]*lossdsl(?P<colon>[ \t]*:|(?=[ \t]+allow\b))[ \t]*(?P<body>[^\r\n]*)")
 _BODY = re.compile(r"allow[ \t]+(?P<codes>LD\d{3}(?:[ \t]*,[ \t]*LD\d{3})*)(?P<dashes>[ \t]+--[ \t]*)?(?P<reason>.*)")
@@ -23,9 +23,9 @@ UNUSED, UNREADABLE = "LD801", "LD802"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One comment. line: the line of its page that it answers. fault: why it answers nothing; empty for a right one.
+    """One comment. line: the line that it answers. fault: why it is invalid; empty if it is valid.
 
-    shared: it stands at a part that has an anchor, which other losses may use too.
+    shared: it is at a part with an anchor, which other losses can use too.
     """
 
     codes: tuple[str, ...]
@@ -38,7 +38,7 @@ class Answer:
 
 
 def answerable(text: str) -> bool:
-    """Whether a text has any comment of this kind."""
+    """Whether a text has such a comment."""
     return _COMMENT.search(text) is not None
 
 
@@ -78,12 +78,12 @@ def _answer(source: Source, match: re.Match[str]) -> Answer:
 
 def _fault(match: re.Match[str], body: re.Match[str] | None, reason: str) -> str:
     if body is None or (body["reason"] and not body["dashes"]) or not match["colon"]:
-        return "this comment is not understood"
-    return "" if reason else f"the reason to allow {body['codes']} is missing"
+        return "this lossdsl comment is not valid"
+    return "" if reason else f"the reason for allowing {body['codes']} is missing"
 
 
 def answered(findings: Iterable[Diagnostic], answers: Iterable[Answer]) -> tuple[Diagnostic, ...]:
-    """The findings, those that are answered with the reason in `allowed`, and a finding for each comment in vain."""
+    """The findings, with the reason in `allowed` if a comment answers them, and a finding for each unused comment."""
     known = tuple(answers)
     if not known:
         return tuple(findings)
@@ -126,7 +126,7 @@ def _in_vain(answer: Answer, used: set[tuple[Answer, str]], findings: Iterable[D
     if answer.shared:
         return
     if answer.fault:
-        yield Diagnostic(UNREADABLE, answer.fault, answer.source, answer.span, _FORM, "warning")
+        yield Place(answer.source, answer.span).says(UNREADABLE, answer.fault, _FORM, severity="warning")
         return
     stopped = any(finding.severity == "error" for finding in findings)
     for code in answer.codes:
@@ -137,5 +137,6 @@ def _in_vain(answer: Answer, used: set[tuple[Answer, str]], findings: Iterable[D
         if severities == {"error"}:
             hint = f"{code} is an error here; only warnings can be allowed"
         elif severities:
-            hint = "move it to the end of the warning's line, or alone above it"
-        yield Diagnostic(UNUSED, f"no warning {code} to allow here", answer.source, answer.span, hint, "warning")
+            hint = "move it to the end of the line with the warning, or to a line of its own above it"
+        place = Place(answer.source, answer.span)
+        yield place.says(UNUSED, f"there is no {code} warning to allow here", hint, severity="warning")

@@ -1,6 +1,6 @@
 """Formulas that YAML cut at a comma: `{expr: focal(gamma=2, alpha=0.25), weight: 1}` has four keys for YAML.
 
-It is the most common slip with formulas in YAML, so it is recognised as what it is, and read as it was meant.
+This is the most common mistake with formulas in YAML, so it is recognised and read as intended.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Pair = tuple[yaml.Node, yaml.Node]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A key and its value; `end` is where a value that was cut really ends, None for one that was not."""
+    """A key and its value. end: the real end of a value that was cut, else None."""
 
     key: yaml.Node
     value: yaml.Node
@@ -25,7 +25,7 @@ class Item:
 
 
 def items_of(mapping: yaml.MappingNode) -> Iterator[Item]:
-    """The pairs of a mapping, with the pieces of cut formulas put together."""
+    """The pairs of a mapping, with the pieces of cut formulas joined."""
     pairs: Sequence[Pair] = mapping.value
     index = 0
     while index < len(pairs):

@@ -1,6 +1,6 @@
-"""Python data to values: what a YAML reader, OmegaConf or a test hands over. It is only looked at, never changed.
+"""Convert Python data, for example of a YAML reader or OmegaConf, to values. The data is never changed.
 
-There are no lines to point at, so a place is the key path, such as loss.terms.pixel.expr. Arrays of numpy and tensors
+The data has no lines, so a place is the key path, such as loss.terms.pixel.expr. Arrays of numpy and tensors
 of torch are lists of numbers, or one number; neither library is imported for that.
 """
 
@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol, TypeGuard
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.spec.limits import excess
 from lossdsl.spec.scalars import looks_like_number
-from lossdsl.spec.values import Entry, Foreign, Found, Kind, Place, Row, Scalar, Table, Unread, Value, described, shown
+from lossdsl.spec.values import Entry, Foreign, Found, Kind, Row, Scalar, Table, Unread, Value, described, shown
 
 _LARGEST = 2**63
 _ARRAYS = (("numpy", "ndarray"), ("torch", "Tensor"))
 
 
 class Array(Protocol):
-    """What is used of an array of numpy or a tensor of torch."""
+    """The interface of numpy arrays and torch tensors that is used here."""
 
     @property
     def ndim(self) -> int: ...
@@ -34,7 +34,7 @@ class Array(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Broken:
-    """What stands for a value that the mapping refused to give."""
+    """Stands for a value that could not be read from the mapping."""
 
     reason: str
 
@@ -56,7 +56,7 @@ def _children(data: object) -> Iterable[object]:
 
 
 def _is_array(data: object) -> TypeGuard[Array]:
-    """Whether it is an array or a tensor, which only a library that is imported already can have made."""
+    """Whether it is an array or a tensor. If it is, its library is already imported."""
     kinds = (getattr(sys.modules.get(library), name, None) for library, name in _ARRAYS)
     return any(isinstance(kind, type) and isinstance(data, kind) for kind in kinds)
 
@@ -87,8 +87,8 @@ def _value(data: object, path: str) -> Found[Value]:
     data = _plain(data)
     if isinstance(data, Counter):
         place = Place(Source("", path=path))
-        message = "a Counter holds how often each label occurs; a weight is no such number, most often it falls with it"
-        return Found(Unread(place), (place.says("LD405", message, "write for example {0: 1, 1: 2.5, 2: 1}"),))
+        message = "a Counter holds counts of labels, not class weights; a weight usually falls as the count grows"
+        return Found(Unread(place), (place.says("LD405", message, "for example {0: 1, 1: 2.5, 2: 1}"),))
     if isinstance(data, Mapping):
         return _table(data, path)
     if _is_row(data):
@@ -115,7 +115,7 @@ def _table(data: Mapping[object, object], path: str) -> Found[Value]:
 
 
 def _name_of(key: object) -> str:
-    """A key that is no text, as text. Numbers may be too long to be written, other objects do as they like."""
+    """The text of a key that is not a string. Conversion can fail for long numbers and other objects."""
     try:
         return str(key)
     except Exception:
@@ -127,12 +127,12 @@ def _kind(item: object) -> str:
 
 
 def _text(data: str) -> str:
-    """The text itself, also of a member of an enumeration of texts."""
+    """The string itself, also for a member of a string enumeration."""
     return str.__str__(data)
 
 
 def _why(key: object) -> str | None:
-    return "in YAML 1.1 yes, no, on and off are truth values: put the key in quotes" if isinstance(key, bool) else None
+    return "YAML 1.1 reads yes, no, on and off as booleans; quote the key" if isinstance(key, bool) else None
 
 
 def _scalar(data: object, path: str) -> Found[Value]:

@@ -1,6 +1,6 @@
-"""Configs of other frameworks: recognised as what they are, and answered once, with the formula that is meant.
+"""Configs of other frameworks: they are recognised, and one finding shows the formula to write instead.
 
-`KINDS` is the one table: how a kind is recognised, what is said of it, and which calls it makes.
+`KINDS` lists how each kind is recognised, its message, and the calls that it makes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from lossdsl.errors import Diagnostic
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.spec.interpolation import CODE
 from lossdsl.spec.options import OPTIONS
 from lossdsl.spec.translating import (
@@ -22,7 +22,7 @@ from lossdsl.spec.translating import (
     summed,
     translated,
 )
-from lossdsl.spec.values import Entry, Place, Row, Scalar, Table, Value, is_null
+from lossdsl.spec.values import Entry, Row, Scalar, Table, Value, is_null
 
 _EXAMPLE = "write a formula: 0.5*bce + 0.5*dice"
 _PATH = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
@@ -36,7 +36,7 @@ _COEFFICIENTS = ("coef", "coefs", "loss_weight", "loss_weights", "weights", "wei
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """A config of another framework. place: what gives it away."""
+    """A config of another framework. place: the key that shows which one."""
 
     place: Place
     translation: Translation
@@ -44,9 +44,9 @@ class Recognised:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of config. message: what it is. recognise: None for a value that is no such config.
+    """A kind of config. message: what it is. recognise: returns None for any other value.
 
-    stay: how a formula is used where that framework reads the config.
+    stay: how to use a formula with that framework.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Kind:
 
 
 def foreign_finding(value: Value) -> Diagnostic | None:
-    """What to say of a value that is a config of another framework; None for any other."""
+    """The finding for a config of another framework; None for any other value."""
     if not isinstance(value, (Table, Row)):
         return None
     for kind in KINDS:
@@ -72,9 +72,9 @@ def _hint(found: Translation) -> str:
         return found.why or _EXAMPLE
     options = "".join(f", {name}: {text}" for name, text in found.options)
     text = f'{{expr: "{found.formula}"{options}}}' if options else found.formula
-    said = f"write `{text}`" if found.exact else f"nearest is `{text}`; how it is smoothed and averaged may differ"
+    said = f"write `{text}`" if found.exact else f"the nearest is `{text}`; its smoothing and averaging may differ"
     names = ", ".join(f"`{name}`" for name in found.left_out)
-    return f"{said}; {names} {'is' if len(found.left_out) == 1 else 'are'} left out" if names else said
+    return f"{said}; {names} {'is' if len(found.left_out) == 1 else 'are'} omitted" if names else said
 
 
 def _entries(value: Value) -> Mapping[str, Entry]:
@@ -82,7 +82,7 @@ def _entries(value: Value) -> Mapping[str, Entry]:
 
 
 def _word(entry: Entry | None) -> str:
-    """The path of a class, as the value of a key; empty for anything else."""
+    """The class path that is the value of a key; empty for anything else."""
     value = entry.value if entry else None
     return value.text if isinstance(value, Scalar) and value.kind == "text" and _PATH.fullmatch(value.text) else ""
 
@@ -127,7 +127,7 @@ def _named(value: Value) -> Call | None:
 
 
 def _with_inner(name: str, entries: tuple[Entry, ...]) -> Call:
-    """With the arguments that stand below `args` or a like key."""
+    """The call with the arguments that are below `args` or a similar key."""
     inner = [item for e in entries if e.name in _ARGUMENTS for item in _entries(e.value).values()]
     return Call(name, (*(entry for entry in entries if entry.name not in _ARGUMENTS), *inner))
 
@@ -159,7 +159,7 @@ def _one_of(value: Value) -> Call | None:
 
 
 def _parallel(value: Value) -> Recognised | None:
-    """`{losses: [...], coef: [...]}`: a list of losses beside one of weights."""
+    """`{losses: [...], coef: [...]}`: a list of losses and a list of weights."""
     entries = _entries(value)
     lists, weights = (
         [entries[name] for name in names if name in entries and _is_full(entries[name].value)]
@@ -222,7 +222,7 @@ def _weighted(entry: Entry) -> Call:
 
 
 def _factor(value: Value) -> str:
-    """A weight as a factor: a number, also as text, or a formula without a loss, such as that of a schedule."""
+    """A weight as a factor: a number, also as a string, or a formula without a loss, such as a schedule."""
     if not isinstance(value, Scalar) or value.kind != "text":
         return number(value) or ""
     text = "" if speaks_of_a_loss(value.text) else multiplied("1", value.text)
@@ -230,7 +230,7 @@ def _factor(value: Value) -> str:
 
 
 def _terms(value: Value) -> Recognised | None:
-    """`{expr: bce, weight: 0.5}` where a loss belongs: alone, in a list, or below names without `terms:`."""
+    """`{expr: bce, weight: 0.5}` instead of a loss: alone, in a list, or below names without `terms:`."""
     entries = _entries(value)
     if "expr" in entries and "weight" in entries and not {"terms", "total"} & {*entries}:
         others = [entry for name, entry in entries.items() if name in OPTIONS]
@@ -272,16 +272,17 @@ def _names(value: Value) -> Recognised | None:
 
 
 KINDS = (
-    Kind("Hydra", "`_target_` names what Hydra or a MONAI bundle imports; lossdsl reads a formula",
-         _calls(_hydra, "_target_"), "in Hydra a formula is the source of `_target_: lossdsl.compile`"),
-    Kind("Lightning", "`class_path` names what Lightning's jsonargparse imports; lossdsl reads a formula",
-         _calls(_lightning, "class_path"), "in Lightning a formula is the source of `class_path: lossdsl.compile`"),
-    Kind("Keras", "`class_name` names a class of Keras; lossdsl reads a formula", _calls(_keras, "class_name")),
-    Kind("term", "`expr` and `weight` are those of a term; a loss has them below `terms:`, or is one formula", _terms),
-    Kind("parallel lists", "a list of losses beside a list of weights; lossdsl reads a formula", _parallel),
-    Kind("registry", "`type` names a class in a registry, as in mmsegmentation; lossdsl reads a formula",
+    Kind("Hydra", "`_target_` names a class that Hydra or a MONAI bundle imports; lossdsl expects a formula",
+         _calls(_hydra, "_target_"), "with Hydra, use `_target_: lossdsl.compile` with the formula as `source`"),
+    Kind("Lightning", "`class_path` names a class that Lightning's jsonargparse imports; lossdsl expects a formula",
+         _calls(_lightning, "class_path"),
+         "with Lightning, use `class_path: lossdsl.compile` with the formula as `source`"),
+    Kind("Keras", "`class_name` names a Keras class; lossdsl expects a formula", _calls(_keras, "class_name")),
+    Kind("term", "`expr` and `weight` belong to a term: write terms below `terms:`, or one formula", _terms),
+    Kind("parallel lists", "a list of losses with a list of weights; lossdsl expects a formula", _parallel),
+    Kind("registry", "`type` names a class in a registry, as in mmsegmentation; lossdsl expects a formula",
          _calls(_typed, "type")),
-    Kind("names", "`name` names a class elsewhere; lossdsl reads a formula", _calls(_named, "name")),
-    Kind("weights", "names with weights are no loss; lossdsl reads a formula", _weights),
-    Kind("list", "a list of losses is no loss; lossdsl reads a formula", _names),
+    Kind("names", "`name` names a class of another library; lossdsl expects a formula", _calls(_named, "name")),
+    Kind("weights", "a mapping of names to weights is not a loss; lossdsl expects a formula", _weights),
+    Kind("list", "a list of losses is not supported; lossdsl expects a formula", _names),
 )  # fmt: skip

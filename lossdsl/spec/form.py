@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, replace
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.spec.formula import bindings_of, parsed, read_expression, read_program
 from lossdsl.spec.interpolation import CODE, interpolated, told_once, without_interpolations
 from lossdsl.spec.keys import unknown_keys
@@ -15,20 +15,20 @@ from lossdsl.spec.parts import read_definitions, read_terms
 from lossdsl.spec.prune import prune
 from lossdsl.spec.targets import LOAD, Target, target_of
 from lossdsl.spec.tensors import read_tensors
-from lossdsl.spec.values import Entry, Found, Place, Scalar, Table, Unread, Value, described, is_null, named
+from lossdsl.spec.values import Entry, Found, Scalar, Table, Unread, Value, described, is_null, named
 from lossdsl.syntax import tree
 
 _KEYS = ("task", "input", "ignore_index", "class_weight", "backend", "tensors", "define", "terms", "total", "expr")
-_EXAMPLE = "write for example 0.5*bce + 0.5*dice"
+_EXAMPLE = "for example 0.5*bce + 0.5*dice"
 
 
 def formula_reading(source: Source) -> Reading:
-    """A formula by itself."""
+    """Read a formula."""
     return _formula(parsed(source), source)
 
 
 def reading_of(value: Value, place: Place) -> Reading:
-    """A loss in either form. `place` is where to say that there is none."""
+    """Read a loss in either form. place: the place of the finding if there is none."""
     target = target_of(value) if isinstance(value, Table) else Found(None)
     if target.value:
         return _made(target.value, target.findings)
@@ -49,25 +49,25 @@ def _foreign(value: Value) -> Diagnostic | None:
 
 
 def _made(target: Target, findings: tuple[Diagnostic, ...]) -> Reading:
-    """The loss of `_target_: lossdsl.compile`, with the options beside its source before those inside of it."""
+    """The loss of `_target_: lossdsl.compile`. Options next to its source override those inside of the source."""
     place, source = target.entry.place, target.argument("source")
     if target.function == LOAD:
-        hint = "its path and key are those of lossdsl.load, or of lossdsl check"
-        return Reading(None, (*findings, place.says(CODE, "this loss stands in another file", hint)))
+        hint = "pass its path and key to lossdsl.load or lossdsl check"
+        return Reading(None, (*findings, place.says(CODE, "this loss is in another file", hint)))
     options = read_options(target.options)
     findings = (*findings, *options.findings)
     if source is None or is_null(source.value):
-        return Reading(None, (*findings, place.says("LD406", "there is no source", "add source: 0.5*bce + 0.5*dice")))
+        return Reading(None, (*findings, place.says("LD406", "source is missing", "add source: 0.5*bce + 0.5*dice")))
     if interpolated(source.value):
-        message = "this loss is not checked: its source is filled in when the config is used"
-        found = source.place.says(CODE, message, "write the formula itself, or check what it is filled in with")
+        message = "this loss is not checked: its source is filled in at run time"
+        found = source.place.says(CODE, message, "write the formula here, or check the value that is filled in")
         return Reading(None, (*findings, replace(found, severity="warning")))
     reading = reading_of(source.value, source.place)
     return replace(with_options(reading, target.options), diagnostics=(*findings, *reading.diagnostics))
 
 
 def with_options(reading: Reading, entries: Mapping[str, Entry]) -> Reading:
-    """The loss with options from elsewhere in the place of its own; what is wrong with them is told elsewhere."""
+    """The loss with its options overridden. Problems of the new options are reported elsewhere."""
     spec = reading.spec
     if spec is None:
         return reading
@@ -81,14 +81,14 @@ def _own_reading(value: Value, place: Place) -> Reading:
         case Unread():
             return Reading(None, ())
         case Scalar(kind="null"):
-            return Reading(None, (place.says("LD406", "there is no loss here", _EXAMPLE),))
+            return Reading(None, (place.says("LD406", "the loss is missing", _EXAMPLE),))
         case Scalar():
             return _formula(read_program(value, place, "a loss"), value.source)
         case Table():
             return _long_form(value, place)
         case _:
             message = f"a loss must be a formula or a mapping, got {described(value)}"
-            hint = "quote a formula that starts with - or [; several parts go below `terms:`, each with a name"
+            hint = "quote a formula that starts with - or [; write several named terms below `terms:`"
             return Reading(None, (value.place.says("LD405", message, hint),))
 
 
@@ -134,7 +134,7 @@ def _totals(entries: Mapping[str, Entry]) -> tuple[Found[tuple[NamedExpression, 
 
 
 def _given(entries: Mapping[str, Entry], name: str) -> Entry | None:
-    """An entry that is there and not null; null is the same as leaving out."""
+    """An entry that exists and is not null; null is the same as a missing entry."""
     entry = entries.get(name)
     return None if entry is None or is_null(entry.value) else entry
 
@@ -144,13 +144,13 @@ def _shape(entries: Mapping[str, Entry], place: Place) -> tuple[Diagnostic, ...]
     terms, whole, total = (_given(entries, name) for name in ("terms", "expr", "total"))
     if terms and whole:
         message = "a loss has either terms or expr, not both"
-        return (whole.place.says("LD405", message, "move the formula to `total:` if it is over the terms"),)
+        return (whole.place.says("LD405", message, "if the formula uses the terms, move it to `total:`"),)
     if terms and isinstance(terms.value, Table) and not terms.value.entries:
         return (terms.place.says("LD406", "terms is empty", "add a term: region: {expr: dice, weight: 0.5}"),)
     if whole and total:
-        return (total.place.says("LD405", "total goes with terms, not with expr", "remove one of the two"),)
+        return (total.place.says("LD405", "total can be used with terms, not with expr", "remove one of the two"),)
     if total and not (terms or whole):
-        return (total.place.says("LD405", "total goes with terms, and there are none", "write expr for total"),)
+        return (total.place.says("LD405", "total needs terms, but there are none", "rename total to expr"),)
     if not (terms or whole):
         empty = next((entries[name].place for name in ("terms", "expr") if name in entries), place)
         return (empty.says("LD406", "the loss has neither terms nor expr", "add expr: 0.5*bce + 0.5*dice"),)

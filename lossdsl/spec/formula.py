@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from lossdsl.errors import FormulaError, Source
+from lossdsl.errors import FormulaError, Place, Source
 from lossdsl.spec.advice import swallowed_lines, with_advice
 from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.spec.scalars import finite_number
-from lossdsl.spec.values import Found, Place, Scalar, Unread, Value, described, shown
+from lossdsl.spec.values import Found, Scalar, Unread, Value, described, shown
 from lossdsl.syntax import tree
 from lossdsl.syntax.parse import parse
 
@@ -27,7 +27,7 @@ def parsed(source: Source) -> Found[tree.Program | None]:
 
 
 def read_program(value: Value, place: Place, what: str) -> Found[tree.Program | None]:
-    """A whole formula: definitions and an expression. `place` is where to say that there is none."""
+    """A complete formula: definitions and an expression. place: the place of the finding if it is empty."""
     if isinstance(value, Unread):
         return Found(None)
     if not isinstance(value, Scalar) or value.kind in ("null", "bool"):
@@ -36,19 +36,19 @@ def read_program(value: Value, place: Place, what: str) -> Found[tree.Program | 
     if value.kind == "number" and finite_number(value.text) is None:
         return Found(None, (value.place.says("LD405", f"{what} must be finite, got {shown(value.text)}"),))
     if _DATE.fullmatch(value.text.strip()):
-        message, hint = f"{what} must be a formula, got the date {shown(value.text)}", "a difference has spaces: 5 - 3"
-        return Found(None, (value.place.says("LD405", message, hint),))
+        message = f"{what} must be a formula, got the date {shown(value.text)}"
+        return Found(None, (value.place.says("LD405", message, "write a difference with spaces: 5 - 3"),))
     return parsed(value.source)
 
 
 def read_expression(value: Value, place: Place, what: str) -> Found[Sourced | None]:
-    """A single expression, as it stands in define, terms, weight and total."""
+    """A single expression, as in define, terms, weight and total."""
     program = read_program(value, place, what)
     if program.value is None or not isinstance(value, Scalar):
         return Found(None, program.findings)
     findings = tuple(
         Place(value.source, binding.span).says(
-            "LD405", f"{what} is one expression; `{binding.name}` cannot be defined in it", "move it to `define:`"
+            "LD405", f"{what} must be one expression; `{binding.name}` cannot be defined in it", "move it to `define:`"
         )
         for binding in program.value.bindings
     )

@@ -1,13 +1,13 @@
-"""Text that another program fills in before anyone reads it: `${...}`, `{{ ... }}`, MONAI's `$` and `@`."""
+"""Text that another program resolves first: `${...}`, `{{ ... }}`, and `$` and `@` of MONAI."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
 
-from lossdsl.errors import Diagnostic, Span
+from lossdsl.errors import Diagnostic, Place, Span
 from lossdsl.spec.page import Page
-from lossdsl.spec.values import Entry, Found, Place, Row, Scalar, Table, Unread, Value, shown
+from lossdsl.spec.values import Entry, Found, Row, Scalar, Table, Unread, Value, shown
 
 CODE = "LD409"
 _COMMENT = re.compile(r"#[^\n]*")
@@ -15,7 +15,7 @@ _COMMENT = re.compile(r"#[^\n]*")
 
 @dataclass(frozen=True, slots=True)
 class Interpolation:
-    """One way to write it: who fills it in, and the way out."""
+    """One syntax: the program that resolves it, and the hint."""
 
     pattern: re.Pattern[str]
     by: str
@@ -31,33 +31,33 @@ _KINDS = (
     Interpolation(
         re.compile(r"\$\{[^}\n]*\}?"),
         "OmegaConf or Hydra fills it in",
-        "write the value itself, or pass what they make of it: lossdsl.compile(cfg.loss)",
+        "write the value itself, or pass the resolved config: lossdsl.compile(cfg.loss)",
     ),
     _TEMPLATE,
     Interpolation(
         re.compile(r"\A\s*[$@][^\n]*"),
         "MONAI's ConfigParser fills it in",
-        'write the value itself, or pass what it makes of it: lossdsl.compile(parser.get_parsed_content("loss"))',
+        'write the value itself, or pass the parsed content: lossdsl.compile(parser.get_parsed_content("loss"))',
     ),
 )
 
 
 def interpolated(value: Value) -> bool:
-    """Whether anything in a value is filled in by another program."""
+    """Whether a value contains text that another program resolves."""
     return bool(without_interpolations(value).findings)
 
 
 def told_once(findings: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-    """The first finding for all of a loss, which have one way out."""
+    """The first finding of a loss for all of them, since the hint is the same."""
     if len(findings) < 2:
         return findings
     first, *others = findings
     more = f" and {len(others)} more places" if len(others) > 1 else " and another place"
-    return (replace(first, message=first.message.replace(" is not read", f"{more} are not read")),)
+    return (replace(first, message=first.message.replace(" is not resolved", f"{more} are not resolved")),)
 
 
 def without_interpolations(value: Value) -> Found[Value]:
-    """The value with what others fill in refused, each place once."""
+    """The value without the text that other programs resolve, and a finding for each."""
     match value:
         case Scalar(kind="text"):
             finding = _finding(value)
@@ -87,7 +87,7 @@ def _finding(scalar: Scalar) -> Diagnostic | None:
 
 
 def _says(place: Place, text: str, kind: Interpolation) -> Diagnostic:
-    return place.says(CODE, f"{shown(text)} is not read here: {kind.by}", kind.hint)
+    return place.says(CODE, f"{shown(text)} is not resolved here: {kind.by}", kind.hint)
 
 
 def template_at(page: Page, start: int, end: int) -> Diagnostic | None:

@@ -1,4 +1,4 @@
-"""Bounds on config data, checked before it is walked: aliases may make a small file endless."""
+"""Limits of config data, checked before it is traversed: aliases can make a small file huge."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 def excess(root: T, children: Callable[[T], Iterable[T]], length: Callable[[T], int]) -> tuple[str, T] | None:
-    """What is too much about the tree below `root`, and the node where that was noticed; None if it can be walked.
+    """The limit that the tree below `root` exceeds, and the node at which it does; None if it exceeds none.
 
-    Shared nodes count each time they are met, since the walk meets them each time.
+    Shared nodes count each time, because they are traversed each time.
     """
     stack: list[tuple[T, tuple[T, ...]]] = [(root, ())]
     nodes = characters = 0

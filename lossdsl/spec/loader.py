@@ -16,7 +16,7 @@ MAX_DEPTH = 100
 
 
 class TooDeep(yaml.MarkedYAMLError):
-    """The file is nested deeper than anyone writes; composing it would overflow the stack."""
+    """The file is nested so deeply that composing it would overflow the stack."""
 
 
 class NodeLoader(yaml.SafeLoader):
@@ -27,7 +27,7 @@ class NodeLoader(yaml.SafeLoader):
         self._depth = 0
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:  # noqa: ARG002 - PyYAML calls it
-        """Instead of YAML 1.1's guess at a type: whether there is anything to guess."""
+        """The tag of a scalar: PLAIN if it is unquoted, instead of a type that YAML 1.1 guesses."""
         return PLAIN if kind is yaml.ScalarNode and implicit[0] else STANDARD
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -49,17 +49,17 @@ def compose(page: Page) -> Found[yaml.Node | None]:
         node = NodeLoader(without_tabs(page.text)).get_single_node()
     except TooDeep as error:
         start = error.problem_mark.index if error.problem_mark else 0
-        return Found(None, (page.at(start).says("LD408", f"the file is nested too deep: {error.problem}"),))
+        return Found(None, (page.at(start).says("LD408", f"the file is nested too deeply: {error.problem}"),))
     except yaml.YAMLError as error:
         from lossdsl.spec.unreadable import explain  # a right file needs none of it
 
         return Found(None, (refused(page, unreadable=True) or explain(error, page),))
     if node is None:
-        hint = "write for example loss: 0.5*bce + 0.5*dice"
+        hint = "for example loss: 0.5*bce + 0.5*dice"
         return Found(None, (page.whole.says("LD401", "the file is empty", hint),))
     return Found(node)
 
 
 def without_tabs(text: str) -> str:
-    """JSON may be indented with tabs, PyYAML refuses them; the number of characters stays the same."""
+    """Replace the tabs of JSON, which PyYAML refuses, by spaces; offsets stay the same."""
     return text.replace("\t", " ") if text.lstrip()[:1] in ("{", "[") else text

@@ -1,4 +1,4 @@
-"""A dotted key into a file's nodes, and what to say when it leads nowhere."""
+"""Find the node of a dotted key, or explain why there is none."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itertools import islice
 
 import yaml
 
-from lossdsl.errors import Diagnostic
+from lossdsl.errors import Diagnostic, Place
 from lossdsl.spec.page import Page
-from lossdsl.spec.values import Found, Place, shown
+from lossdsl.spec.values import Found, shown
 
 _MERGE = "<<"
 _MOST_KEYS = 1_000
@@ -42,7 +42,7 @@ def locate(page: Page, root: yaml.Node, key: str) -> Found[Located | None]:
 
 
 def repeated(page: Page, first: yaml.Node, second: yaml.Node) -> Diagnostic:
-    """The finding for a key that stands twice in one mapping."""
+    """The finding for a duplicate key in one mapping."""
     line = page.line_of(first.start_mark.index)
     message = f"the key {shown(second.value)} is given twice; the first is in line {line}"
     return page.at(second.start_mark.index, second.end_mark.index).says("LD403", message, "remove one of them")
@@ -66,7 +66,7 @@ def _missing(page: Page, root: yaml.Node, here: Located, part: str, key: str) ->
 def _advice(root: yaml.Node, here: Located, part: str, key: str) -> str | None:
     names = [name.value for name, _ in _pairs(here.node)]
     if _MERGE in names:
-        return "merge keys (<<) are not followed: write the key itself"
+        return "merge keys (<<) are not supported; write the key itself"
     near = get_close_matches(part, names, n=1)
     if near:
         return f"did you mean `{f'{here.key}.{near[0]}'.lstrip('.')}`?"
@@ -76,11 +76,11 @@ def _advice(root: yaml.Node, here: Located, part: str, key: str) -> str | None:
     close = [path for path in paths if path.rpartition(".")[2] in ends] or get_close_matches(key, paths, n=1)
     if close:
         return f"did you mean `{close[0]}`?"
-    return f"the keys are {', '.join(names[:10])}" if names else "write for example loss: 0.5*bce + 0.5*dice"
+    return f"the keys are {', '.join(names[:10])}" if names else "for example loss: 0.5*bce + 0.5*dice"
 
 
 def _paths(root: yaml.Node) -> Iterator[str]:
-    """Dotted keys of the file, top level first. The caller takes a bounded number: aliases may make them endless."""
+    """Dotted keys of the file, top level first. Aliases can make them endless, so take a limited number."""
     level = [("", root)]
     for _ in range(_MOST_LEVELS):
         below = ((f"{path}.{key.value}".lstrip("."), node) for path, at in level for key, node in _pairs(at))

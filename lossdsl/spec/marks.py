@@ -58,8 +58,8 @@ def _line(page: Page, mark: re.Match[str]) -> int:
 
 
 def _stray(page: Page, mark: re.Match[str]) -> Diagnostic:
-    hint = "write it at the end of the key's line, or alone on the line above"
-    return page.at(mark.start(), mark.end()).says("LD404", "the comment `# lossdsl` marks no key", hint)
+    hint = "write it at the end of the line with the key, or on a line of its own above"
+    return page.at(mark.start(), mark.end()).says("LD404", "the comment `# lossdsl` does not mark a key", hint)
 
 
 def _walk(page: Page, root: yaml.Node) -> Iterator[Located | range]:
@@ -82,7 +82,7 @@ def _walk(page: Page, root: yaml.Node) -> Iterator[Located | range]:
 
 
 def _text(page: Page, node: yaml.ScalarNode) -> range:
-    """Where a scalar stands. Of a block, the line that begins it is not part of its text."""
+    """The offsets of a scalar. The first line of a block scalar is not part of its text."""
     start, end = node.start_mark.index, node.end_mark.index
     if node.style in ("|", ">"):
         first_line = page.text.find("\n", start, end)

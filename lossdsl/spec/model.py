@@ -1,4 +1,4 @@
-"""What a user asked for, read from text, YAML or a mapping: expressions with their sources, and options."""
+"""The content of a formula, file or mapping: expressions with their sources, and options."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.registry.model import INPUTS as INPUTS
 from lossdsl.spec.answers import Answer
-from lossdsl.spec.values import Place
-from lossdsl.syntax.tree import TASKS as TASKS
-from lossdsl.syntax.tree import Expression, Interval
-from lossdsl.syntax.tree import Task as Task
+from lossdsl.syntax.tree import Expression, Range
+from lossdsl.tasks import TASKS as TASKS
+from lossdsl.tasks import Task as Task
 
 BACKENDS = ("eager", "inductor")
 
@@ -46,16 +45,16 @@ class TermSpec:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """One entry of `tensors:`: a tensor that the call passes by name. range: where its values lie, if that is said."""
+    """One entry of `tensors:`: a tensor that the call passes by name. range: the range of its values, if given."""
 
     name: str
     place: Place
-    range: Interval | None = None
+    range: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The keywords of `lossdsl.compile`; None means not given (task, input, backend) or not wanted (the others)."""
+    """The keywords of `lossdsl.compile`. None means the default."""
 
     task: Task | None = None
     input: Literal["logits", "probs"] | None = None
@@ -66,9 +65,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A loss before its names are looked up. `total` is None when it is the weighted sum of `terms`.
+    """A loss before its names are resolved. total: None if it is the weighted sum of `terms`.
 
-    tensors: what may be passed by name, None for anything. places: where the options stand, as far as a file has them.
+    tensors: the named tensors, None if any name is allowed. places: the places of the options in a file.
     """
 
     definitions: tuple[NamedExpression, ...]
@@ -81,7 +80,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The outcome of reading: a spec (of the parts that could be read) and everything found wrong on the way.
+    """The result of reading: a spec of the parts that could be read, and the findings.
 
     answers: the comments that answer warnings.
     """

@@ -1,4 +1,4 @@
-"""YAML nodes to values. What the long form has no use for is refused here: tags, merge keys, keys that are not text."""
+"""Convert YAML nodes to values. Tags, merge keys and keys that are not strings are refused here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.spec.cut import Item, items_of
 from lossdsl.spec.interpolation import template_at
 from lossdsl.spec.limits import excess
@@ -15,11 +15,11 @@ from lossdsl.spec.locate import repeated
 from lossdsl.spec.offsets import offsets_of
 from lossdsl.spec.page import Page
 from lossdsl.spec.scalars import kind_of_plain
-from lossdsl.spec.values import Entry, Found, Place, Row, Scalar, Table, Unread, Value, shown
+from lossdsl.spec.values import Entry, Found, Row, Scalar, Table, Unread, Value, shown
 
 
 def value_of(page: Page, root: yaml.Node, place: Place) -> Found[Value]:
-    """The value of a node. `place` is where to say that it is too large or contains itself."""
+    """The value of a node. place: the place of the finding if it is too large or contains itself."""
     fault = excess(root, _children, lambda node: len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
     if fault:
         return Found(Unread(place), (place.says("LD408", f"this cannot be read: {fault[0]}"),))
@@ -36,7 +36,7 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
 def _value(page: Page, node: yaml.Node) -> Found[Value]:
     if node.tag not in (PLAIN, STANDARD):
         place = _start(page, node)
-        return Found(Unread(place), (place.says("LD408", f"the tag {_tag(node)} is not read here", "remove the tag"),))
+        return Found(Unread(place), (place.says("LD408", f"the tag {_tag(node)} is not supported", "remove the tag"),))
     if isinstance(node, yaml.MappingNode):
         start = node.start_mark.index
         template = template_at(page, start, node.end_mark.index) if page.text.startswith("{{", start) else None
@@ -80,22 +80,22 @@ def _table(page: Page, node: yaml.MappingNode) -> Found[Value]:
 
 
 def _fault(page: Page, key: yaml.Node) -> Diagnostic | None:
-    """What is wrong with a key by itself, whatever it is the key of."""
+    """The finding for an invalid key, or None."""
     place = _whole(page, key) if isinstance(key, yaml.ScalarNode) else _start(page, key)
     if key.tag not in (PLAIN, STANDARD):
-        return place.says("LD408", f"the tag {_tag(key)} is not read here", "remove the tag")
+        return place.says("LD408", f"the tag {_tag(key)} is not supported", "remove the tag")
     if not isinstance(key, yaml.ScalarNode):
-        return place.says("LD405", "a key must be a word, not a list or a mapping")
+        return place.says("LD405", "a key must be a string, not a list or a mapping")
     if key.tag == PLAIN and key.value == "<<":
-        return place.says("LD408", "merge keys (<<) are not read here", "write out the keys that are meant")
+        return place.says("LD408", "merge keys (<<) are not supported", "write out the keys")
     return None
 
 
 def _refusal(page: Page, key: yaml.Node) -> Diagnostic | None:
-    """Why a key is no name."""
+    """The finding for a key that is not a name, or None."""
     kind = kind_of_plain(key.value) if key.tag == PLAIN else "text"
     if kind != "text":
-        message = f"the key {shown(key.value)} must be a word; YAML reads it as a {kind}"
+        message = f"the key {shown(key.value)} must be a string; YAML reads it as a {kind}"
         return _whole(page, key).says("LD405", message)
     return None
 
@@ -107,7 +107,7 @@ def _item_value(page: Page, item: Item) -> Found[Value]:
     text = page.text[start : item.end]
     source = Source(text, page.file, "", page.text, tuple(range(start, item.end + 1)))
     hint = f'quote the formula: {item.key.value}: "{" ".join(text.split())}"'
-    finding = page.at(comma).says("LD405", "a comma inside { } ends the value, here in the middle of a formula", hint)
+    finding = page.at(comma).says("LD405", "in YAML, a comma inside { } ends the value; here it splits a formula", hint)
     return Found(Scalar("text", source), (finding,))
 
 

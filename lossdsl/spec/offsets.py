@@ -1,7 +1,7 @@
-"""Where each character of a YAML scalar's value stands in the file.
+"""The offset in the file of each character of a YAML scalar.
 
 Reading a scalar only drops or changes white space (folding, indentation) and decodes escapes; all other characters keep
-their order. So one walk over the raw text finds them again, whatever the style.
+their order. So one pass over the raw text finds them again, in every style.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BLOCK_HEADER = re.compile(r"[|>][^\r\n]*(?:\r\n|.)?", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """The smallest piece of raw text that stands for one character of the value, or for none."""
+    """The smallest piece of raw text that is one character of the value, or none."""
 
     start: int
     white: bool
@@ -40,7 +40,7 @@ def offsets_of(value: str, document: str, start: int, end: int, style: str | Non
 
 
 def _body(document: str, start: int, end: int, style: str | None) -> tuple[int, int]:
-    """Where the characters of the scalar start and stop: without anchor, quotes and the header of a block."""
+    """The range of the characters of the scalar, without anchor, quotes and the header of a block."""
     properties = _PROPERTIES.match(document, start, end)
     start = properties.end() if properties else start
     if style in ("'", '"'):

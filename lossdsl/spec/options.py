@@ -1,6 +1,6 @@
-"""The options: task, input, ignore_index, class_weight, backend, by the same rules in a file, a mapping or by keyword.
+"""The options task, input, ignore_index, class_weight and backend, of a file, a mapping or keywords.
 
-`null` is the same as leaving out.
+`null` is the same as a missing option.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lossdsl.spec.model import BACKENDS, INPUTS, TASKS, Options
 from lossdsl.spec.scalars import finite_number, has_zeros_in_front, whole_number, without_zeros
 from lossdsl.spec.values import Entry, Found, Row, Scalar, Table, Unread, Value, described, is_null, shown
 
-_WEIGHTS = "write for example [1, 2.5, 1], or {0: 1, 1: 2.5, 2: 1} with all labels"
+_WEIGHTS = "for example [1, 2.5, 1], or {0: 1, 1: 2.5, 2: 1} with all labels"
 # Weights are added up in float32: the sum over a hundred million pixels is not infinite, that of one pixel not 0.
 _LARGEST_WEIGHT, _SMALLEST_WEIGHT = 1e30, 1e-15
 _CHOICES: Mapping[str, tuple[str, ...]] = {"task": TASKS, "input": INPUTS, "backend": BACKENDS}
@@ -25,7 +25,7 @@ OPTIONS = tuple(option.name for option in fields(Options))
 
 
 def read_options(entries: Mapping[str, Entry]) -> Found[Options]:
-    """The options among the entries of a long form; an option that is wrong counts as not given."""
+    """The options among the entries of a long form; a wrong option counts as missing."""
     given = {name: read(entries[name]) for name, read in _READERS.items() if name in entries}
     # The readers check each value against the choices that the fields' types spell out.
     values: dict[str, Any] = {name: found.value for name, found in given.items()}
@@ -55,7 +55,7 @@ def _ignore_index(entry: Entry) -> Found[int | None]:
     if number is not None:
         return Found(number)
     message = f"ignore_index must be a whole number, got {described(value)}"
-    hint = _plain(value) or "write for example 255; it fits into 64 bits"
+    hint = _plain(value) or "for example 255; it fits into 64 bits"
     return Found(None, (value.place.says("LD405", message, hint),))
 
 
@@ -79,29 +79,29 @@ def _class_weight(entry: Entry) -> Found[tuple[float, ...] | None]:
         return Found(None, findings)
     if not any(numbers):
         hint = "give at least one class a weight above 0"
-        return Found(None, (value.place.says("LD405", "all class weights are 0: no class counts", hint),))
+        return Found(None, (value.place.says("LD405", "all class weights are 0, so no class counts", hint),))
     return Found(numbers)
 
 
 def _by_label(entries: tuple[Entry, ...]) -> tuple[tuple[Diagnostic, ...], tuple[Value, ...]]:
-    """What is wrong with the labels of a mapping `{0: 1, 1: 2.5}`, and the weights in the order of the labels."""
+    """The findings for the labels of a mapping `{0: 1, 1: 2.5}`, and the weights in the order of the labels."""
     labels = {entry: _label(entry) for entry in entries}
     wrong = [entry for entry, label in labels.items() if label is None]
     if wrong:
         return tuple(
-            entry.place.says("LD405", f"the label {shown(entry.name)} is no whole number from 0 on", _WEIGHTS)
+            entry.place.says("LD405", f"the label {shown(entry.name)} must be a whole number of at least 0", _WEIGHTS)
             for entry in wrong
         ), ()
     known = {label: entry for entry, label in labels.items()}
     missing = next((label for label in range(len(entries)) if label not in known), None)
     if missing is not None:
         message = f"class_weight has no weight for the label {missing}"
-        return (entries[0].place.says("LD405", message, "it has one for each label from 0 on, none left out"),), ()
+        return (entries[0].place.says("LD405", message, "give a weight for every label, starting at 0"),), ()
     return (), tuple(known[label].value for label in range(len(entries)))
 
 
 def _label(entry: Entry) -> int | None:
-    """The label that a key is; a key that is a name, such as text in quotes, is none."""
+    """The label of a key; None for a name, such as a quoted key."""
     number = whole_number(entry.name) if entry.refusal else None
     return number if number is not None and number >= 0 else None
 
@@ -116,19 +116,19 @@ def _weight(item: Value) -> Found[float | None]:
     message = f"a class weight must be a finite number of at least 0, got {described(item)}"
     if number is not None and number > 0:
         ends = f"at least {_SMALLEST_WEIGHT:g} and at most {_LARGEST_WEIGHT:g}"
-        message = f"a class weight is 0, or {ends}, got {described(item)}: it is added up in float32"
+        message = f"a class weight must be 0, or {ends}, got {described(item)}: the sum is computed in float32"
     return Found(None, (item.place.says("LD405", message, _plain(item)),))
 
 
 def _digits(value: Value) -> str:
-    """The text of a number as one should write it, empty for anything else."""
+    """The text of a number in its normal form; empty for anything else."""
     if not isinstance(value, Scalar) or value.kind != "number" or has_zeros_in_front(value.text):
         return ""
     return value.text
 
 
 def _plain(value: Value) -> str | None:
-    """How to write the number that is meant."""
+    """The hint for a quoted number."""
     if not isinstance(value, Scalar):
         return None
     if value.kind == "text" and whole_number(value.text) is not None:

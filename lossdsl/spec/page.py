@@ -8,8 +8,8 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lossdsl.errors import Diagnostic, Source, Span
-from lossdsl.spec.values import Found, Place
+from lossdsl.errors import Diagnostic, Place, Source, Span
+from lossdsl.spec.values import Found
 
 MAX_CHARACTERS = 1_000_000
 _SPECIAL = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
@@ -20,7 +20,7 @@ _MARKS = (("utf-8", b"\xef\xbb\xbf"), ("utf-16-le", b"\xff\xfe"), ("utf-16-be", 
 class Page:
     """The whole text of a file, without byte order mark; line ends are kept, so that offsets count what is there.
 
-    `mark` is the byte order mark of the file and `encoding` what its text is in behind it.
+    mark: the byte order mark of the file. encoding: the encoding of the text after it.
     """
 
     text: str = field(repr=False)
@@ -62,7 +62,7 @@ def open_page(path: str | os.PathLike[str]) -> Found[Page | None]:
 
 
 def special(mode: int) -> str | None:
-    """What something is that is neither a file nor a folder; None for these two."""
+    """The kind of something that is neither a file nor a folder; None for files and folders."""
     return next((kind for is_one, kind in _SPECIAL if is_one(mode)), None)
 
 
@@ -74,7 +74,7 @@ def _decoded(name: str, data: bytes) -> tuple[Page, Diagnostic | None]:
     except UnicodeDecodeError as error:
         page = Page(body.decode(encoding, errors="replace"), name)
         before = body[: error.start].decode(encoding, errors="replace")
-        message = f"the file is not text in UTF-8: {error.reason}"
+        message = f"the file is not valid UTF-8: {error.reason}"
         return page, page.at(len(before)).says("LD407", message, "save it with the encoding UTF-8")
 
 
@@ -89,7 +89,7 @@ def _unopened(name: str, error: OSError | ValueError) -> Diagnostic:
 
 
 def _neighbour(path: Path) -> str | None:
-    """A file of nearly that name in the same folder."""
+    """The hint that names a file with a similar name in the same folder."""
     try:
         names = sorted(item.name for item in path.parent.iterdir() if item.is_file())
     except (OSError, ValueError):

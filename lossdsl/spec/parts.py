@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from lossdsl.errors import Diagnostic, Span
+from lossdsl.errors import Diagnostic, Place, Span
 from lossdsl.spec.formula import read_expression
 from lossdsl.spec.keys import unknown_keys
 from lossdsl.spec.model import NamedExpression, Sourced, TermSpec
-from lossdsl.spec.values import Entry, Found, Place, Row, Table, Unread, described, is_null, named, shown
+from lossdsl.spec.values import Entry, Found, Row, Table, Unread, described, is_null, named, shown
 from lossdsl.syntax import tree
 from lossdsl.syntax.limits import MAX_NAME
 
@@ -41,7 +41,7 @@ def _read(entry: Entry | None, rule: str, read: Callable[[Entry], Found[T | None
         return Found(Named())
     if not isinstance(entry.value, Table):
         place = entry.place if isinstance(entry.value, Row) else entry.value.place
-        hint = f"write for example {entry.name}: {{region: dice}}"
+        hint = f"for example {entry.name}: {{region: dice}}"
         return Found(Named(), (place.says("LD405", f"{rule}, got {described(entry.value)}", hint),))
     table = named(entry.value)
     found = [(part, _named(part, read)) for part in table.value.entries]
@@ -58,9 +58,9 @@ def _named(part: Entry, read: Callable[[Entry], Found[T | None]]) -> Found[T | N
 
 
 def name_fault(name: str, place: Place) -> Diagnostic | None:
-    """Why something cannot be the name of a part."""
+    """The finding for an invalid name of a part, or None."""
     if not _NAME.fullmatch(name):
-        hint = "a name is a letter or _, then letters, digits or _"
+        hint = "a name starts with a letter or _, followed by letters, digits or _"
         return place.says("LD405", f"{shown(name)} cannot be a name", hint)
     if len(name) > MAX_NAME:
         return place.says("LD405", f"the name {shown(name, 20)} is longer than {MAX_NAME} characters")
@@ -98,7 +98,7 @@ def _term(part: Entry) -> Found[TermSpec | None]:
 
 
 def _one(part: Entry) -> Sourced:
-    """The weight of a term that gives none: 1, standing at the term's name."""
+    """The default weight of a term: 1, at the place of the term's name."""
     name = part.place.source
     offsets = (part.place.span.start,) * 2 if part.place.span else ()
     path = f"{name.path}.weight" if name.path else ""

@@ -1,4 +1,4 @@
-"""Drops what refers to a part that could not be read, so that one mistake makes one finding."""
+"""Remove references to parts that could not be read, so that one mistake gives one finding."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from lossdsl.syntax import tree
 
 
 def prune(spec: Spec, lost_definitions: frozenset[str], lost_terms: frozenset[str]) -> Spec:
-    """The spec without the expressions that mention lost names, directly or through each other.
+    """The spec without the expressions that use lost names, directly or indirectly.
 
-    Terms are known to `total` only; definitions to everything.
+    Only `total` can use terms; every expression can use definitions.
     """
     lost = _closure(spec, lost_definitions)
     terms = tuple(term for term in spec.terms if not (_mentions(term.value, lost) or _mentions(term.weight, lost)))

@@ -1,4 +1,4 @@
-"""The three ways in: a formula, a mapping, a file. Each returns what could be read and everything found wrong."""
+"""Read a formula, a mapping or a file. Each function returns the parts that could be read, and the findings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lossdsl.errors import Diagnostic, Source
+from lossdsl.errors import Diagnostic, Place, Source
 from lossdsl.spec import data
 from lossdsl.spec.answers import answers_in
 from lossdsl.spec.form import formula_reading, reading_of
@@ -16,11 +16,11 @@ from lossdsl.spec.locate import locate
 from lossdsl.spec.model import Reading
 from lossdsl.spec.page import open_page
 from lossdsl.spec.search import reading_at
-from lossdsl.spec.values import Place, Row, Scalar, Table, Value
+from lossdsl.spec.values import Row, Scalar, Table, Value
 
 
 def read_formula(text: str) -> Reading:
-    """Read a formula that was typed in place."""
+    """Read a formula."""
     source = Source(text)
     return replace(formula_reading(source), answers=answers_in(source))
 
@@ -37,9 +37,9 @@ def read_mapping(mapping: Mapping[str, Any], path: str = "loss") -> Reading:
 
 
 def read_file(path: str | os.PathLike[str], key: str = "loss") -> Reading:
-    """Read the loss that stands at a dotted key, such as "train.loss", in a YAML or JSON file.
+    """Read the loss at a dotted key, such as "train.loss", in a YAML or JSON file.
 
-    The rest of the file belongs to others and is not judged. An empty key means that the whole file is the loss.
+    The rest of the file is not checked. An empty key means that the whole file is the loss.
     """
     page = open_page(path)
     if page.value is None:

@@ -1,4 +1,4 @@
-"""Whether two texts are the same YAML but for the text of some scalars."""
+"""Compare two YAML texts that may differ in the text of some scalars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lossdsl.spec.loader import NodeLoader, without_tabs
 
 
 def changed_scalars(before: str, after: str) -> tuple[tuple[str, str], ...] | None:
-    """The scalars whose text differs, as they were and as they are; None when anything else differs."""
+    """The scalars whose text differs, before and after; None if anything else differs."""
     try:
         old, new = _events(before), _events(after)
     except yaml.YAMLError:
@@ -22,7 +22,7 @@ def changed_scalars(before: str, after: str) -> tuple[tuple[str, str], ...] | No
 
 
 def _events(text: str) -> list[tuple[Any, ...]]:
-    """What the parser sees, without places; the text of a scalar comes last."""
+    """The events of the parser without places; the text of a scalar comes last."""
     return [
         (
             type(event),

@@ -49,12 +49,12 @@ def whole_number(text: str) -> int | None:
 
 
 def has_zeros_in_front(text: str) -> bool:
-    """Whether number text is written as 012, which is 10 in one version of YAML and 12 in the next."""
+    """Whether a number is written like 012, which is 10 in YAML 1.1 and 12 in YAML 1.2."""
     return _ZEROS.match(text) is not None
 
 
 def without_zeros(text: str) -> str:
-    """What to write instead of such text."""
+    """The hint for such a number."""
     plain = _ZEROS.sub(lambda found: found[1] + found[2], text)
     thousands = "; a thousand is 1000, without a comma" if re.match(r"[-+]?[0-9]{3}(?:\.|$)", text) else ""
     return f"write {plain.removeprefix('+')}{thousands}"

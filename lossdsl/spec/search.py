@@ -1,4 +1,4 @@
-"""All losses of one file: those under the keys that are named, and those that a comment marks."""
+"""Find all losses of a file: those at the given keys, and those that a comment marks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """The losses of a file in its order, what is wrong with the file as such, and why a key leads nowhere."""
+    """The losses of a file in order, the findings of the file itself, and the findings for missing keys."""
 
     readings: tuple[Reading, ...] = ()
     findings: tuple[Diagnostic, ...] = ()
@@ -36,7 +36,7 @@ class Losses:
 
 
 def losses_of(page: Page, keys: Sequence[str]) -> Losses:
-    """Read the losses under dotted keys, in which `*` stands for every key or item, and those marked `# lossdsl`."""
+    """Read the losses at dotted keys, in which `*` matches every key or item, and those marked `# lossdsl`."""
     root = compose(page)
     if root.value is None:
         return Losses(findings=root.findings, is_yaml=False)
@@ -72,7 +72,7 @@ def reading_at(page: Page, located: Located) -> Reading:
 
 
 def _end(node: yaml.Node) -> int:
-    """Where the last text in a node ends; what PyYAML calls the end of a block is where the next key begins."""
+    """The end of the last text in a node. PyYAML's own end of a block is the start of the next key."""
     return max((part.end_mark.index for part in _parts(node) if _has_end(part)), default=node.start_mark.index)
 
 
@@ -81,7 +81,7 @@ def _has_end(node: yaml.Node) -> bool:
 
 
 def _parts(node: yaml.Node) -> Iterator[yaml.Node]:
-    """A node and all that it is made of, each once."""
+    """A node and all nodes inside of it, each once."""
     waiting, seen = [node], set[int]()
     while waiting:
         here = waiting.pop()
@@ -96,7 +96,7 @@ def _parts(node: yaml.Node) -> Iterator[yaml.Node]:
 
 
 def _holds(located: Located, made: Sequence[Located]) -> bool:
-    """Whether a mapping is no loss but holds some that lossdsl is called for."""
+    """Whether a mapping is not a loss itself but contains calls of lossdsl."""
     node = located.node
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
     keys = {key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode)}
@@ -108,7 +108,7 @@ def _holds(located: Located, made: Sequence[Located]) -> bool:
 
 
 def _reading(page: Page, located: Located) -> Reading:
-    """As `reading_at`; the loss of `_target_: lossdsl.load` is that of the file which it names."""
+    """Like `reading_at`; for `_target_: lossdsl.load` read the loss of the file that it names."""
     value = nodes.value_of(page, located.node, located.place)
     target = target_of(value.value) if isinstance(value.value, Table) else Found(None)
     if target.value is None or target.value.function != LOAD:
@@ -121,10 +121,10 @@ def _loaded(page: Page, target: Target) -> Reading:
     path, key = target.argument("path"), target.argument("key")
     options = read_options(target.options).findings
     if path is None or not isinstance(path.value, Scalar):
-        return Reading(None, (*options, target.entry.place.says("LD406", "there is no path", "add path: loss.yaml")))
+        return Reading(None, (*options, target.entry.place.says("LD406", "path is missing", "add path: loss.yaml")))
     if interpolated(path.value) or (key and interpolated(key.value)):
-        message = "this loss is not checked: where it stands is filled in when the config is used"
-        found = path.place.says(CODE, message, "check the file that it is filled in with")
+        message = "this loss is not checked: its path is filled in at run time"
+        found = path.place.says(CODE, message, "check the file that is filled in")
         return Reading(None, (*options, replace(found, severity="warning")))
     name = path.value.text
     beside = Path(page.file).parent / name
@@ -153,7 +153,7 @@ def _under(page: Page, root: yaml.Node, key: str) -> Found[tuple[Located, ...]]:
         level = {id(below.node): below for above in level.values() for below in _below(page, above, part)}
     if level:
         return Found(tuple(level.values()))
-    return Found((), (page.whole.says("LD404", f"nothing in the file stands under `{key}`"),))
+    return Found((), (page.whole.says("LD404", f"the file has nothing under `{key}`"),))
 
 
 def _below(page: Page, above: Located, part: str) -> Iterator[Located]:

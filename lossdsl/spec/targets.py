@@ -1,4 +1,4 @@
-"""`_target_: lossdsl.compile` and `class_path: lossdsl.compile`: losses that Hydra or Lightning makes by calling us."""
+"""Losses that Hydra or Lightning creates: `_target_: lossdsl.compile` and `class_path: lossdsl.compile`."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Target:
 
     @property
     def options(self) -> dict[str, Entry]:
-        """The options that are given, without those that are filled in when the config is used."""
+        """The given options, without those that are filled in at run time."""
         return {e.name: e for e in self.arguments.entries if e.name in OPTIONS and not interpolated(e.value)}
 
 
 def target_of(table: Table) -> Found[Target | None]:
-    """The call of lossdsl that a mapping stands for, and what is wrong with its keys."""
+    """The call of lossdsl that a mapping describes, and the findings for its keys."""
     entries = {entry.name: entry for entry in table.entries}
     for key in _KEYS:
         value = entries[key].value if key in entries else None
@@ -71,7 +71,7 @@ def _lightning(table: Table, function: str) -> Found[Target | None]:
 
 
 def targets(page: Page, root: yaml.Node) -> tuple[Located, ...]:
-    """The places of a file where lossdsl is called, each once however many aliases lead to it."""
+    """The calls of lossdsl in a file, each once, even with several aliases."""
     return tuple(_walk(page, root)) if "lossdsl." in page.text else ()
 
 

@@ -11,12 +11,12 @@ from lossdsl.spec.parts import name_fault
 from lossdsl.spec.values import Entry, Found, Row, Scalar, Table, Unread, Value, described, is_null, named, shown
 from lossdsl.syntax.parse import parse_range
 
-_EXAMPLE = 'write for example tensors: [edge, depth], or tensors: {depth: "(0, inf)"}'
+_EXAMPLE = 'for example tensors: [edge, depth], or tensors: {depth: "(0, inf)"}'
 _RANGE = 'a range of its values, as in depth: "(0, inf)", or null'
 
 
 def read_tensors(entry: Entry | None) -> Found[tuple[Passed, ...] | None]:
-    """None where the key is not given, or where it cannot be read: then any name may be a tensor."""
+    """None if the key is missing or invalid: then any name can be a tensor."""
     if entry is None or is_null(entry.value) or isinstance(entry.value, Unread):
         return Found(None)
     if isinstance(entry.value, Table):
@@ -59,5 +59,5 @@ def _no_range(entry: Entry) -> Diagnostic:
     if isinstance(entry.value, Row) and len(entry.value.items) == 2:
         ends = [item.text for item in entry.value.items if isinstance(item, Scalar)]
         hint = f'quote the range: {entry.name}: "[{", ".join(ends)}]"'
-    message = f"{shown(entry.name)} takes {_RANGE.split(',')[0]}, got {described(entry.value)}"
+    message = f"{shown(entry.name)} must be {_RANGE.split(',')[0]}, got {described(entry.value)}"
     return entry.value.place.says("LD405", message, hint)

@@ -1,4 +1,4 @@
-"""Calls that a config of another framework writes as data, as a formula."""
+"""Translate the calls of another framework's config to a formula."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WITHOUT_MEANING = {"loss_name": None, "reduction": "mean", "ignore_index": "-10
 class Call:
     """A loss as other frameworks write it: a name and arguments. space: the namespace of a name without a module.
 
-    own: a name of lossdsl is that loss; in a registry of classes it is one of the same name.
+    own: a name of lossdsl means that loss, not a class with the same name in a registry.
     """
 
     name: str
@@ -38,9 +38,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """What to write here. formula: empty where there is nothing; why: then, or beside it, what to know.
+    """The translation of a call. formula: empty if there is none. why: the reason, or a remark.
 
-    exact: whether it is the same number. options: what stands beside the formula. left_out: arguments that have no
+    exact: whether the value is the same. options: options of the loss. left_out: arguments that have no
     place in it.
     """
 
@@ -52,7 +52,7 @@ class Translation:
 
 
 def translated(calls: Sequence[Call], options: Sequence[Entry] = ()) -> Translation:
-    """The sum of some calls. Without a formula as soon as one of them has none."""
+    """The sum of calls. It has no formula if one of them has none."""
     parts = [_translated(call) for call in calls]
     lost = next((part for part in parts if not part.formula), None)
     if lost or not parts:
@@ -61,7 +61,7 @@ def translated(calls: Sequence[Call], options: Sequence[Entry] = ()) -> Translat
 
 
 def summed(parts: Sequence[Translation], options: Sequence[Entry] = ()) -> Translation:
-    """The sum of translations, with options that stand beside it."""
+    """The sum of translations, with the options of all."""
     formula = " + ".join(part.formula for part in parts).replace("+ -", "- ")
     if not _is_formula(formula):
         return Translation()
@@ -79,7 +79,7 @@ def summed(parts: Sequence[Translation], options: Sequence[Entry] = ()) -> Trans
 
 
 def _is_formula(text: str) -> bool:
-    """Whether a text is one expression on one line, without a comment that would swallow what follows."""
+    """Whether a text is one expression on one line, without a comment that would hide what follows."""
     if "#" in text or "\n" in text:
         return False
     try:
@@ -89,13 +89,13 @@ def _is_formula(text: str) -> bool:
 
 
 def known(name: str) -> bool:
-    """Whether a name is that of a loss, here or elsewhere."""
+    """Whether a name is the name of a loss in lossdsl or another library."""
     registry = default_registry()
     return bool(registry.candidates(name) or registry.shortened(name) or written_here(name))
 
 
 def speaks_of_a_loss(text: str) -> bool:
-    """Whether a text is a formula in which a loss is named."""
+    """Whether a text is a formula that uses a loss."""
     try:
         program = parse(text)
     except LossError:
@@ -104,7 +104,7 @@ def speaks_of_a_loss(text: str) -> bool:
 
 
 def number(value: Value) -> str | None:
-    """A finite number as one writes it."""
+    """The text of a finite number."""
     if not isinstance(value, Scalar) or value.kind != "number":
         return None
     found = finite_number(value.text)
@@ -112,7 +112,7 @@ def number(value: Value) -> str | None:
 
 
 def written(value: Value) -> str | None:
-    """A value as an argument of a call; None for what has no such form."""
+    """A value as an argument of a call; None if it cannot be one."""
     match value:
         case Scalar(kind="number"):
             return number(value)
@@ -130,7 +130,7 @@ def written(value: Value) -> str | None:
 
 
 def multiplied(weight: str, formula: str) -> str:
-    """`0.5*dice`; brackets only where a sum needs them."""
+    """`0.5*dice`, with brackets around a sum."""
     if weight in ("", "1"):
         return formula
     try:
@@ -172,7 +172,7 @@ def _translated(call: Call) -> Translation:
 
 
 def _loss_of(call: Call) -> tuple[str, Loss | None, bool] | Translation:
-    """What a name is here: the text, the loss if the text is its name, and whether the number is the same."""
+    """The translation of a name: the text, the loss if the text is its name, and whether the value is the same."""
     registry = default_registry()
     names = [call.name, *([f"{call.space}.{call.name}"] if call.space else [])]
     for name in [*names, *(short for name in names if (short := registry.shortened(name)))]:
@@ -188,12 +188,13 @@ def _loss_of(call: Call) -> tuple[str, Loss | None, bool] | Translation:
             return Translation(why=f"for `{name}`: {advice}")
     text = _written_for(call)
     if text is None:
-        return Translation(why=f"there is no `{call.name}` here; write its formula, or lossdsl.adapt its function")
+        why = f"lossdsl has no `{call.name}`; write its formula, or wrap its function with lossdsl.adapt"
+        return Translation(why=why)
     return text, _loaded(text, registry) if _WORD.fullmatch(text) else None, is_the_same(call.name)
 
 
 def _written_for(call: Call) -> str | None:
-    """What the field's name of a loss is here. CrossEntropyLoss may be of a sigmoid in mmsegmentation and its like."""
+    """The formula for a name of another library. In mmsegmentation, CrossEntropyLoss can use a sigmoid."""
     text = written_here(call.name)
     sigmoid = any(entry.name == "use_sigmoid" and written(entry.value) == "true" for entry in call.arguments)
     return "bce" if text == "ce" and sigmoid else text
@@ -212,14 +213,14 @@ def _taken(loss: Loss | None) -> frozenset[str]:
 
 
 def _flat(entries: Iterable[Entry], loss: Loss | None) -> Iterator[Entry]:
-    """The arguments; those of a mapping, such as soft_dice_kwargs, one by one where the loss takes any of them."""
+    """The arguments. Those of a mapping such as soft_dice_kwargs are listed separately if the loss takes any."""
     for entry in entries:
         inner = entry.value.entries if isinstance(entry.value, Table) else ()
         yield from inner if {item.name for item in inner} & _taken(loss) else (entry,)
 
 
 def _is_idle(entry: Entry, loss: Loss | None) -> bool:
-    """Whether an argument changes nothing here."""
+    """Whether an argument has no effect in lossdsl."""
     accepted = {word for word, _ in loss.documentation.accepted} if loss else set()
     if entry.name in accepted or is_null(entry.value) or (isinstance(entry.value, Table) and not entry.value.entries):
         return True

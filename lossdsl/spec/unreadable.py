@@ -1,4 +1,4 @@
-"""Why a file is not YAML, and how to write what was meant: mostly, YAML took a formula for its own syntax."""
+"""Explain why a file is not valid YAML. Usually YAML read a formula as its own syntax."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _QUOTE = "quote the formula"
 _HINTS = (
     ("'\\t'", "write spaces instead of tabs, or quote the formula"),
     ("another document", "write one document per file, without a second ---"),
-    ("unknown escape", "write it in 'single quotes', which know no escapes"),
+    ("unknown escape", "write it in 'single quotes', which have no escapes"),
     ("end of stream", "a quote or a bracket is never closed"),
     ("<stream end>", "a quote or a bracket is never closed"),
     ("expected ':'", "a key is followed by a colon and a space: `key: value`"),
     ("special characters", "remove the character"),
-    ("undefined alias", f"define it before with &name; or {_QUOTE} if no alias is meant"),
+    ("undefined alias", f"define it first with &name, or {_QUOTE} if it is not an alias"),
     ("or ']'", f"{_QUOTE}: inside {{ }} and [ ] a comma or a bracket ends a value"),
     ("or '}'", f"{_QUOTE}: inside {{ }} and [ ] a comma or a bracket ends a value"),
 )
@@ -50,7 +50,7 @@ def _facts(error: yaml.YAMLError) -> tuple[str, int]:
 
 
 def _began_earlier(error: yaml.MarkedYAMLError) -> bool:
-    """Whether PyYAML notices only at some later line or the end what went wrong before."""
+    """Whether PyYAML reports an earlier mistake only at a later line or at the end."""
     return any(words in (error.problem or "") for words in ("end of stream", "<stream end>", "expected ':'"))
 
 
@@ -73,7 +73,7 @@ def _line(text: str, offset: int) -> str:
 
 
 def _quoted(line: str) -> str | None:
-    """The line with its value in quotes, if the value is what YAML stumbled over."""
+    """The line with its value quoted, if the value caused the error."""
     match = _VALUE.fullmatch(line.rstrip(" \t\r"))
     if not match or not _needs_quotes(match["value"]):
         return None

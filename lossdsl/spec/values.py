@@ -1,33 +1,17 @@
-"""Config data before it has a meaning: scalars, tables and rows, each with the place where the user wrote it.
+"""Config data: scalars, tables and rows, each with its place in the user's text.
 
 YAML files and Python mappings are both turned into these, so that the rules of the long form are written once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from lossdsl.errors import Diagnostic, Edit, Slot, Source, Span, respelt
+from lossdsl.errors import Diagnostic, Place, Source, Span
 
 Kind = Literal["text", "number", "bool", "null"]
 T_co = TypeVar("T_co", covariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something stands; `span` is None when the source's name alone says it (a key path, a file)."""
-
-    source: Source
-    span: Span | None = None
-
-    def says(self, code: str, message: str, hint: str | None = None, edit: Edit | None = None) -> Diagnostic:
-        return Diagnostic(code, message, self.source, self.span, hint, edit=edit)
-
-    def respelt(self, word: str, known: Iterable[str], slot: Slot) -> Edit | None:
-        """The edit that mends the spelling of a word which stands here in a file."""
-        return respelt(self.source, self.span, word, known, slot) if self.span and self.source.file else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +38,12 @@ class Entry:
     place: Place
     value: Value
     refusal: Diagnostic | None = None
-    """Why the key, a number for example, is no name; None for one that is."""
+    """The finding if the key is not a name, for example a number; else None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A mapping; its keys differ from each other. Whoever wants names reads it with `named`."""
+    """A mapping with unique keys. Use `named` to get the entries whose keys are names."""
 
     entries: tuple[Entry, ...]
     place: Place
@@ -75,7 +59,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Python data that is none of these, such as a set. kind: the name of its type."""
+    """Other Python data, such as a set. kind: the name of its type."""
 
     kind: str
     place: Place
@@ -83,7 +67,7 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Something that was refused: the finding is made already, so whoever meets it says nothing more."""
+    """A value that already has a finding, so that no second one is reported."""
 
     place: Place
 
@@ -93,14 +77,14 @@ Value: TypeAlias = Scalar | Table | Row | Foreign | Unread
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T_co]):
-    """What a reader made of its part (None: nothing), and what it found wrong with it."""
+    """The result of a reader (None: nothing), and its findings."""
 
     value: T_co
     findings: tuple[Diagnostic, ...] = ()
 
 
 def named(table: Table) -> Found[Table]:
-    """The entries of a mapping whose keys are names, and what is wrong with the other keys."""
+    """The entries of a mapping whose keys are names, and the findings for the other keys."""
     refused = tuple(entry.refusal for entry in table.entries if entry.refusal)
     entries = tuple(entry for entry in table.entries if not entry.refusal)
     return Found(Table(entries, table.place) if refused else table, refused)
@@ -111,18 +95,18 @@ def is_null(value: Value) -> bool:
 
 
 def shown(text: str, width: int = 40) -> str:
-    """Text between backticks, on one line and not too long."""
+    """Text in backticks, on one line and shortened."""
     line = " ".join(text.split())
     return f"`{line if len(line) <= width else line[: width - 3] + '...'}`"
 
 
 def described(value: Value) -> str:
-    """The value as the end of a sentence: 'must be a number, got ...'."""
+    """The value for the end of a sentence such as 'must be a number, got ...'."""
     match value:
         case Scalar(kind="null"):
             return "nothing"
         case Scalar():
-            return shown(value.text) if value.text.strip() else "an empty text"
+            return shown(value.text) if value.text.strip() else "an empty string"
         case Table():
             return "a mapping"
         case Row():

@@ -1,4 +1,4 @@
-"""What the parser calls, rule by rule, to build the tree."""
+"""Build the tree: the parser calls one method per grammar rule."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lark import Token, Transformer
 
 from lossdsl.errors import Diagnostic, Edit, Span
 from lossdsl.syntax import tree
-from lossdsl.syntax.tree import TASKS
+from lossdsl.tasks import TASKS
 
 
 class Misplaced(Exception):
-    """Grammatical text that the language refuses; carries the diagnostic."""
+    """Text that fits the grammar but is not allowed. It carries the diagnostic."""
 
     def __init__(
         self, message: str, span: Span, hint: str | None = None, code: str = "LD101", edit: Edit | None = None
@@ -26,7 +26,7 @@ class Misplaced(Exception):
 
 
 class Padded(Exception):
-    """A number with zeros in front, such as 010."""
+    """A number with leading zeros, such as 010."""
 
     def __init__(self, span: Span):
         super().__init__()
@@ -70,7 +70,7 @@ class TreeBuilder(Transformer[Token, Any]):
         return tree.Declaration(
             name=str(name),
             parameters=tuple(parameters),
-            range=next(item for item in rest if isinstance(item, tree.Interval)),
+            range=next(item for item in rest if isinstance(item, tree.Range)),
             bindings=tuple(item for item in rest if isinstance(item, tree.Binding)),
             cases=tuple(cases),
             span=span_of(keyword).to(span_of(items[-1])),
@@ -86,13 +86,13 @@ class TreeBuilder(Transformer[Token, Any]):
 
     def parameter(self, items: list[Any]) -> tree.ParameterSyntax:
         name, *rest = items
-        allowed = [item for item in rest if isinstance(item, (Token, tuple, tree.Interval))]
+        allowed = [item for item in rest if isinstance(item, (Token, tuple, tree.Range))]
         default = next((item for item in rest if item not in allowed), None)
         _refuse_dots(name)
         lists = 0
         while isinstance(allowed[0], tuple):
             lists, allowed[0] = lists + 1, allowed[0][0]
-        interval = allowed[0] if isinstance(allowed[0], tree.Interval) else None
+        interval = allowed[0] if isinstance(allowed[0], tree.Range) else None
         words = [str(item) for item in allowed if isinstance(item, Token)]
         decides_task = "task" in words
         if decides_task:
@@ -102,16 +102,16 @@ class TreeBuilder(Transformer[Token, Any]):
     def several(self, items: list[Any]) -> tuple[Any]:
         return (items[1],)
 
-    def interval(self, items: list[Any]) -> tree.Interval:
+    def interval(self, items: list[Any]) -> tree.Range:
         opening, low, high, closing = items
-        interval = tree.Interval(low, high, opening == "(", closing == ")", _across([opening, closing]))
+        interval = tree.Range(low, high, opening == "(", closing == ")", _across([opening, closing]))
         if not (low < high or low in interval):
-            raise Misplaced("the range is empty", interval.span, "the lower end comes first: [0, 1]")
+            raise Misplaced("the range is empty", interval.span, "write the lower end first: [0, 1]")
         return interval
 
-    def whole(self, items: list[Any]) -> tree.Interval:
+    def whole(self, items: list[Any]) -> tree.Range:
         word, interval = items
-        assert isinstance(interval, tree.Interval)
+        assert isinstance(interval, tree.Range)
         return replace(interval, whole=True, span=span_of(word).to(interval.span))
 
     def bound(self, items: list[Any]) -> float:
@@ -230,13 +230,13 @@ def _check_arguments(function: str, arguments: list[Any]) -> None:
         elif function == "where" and isinstance(arguments[0], tree.Keyword):
             raise _no_comparison(arguments[0])
         elif seen:
-            hint = "tensors first, then name=value"
+            hint = "write tensors first, then name=value"
             if isinstance(argument, tree.Number):
-                hint = "a parameter is written name=value, a decimal number with a point: 0.5"
-            raise Misplaced("a tensor stands after a parameter", argument.span, hint)
+                hint = "write a parameter as name=value, and a decimal number with a point: 0.5"
+            raise Misplaced("a tensor cannot follow a parameter", argument.span, hint)
         if isinstance(argument, tree.Comparison) and (function != "where" or index > 0):
             hint = "write where(condition, value_if_true, value_if_false)"
-            raise Misplaced("a comparison stands only as the first argument of where", argument.span, hint, "LD104")
+            raise Misplaced("a comparison is only allowed as the first argument of where", argument.span, hint, "LD104")
 
 
 def _no_comparison(keyword: tree.Keyword) -> Misplaced:
@@ -244,4 +244,4 @@ def _no_comparison(keyword: tree.Keyword) -> Misplaced:
     name_end = keyword.span.start + len(keyword.name)
     between = Span(name_end, keyword.value.span.start)
     edit = Edit(between, " == ", "safe") if between.end - between.start <= len(" = ") else None
-    return Misplaced("`=` gives a value to a parameter", keyword.span, "to compare write ==", "LD104", edit)
+    return Misplaced("`=` sets a parameter and does not compare", keyword.span, "to compare, write ==", "LD104", edit)

@@ -1,4 +1,4 @@
-"""What to write instead of a character that the language does not have."""
+"""Hints for characters that are not part of the language."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def instead(character: str) -> str:
 
 
 def stand_in(character: str) -> str | None:
-    """The ASCII text that this character stands for, empty for one that nobody sees, None where it is not certain."""
+    """The ASCII text for this character; empty for an invisible one, None if it is not certain."""
     if not character:
         return None
     plain = unicodedata.normalize("NFKC", character)

@@ -1,4 +1,4 @@
-"""The edits that mend a text which does not parse. Each is given only where it has one meaning; else None."""
+"""Edits that correct a text which does not parse. Each returns None unless the text has a single meaning."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def bare_word(context: Failure) -> Edit | None:
 
 
 _TIMES = ("x", "X")
-"""What some write between factors."""
+"""Signs that are used for products elsewhere."""
 
 
 def product(context: Failure) -> Edit | None:
@@ -69,7 +69,7 @@ def product(context: Failure) -> Edit | None:
 
 
 def whole_number(context: Failure) -> tuple[str, Edit] | None:
-    """`3.5e-2` for `3.5 e-2`, a number that a space tears apart, or so it seems; e may be a name."""
+    """`3.5e-2` for `3.5 e-2`, which is probably one number with a space in it; but e can be a name."""
     exponent = _TORN_EXPONENT.match(context.source.text, context.span.start)
     if exponent is None or context.adjacent or context.after_newline or not context.previous[0].isdigit():
         return None
@@ -101,7 +101,7 @@ def equality(context: Failure) -> Edit | None:
 
 
 def closing(context: Failure) -> Edit | None:
-    """The brackets that are missing at the end, where nothing but the end can be meant: without an operator inside."""
+    """The missing brackets at the end, if they can only be at the end: there is no operator inside."""
     if not (context.at_end and context.previous_is_operand):
         return None
     inside = _EXPONENT.sub("", _without_comments(context.since(context.open_brackets[0].start + 1)))

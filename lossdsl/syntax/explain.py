@@ -1,4 +1,4 @@
-"""Why a text does not parse, in the user's words: one rule per common slip, the first that applies speaks."""
+"""Explain why a text does not parse: one rule per common mistake; the first that applies gives the message."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Callable
 from lark import UnexpectedInput
 
 from lossdsl import words
-from lossdsl.errors import Diagnostic, Edit, Source, Span
+from lossdsl.errors import Diagnostic, Edit, Place, Source, Span
 from lossdsl.syntax import edits
 from lossdsl.syntax.characters import describe, instead
 from lossdsl.syntax.failure import PAIRS, Failure, find_failure
 
 _OPERATORS = ("+", "-", "*", "/", "**")
 _COMPARISONS = ("<", ">", "<=", ">=", "==", "!=")
-_CHOICE = "a choice is where(condition, value_if_true, value_if_false)"
-_ONLY = f"operators are {' '.join(_OPERATORS)}"
+_CHOICE = "for a choice, write where(condition, value_if_true, value_if_false)"
+_ONLY = f"the operators are {' '.join(_OPERATORS)}"
 _NO_OPERATOR = {
-    "=>": "write >=", "=<": "write <=", "<>": "write !=", "|": "the absolute value is abs(a)", "?": _CHOICE,
+    "=>": "write >=", "=<": "write <=", "<>": "write !=", "|": "for the absolute value, write abs(a)", "?": _CHOICE,
 } | dict.fromkeys(("%", "@", "&", "&&", "||", "!", "~", "//", "->"), _ONLY)  # fmt: skip
 _NO_PART = {
-    "$": "names have letters, digits and _", "\\": "a line goes on inside brackets and after an operator",
-} | dict.fromkeys("{}", "brackets are ( ) and [ ]")  # fmt: skip
-_NUMBERS = "numbers are 2, 0.5, .5, 1_000, 2e-3"
+    "$": "names consist of letters, digits and _", "\\": "a line continues inside brackets and after an operator",
+} | dict.fromkeys("{}", "the brackets are ( ) and [ ]")  # fmt: skip
+_NUMBERS = "write numbers as 2, 0.5, .5, 1_000 or 2e-3"
 _QUOTES = ("'", '"', "`")
 _FOREIGN_WORDS = {"and", "or", "not", "if", "else", "in", "is", "for", "lambda", "return", "def", "import"}
 
@@ -39,22 +39,22 @@ def explain_failure(source: Source, start: str, failure: UnexpectedInput) -> Dia
 
 
 def explain_zeros(source: Source, span: Span) -> Diagnostic:
-    """The diagnostic for a number with zeros in front; `1,000` in a list is two numbers."""
+    """The diagnostic for a number with leading zeros; `1,000` in a list is two numbers."""
     text = source.text[span.start : span.end]
     before = re.search(r"(?<![\w.])[0-9]{1,3}(?:,[0-9]{3})*,$", source.text[: span.start], re.ASCII)
     if before and re.match(r"[0-9]{3}(?![0-9_])", text, re.ASCII):
         whole = Span(before.start(), span.end)
         grouped = source.text[whole.start : whole.end]
         hint = f"write {grouped.replace(',', '')}, without a comma"
-        return Diagnostic("LD101", f"`{grouped}` is {grouped.count(',') + 1} numbers", source, whole, hint)
+        return Place(source, whole).says("LD101", f"`{grouped}` is {grouped.count(',') + 1} numbers", hint)
     plain = re.sub(r"^[0_]+(?=[0-9])", "", text)
-    return Diagnostic("LD101", f"`{text}` is not a number: it has zeros in front", source, span, f"write {plain}")
+    return Place(source, span).says("LD101", f"`{text}` is not a number: it has leading zeros", f"write {plain}")
 
 
 def _empty(context: Failure) -> Diagnostic | None:
     if context.previous or not context.at_end:
         return None
-    return context.says("LD101", "the formula is empty", "write for example 0.5*bce + 0.5*dice")
+    return context.says("LD101", "the formula is empty", "for example 0.5*bce + 0.5*dice")
 
 
 def _foreign_character(context: Failure) -> Diagnostic | None:
@@ -86,8 +86,8 @@ def _foreign_sign(context: Failure) -> Diagnostic | None:
         foreign = _dotted(context)
         if foreign:
             return foreign
-        message = "there is no attribute access" if context.previous_is_operand else "`.` cannot stand here"
-        return context.says("LD101", message, "a dot stands in numbers, 0.5, and in names, plugin.loss")
+        message = "attribute access is not supported" if context.previous_is_operand else "`.` is not allowed here"
+        return context.says("LD101", message, "a dot is only allowed in numbers, 0.5, and in names, plugin.loss")
     if found.startswith(_QUOTES):
         hint = "write the bare word, without quotes"
         return context.says("LD101", "quotes are not part of the language", hint, edit=edits.bare_word(context))
@@ -96,14 +96,14 @@ def _foreign_sign(context: Failure) -> Diagnostic | None:
         edit = context.replaced(hint.removeprefix("write "), "safe") if hint.startswith("write ") else None
         return context.says("LD101", f"`{found}` is not an operator", hint, edit=edit)
     if found == ":=" or (found == ":" and not context.library):
-        return context.says("LD101", f"`{found}` cannot stand here", "write name = value")
+        return context.says("LD101", f"`{found}` is not allowed here", "write name = value")
     if found in _NO_PART:
         return context.says("LD101", f"`{found}` is not part of the language", _NO_PART[found])
     return None
 
 
 def _dotted(context: Failure) -> Diagnostic | None:
-    """`torch.nn.BCELoss` and `p.detach()`: what to write for the name at the end."""
+    """`torch.nn.BCELoss` and `p.detach()`: the hint for the name at the end."""
     text, dot = context.source.text, context.span.start
     before = re.search(r"[A-Za-z_][\w.]*$", text[:dot], re.ASCII)
     behind = re.match(r"\.(?:\w+\.)*([A-Za-z_]\w*)", text[dot:], re.ASCII)
@@ -115,10 +115,10 @@ def _dotted(context: Failure) -> Diagnostic | None:
     meant = words.word(behind[1], "loss", "function") if is_module else words.word(behind[1], "function")
     if meant is None and not is_module:
         return None
-    hint = meant.hint if meant else f"names are written without a module: {behind[1]}"
+    hint = meant.hint if meant else f"write the name without its module: {behind[1]}"
     is_name = is_module and (meant is None or (meant.same and meant.write.isidentifier()))
     edit = Edit(Span(start, end), meant.write if meant else behind[1]) if is_name else None
-    return context.says("LD101", "there is no attribute access", hint, edit=edit)
+    return context.says("LD101", "attribute access is not supported", hint, edit=edit)
 
 
 def _whole_number(context: Failure) -> Edit | None:
@@ -128,18 +128,18 @@ def _whole_number(context: Failure) -> Edit | None:
 
 
 def _definition(context: Failure) -> Diagnostic | None:
-    """What goes wrong around the formulas of a .loss file."""
+    """Mistakes in a .loss file outside of the formulas."""
     if not context.library or (context.at_end and context.open_brackets):
         return None
     found, expected = context.found, context.expected
     if not context.previous and "LOSS" in expected:
-        hint = "a definition begins with loss: loss name(parameter: [0, inf) = 1) -> [0, 1]"
+        hint = "a definition starts with loss: loss name(parameter: [0, inf) = 1) -> [0, 1]"
         return context.says("LD101", f"unexpected `{found}`", hint)
     if "COLON" in expected and not context.at_end:
         hint = "for example a: [0, inf) = 1 or a: image | batch = image"
-        return context.says("LD101", "a parameter needs the values that it may have", hint, context.previous_span)
+        return context.says("LD101", "a parameter must declare its allowed values", hint, context.previous_span)
     if found in ("=", "for", "loss") and "_NEWLINE" in expected and not context.after_newline:
-        return context.says("LD101", f"`{found}` must stand on a line of its own")
+        return context.says("LD101", f"`{found}` must be on a line of its own")
     if context.at_end or not found.strip():
         wanted = "`= expression` on a line of its own" if "FOR" in expected else _wanted(expected)
         return context.says("LD108", f"the definition ends after `{context.previous}`", f"expected {wanted}")
@@ -149,7 +149,7 @@ def _definition(context: Failure) -> Diagnostic | None:
     if not (context.after_newline and "LOSS" in expected) or found in _OPERATORS:
         return None
     if context.is_assigned:
-        return context.says("LD106", f"`{found}` is defined too late", "names stand above the line that begins with =")
+        return context.says("LD106", f"`{found}` is defined too late", "define names above the line that starts with =")
     return _unexpected(context)
 
 
@@ -157,11 +157,11 @@ def _second_statement(context: Failure) -> Diagnostic | None:
     if not (context.after_newline and context.previous_is_operand) or context.open_brackets or context.at_end:
         return None
     if context.found in _OPERATORS:
-        hint = "end the line before with the operator, or put the whole in brackets"
-        return context.says("LD106", f"the expression ended before this `{context.found}`", hint)
+        hint = "end the previous line with the operator, or put the whole expression in brackets"
+        return context.says("LD106", f"the expression already ended before this `{context.found}`", hint)
     if "$END" in context.expected and context.found != "=" and not context.library:
-        hint = "give the one before a name: region = ..."
-        return context.says("LD106", "there is an expression before this one, and only one can stand", hint)
+        hint = "give the previous one a name: region = ..."
+        return context.says("LD106", "only one expression is allowed, and there is one before this", hint)
     return None
 
 
@@ -169,22 +169,23 @@ def _comparison(context: Failure) -> Diagnostic | None:
     if context.found == "=" and context.library and not context.expected & {"RPAR", "COMMA", "_NEWLINE"}:
         return _unexpected(context)
     if context.found == "=":
-        hint = "name = value stands at the start of a line or inside the brackets of a call; to compare write =="
-        return context.says("LD101", "`=` cannot stand here", hint, edit=edits.equality(context))
+        hint = "write name = value at the start of a line or inside the brackets of a call; to compare, write =="
+        return context.says("LD101", "`=` is not allowed here", hint, edit=edits.equality(context))
     if context.found not in _COMPARISONS:
         return None
     if context.inside == "call" and re.search(r"[<>]|[=!]=", context.since(context.open_brackets[-1].start)):
-        hint = "one inside the other: where(a < b, where(b < c, yes, no), no)"
-        return context.says("LD104", "a comparison has two sides only", hint)
+        hint = "nest them: where(a < b, where(b < c, yes, no), no)"
+        return context.says("LD104", "comparisons cannot be chained", hint)
     hint = "write where(condition, value_if_true, value_if_false)"
-    return context.says("LD104", "a comparison stands only as the first argument of where", hint)
+    return context.says("LD104", "a comparison is only allowed as the first argument of where", hint)
 
 
 def _bracket(context: Failure) -> Diagnostic | None:
     found, brackets = context.found, context.open_brackets
     if not brackets:
         if found in PAIRS.values():
-            return context.says("LD107", f"`{found}` closes nothing", "remove it, or open the bracket before")
+            hint = "remove it, or add the opening bracket before it"
+            return context.says("LD107", f"`{found}` has no opening bracket", hint)
         return None
     innermost = brackets[-1]
     closing = PAIRS[innermost.sign]
@@ -197,7 +198,7 @@ def _bracket(context: Failure) -> Diagnostic | None:
     if found in PAIRS.values() and found != closing and context.expected != {"COMMA"}:
         return context.says("LD107", f"`{found}` cannot close `{innermost.sign}`", f"write `{closing}`")
     if found == ";":
-        hint = f"close it with `{closing}` before, or separate arguments with `,`"
+        hint = f"close it with `{closing}` first, or separate arguments with `,`"
         return context.says("LD107", f"`;` ends a line, but `{innermost.sign}` is still open", hint)
     return None
 
@@ -214,27 +215,27 @@ def _missing_operator(context: Failure) -> Diagnostic | None:
         return context.says("LD101", f"`{left}{right}` is not a number", _NUMBERS, whole)
     if context.adjacent and left == "0" and re.fullmatch(r"[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+", right):
         whole, value = context.previous_span.to(context.span), int(f"{left}{right}", 0)
-        return context.says("LD101", f"`{left}{right}` is not a number", f"numbers are decimal: {value}", whole)
+        return context.says("LD101", f"`{left}{right}` is not a number", f"write a decimal number: {value}", whole)
     if not context.library and left == "loss" and right[0].isalpha():
         return context.says(
             "LD101",
-            "a definition cannot stand in a formula",
-            "write it in a .loss file; in a formula, region = dice names a part",
+            "a definition is not allowed in a formula",
+            "write it in a .loss file; in a formula, name a part with region = dice",
         )
     for word, span in ((left, context.previous_span), (right, context.span)):
         if word in _FOREIGN_WORDS:
             return context.says("LD101", f"`{word}` is not part of the language", f"{_ONLY}; {_CHOICE}", span)
     if right == "[":
-        hint = "a list stands only as an argument: weights=[1, 0.5]"
-        return context.says("LD102", f"`[` cannot follow `{left}`: there is no indexing", hint)
+        hint = "a list is only allowed as an argument: weights=[1, 0.5]"
+        return context.says("LD102", f"`[` cannot follow `{left}`: indexing is not supported", hint)
     if context.is_assigned and context.inside != "call":
-        hint = "name = value stands on a line of its own, or in the brackets of a call: dice(smooth=1)"
+        hint = "write name = value on a line of its own, or in the brackets of a call: dice(smooth=1)"
         return context.says("LD102", f"`{right} = ...` cannot follow `{left}`", hint)
     torn = edits.whole_number(context)
     if torn:
         number, edit = torn
         message = f"missing operator between `{left}` and `{right}`"
-        return context.says("LD102", message, f"a number has no space inside: {number}", place, edit)
+        return context.says("LD102", message, f"write a number without spaces: {number}", place, edit)
     missing, hint = _between(context)
     return context.says(
         "LD102", f"missing {missing} between `{left}` and `{right}`", hint, place, edits.product(context)
@@ -262,12 +263,12 @@ def _comma(context: Failure) -> Diagnostic | None:
     listing = edits.listing(context)
     if listing:
         written, edit = listing
-        inside, hint = Span(edit.span.start + 1, edit.span.end - 1), f"a list is written {written}"
-        return context.says("LD101", "`,` stands only in a call or a list", hint, inside, edit)
+        inside, hint = Span(edit.span.start + 1, edit.span.end - 1), f"write a list as {written}"
+        return context.says("LD101", "`,` is only allowed in a call or a list", hint, inside, edit)
     digits = re.match(r"[0-9]+(?:[.,][0-9]+)*", context.rest)
     if digits and context.adjacent and context.previous[0].isdigit():
         return _with_a_comma(context, digits.group())
-    return context.says("LD101", "`,` stands only in a call or a list", "to add two losses write a + b")
+    return context.says("LD101", "`,` is only allowed in a call or a list", "to add two losses, write a + b")
 
 
 def _with_a_comma(context: Failure, digits: str) -> Diagnostic:
@@ -278,7 +279,7 @@ def _with_a_comma(context: Failure, digits: str) -> Diagnostic:
         return context.says("LD101", f"`{number}` is not a number", _NUMBERS, whole)
     point = f"{context.previous}.{digits}"
     if len(digits) == 3 and context.previous != "0":
-        hint = f"write {context.previous}{digits}, or {point} where the comma is a decimal point"
+        hint = f"write {context.previous}{digits}, or {point} if the comma is a decimal point"
         return context.says("LD101", f"`{number}` is not a number", hint, whole)
     return context.says("LD101", f"`{number}` is not a number", f"write {point}", whole, Edit(whole, point, "safe"))
 
@@ -286,8 +287,8 @@ def _with_a_comma(context: Failure, digits: str) -> Diagnostic:
 def _missing_value(context: Failure) -> Diagnostic | None:
     missing = f"expected {_wanted(context.expected)}"
     if context.at_end and context.previous_is_operand:
-        message = "the formula has no expression: it must be the last line, after the names"
-        return context.says("LD108", message, "write for example region = dice, and on the next line bce + region")
+        message = "the formula has no expression; write it on the last line, after the names"
+        return context.says("LD108", message, "for example region = dice and, on the next line, bce + region")
     if context.at_end and context.previous:
         return context.says("LD108", f"the formula ends after `{context.previous}`", missing)
     if not context.previous_is_operand and context.found in (*_OPERATORS, ")", "]", ",", ";"):

@@ -1,4 +1,4 @@
-"""Where and in what surroundings the parser stopped."""
+"""The place where the parser stopped, and its context."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lark import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from lossdsl.errors import Applicability, Diagnostic, Edit, Source, Span
+from lossdsl.errors import Applicability, Diagnostic, Edit, Place, Source, Span
 
 PAIRS = {"(": ")", "[": "]"}
 _TOKEN = re.compile(
@@ -34,7 +34,7 @@ class Bracket:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What stood where the parser stopped, and what came before it."""
+    """The token at which the parser stopped, and its context."""
 
     source: Source
     library: bool
@@ -51,7 +51,7 @@ class Failure:
     def says(
         self, code: str, message: str, hint: str | None = None, span: Span | None = None, edit: Edit | None = None
     ) -> Diagnostic:
-        return Diagnostic(code, message, self.source, span or self.span, hint, edit=edit)
+        return Place(self.source, span or self.span).says(code, message, hint, edit)
 
     def replaced(self, text: str, applicability: Applicability) -> Edit:
         """The edit that writes `text` instead of what was found."""

@@ -1,4 +1,4 @@
-"""Tree to LaTeX, for mathematics mode: fractions, powers, sums with the axes that they run over."""
+"""Convert a tree to LaTeX for math mode, with fractions, powers, and sums with their axes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _escaped(text: str) -> str:
 
 
 def _piece(node: tree.Expression) -> tuple[str, int]:
-    """LaTeX, and how tightly it holds together."""
+    """LaTeX, and its binding strength."""
     match node:
         case tree.Number():
             return _number(node.value)
@@ -94,7 +94,7 @@ def _held(node: tree.Expression, needed: int) -> str:
 
 
 def _later(node: tree.Expression, needed: int) -> str:
-    """An operand after the first: a sign there is bracketed."""
+    """An operand after the first: a negative one is in brackets."""
     return _bracketed(latex(node)) if isinstance(node, tree.Negative) else _held(node, needed)
 
 
@@ -113,7 +113,7 @@ def _number(value: float) -> tuple[str, int]:
 
 
 def _product(node: tree.Product) -> tuple[str, int]:
-    """Factors from left to right; what is divided so far becomes the numerator."""
+    """Factors from left to right; at a division, everything before it becomes the numerator."""
     first, *rest = node.parts
     done, strength, last = *_piece(first.operand), first.operand
     for part in rest:

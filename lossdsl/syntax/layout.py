@@ -1,4 +1,4 @@
-"""Newlines: they end a statement, except inside brackets and after an operator, where they are white space."""
+"""Newlines end a statement, except inside brackets and after an operator, where they are white space."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WANTS_MORE = {"PLUS", "MINUS", "STAR", "SLASH", "POWER", "COMMA", "EQUAL", "COM
 
 
 class Layout(PostLex):
-    """Drops the newlines that mean nothing. A `;` is never dropped: misplaced, it is a syntax error."""
+    """Drops newlines that are white space. A `;` is never dropped: in a wrong place it is a syntax error."""
 
     always_accept = ("_NEWLINE",)
 

@@ -1,8 +1,8 @@
-"""Bounds on what is read, so that no text costs more than a stated amount."""
+"""Limits of the text, so that the cost of parsing is bounded."""
 
 from __future__ import annotations
 
-from lossdsl.errors import Diagnostic, FormulaError, Source, Span
+from lossdsl.errors import FormulaError, Place, Source, Span
 from lossdsl.syntax import tree
 
 MAX_LENGTH = 65_536
@@ -17,8 +17,8 @@ MIN_NUMBER = 2.0**-150
 
 def check_length(source: Source) -> None:
     if len(source.text) > MAX_LENGTH:
-        message = f"the text has {len(source.text):,} characters; at most {MAX_LENGTH:,} are read"
-        raise FormulaError([Diagnostic("LD110", message, source, Span(MAX_LENGTH, MAX_LENGTH + 1))])
+        message = f"the text has {len(source.text):,} characters; the limit is {MAX_LENGTH:,}"
+        raise FormulaError([Place(source, Span(MAX_LENGTH, MAX_LENGTH + 1)).says("LD110", message)])
 
 
 def check_size(source: Source, result: tree.Program | tuple[tree.Declaration, ...]) -> None:
@@ -27,7 +27,7 @@ def check_size(source: Source, result: tree.Program | tuple[tree.Declaration, ..
     for count, (node, depth) in enumerate(pair for root in roots for pair in tree.walk(root)):
         fault, hint = _fault(node, depth, count)
         if fault:
-            raise FormulaError([Diagnostic("LD110", fault, source, node.span, hint)])
+            raise FormulaError([Place(source, node.span).says("LD110", fault, hint)])
 
 
 def _fault(node: tree.Node, depth: int, count: int) -> tuple[str, str | None]:
@@ -37,5 +37,5 @@ def _fault(node: tree.Node, depth: int, count: int) -> tuple[str, str | None]:
         return f"the formula has more than {MAX_NODES:,} parts", None
     name = node.text if isinstance(node, tree.Name) else getattr(node, "name", "")
     if len(name) > MAX_NAME:
-        return f"the name `{name[:16]}...` has {len(name)} characters; at most {MAX_NAME} are read", None
+        return f"the name `{name[:16]}...` has {len(name)} characters; the limit is {MAX_NAME}", None
     return "", None

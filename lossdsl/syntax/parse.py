@@ -1,4 +1,4 @@
-"""Text to tree. Lark's LALR parser calls the builder bottom-up, so no input is deep enough to overflow the stack."""
+"""Parse text to a tree. Lark's LALR parser builds it bottom-up, so deep input cannot overflow the stack."""
 
 from __future__ import annotations
 
@@ -17,12 +17,23 @@ from lossdsl.syntax.resources import grammar_text
 
 @with_room
 def parse(text: str | Source) -> tree.Program:
-    """Read a formula: any number of bindings and one expression.
+    """Parse a formula: any number of lines `name = expression`, then one expression.
 
-    Raises FormulaError with the place of the fault and what to write instead.
+    Args:
+        text: the formula.
+
+    Returns:
+        The syntax tree. `str(tree)` is its canonical text.
+
+    Raises:
+        FormulaError: the text is not a formula. The finding has the place and a hint.
+
+    >>> import lossdsl
+    >>> print(lossdsl.parse("0.5*bce+dice( smooth = 1 )"))
+    0.5*bce + dice(smooth=1)
     """
     if not isinstance(text, (str, Source)):
-        raise FormulaError([Diagnostic("LD101", f"a formula is text, got {type(text).__name__}")])
+        raise FormulaError([Diagnostic("LD101", f"a formula must be a string, not {type(text).__name__}")])
     source = text if isinstance(text, Source) else Source(text)
     program = _parse(source, "program")
     assert isinstance(program, tree.Program)
@@ -30,15 +41,15 @@ def parse(text: str | Source) -> tree.Program:
 
 
 def parse_library(text: str | Source) -> tuple[tree.Declaration, ...]:
-    """Read the declarations of a .loss file."""
+    """Parse the definitions of a .loss file."""
     source = text if isinstance(text, Source) else Source(text)
     declarations = _parse(source, "library")
     assert isinstance(declarations, tuple)
     return declarations
 
 
-def parse_range(text: str) -> tree.Interval | None:
-    """`(0, 1]` as a range of numbers, None for a text that is none."""
+def parse_range(text: str) -> tree.Range | None:
+    """Parse a range such as `(0, 1]`; None if the text is not a range."""
     try:
         (declaration,) = parse_library(f"loss range() -> {text}\n    = 0\n")
     except (FormulaError, ValueError):

@@ -1,11 +1,11 @@
-"""Tree to canonical text. `parse(text(tree)) == tree` for every tree that the parser can make."""
+"""Convert a tree to canonical text. `parse(text(tree)) == tree` for every tree that the parser can make."""
 
 from __future__ import annotations
 
 import math
 
 from lossdsl.syntax import tree
-from lossdsl.syntax.tree import TASKS
+from lossdsl.tasks import TASKS
 
 # How tightly a node binds; an operand is bracketed when it binds less tightly than its place needs.
 _COMPARISON, _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(6)
@@ -25,7 +25,7 @@ def text(node: tree.Node) -> str:
             return f"{head}= {text(node.expression)}"
         case tree.ParameterSyntax():
             return _parameter(node)
-        case tree.Interval():
+        case tree.Range():
             low, high = "[("[node.low_open], "])"[node.high_open]
             return f"{'whole ' * node.whole}{low}{number(node.low)}, {number(node.high)}{high}"
         case tree.Keyword():
@@ -46,7 +46,7 @@ def number(value: float) -> str:
 
 
 def shown(value: float) -> str:
-    """A number as people write it, for messages: -0.3, and not -0.30000000000000004 as arithmetic leaves it."""
+    """A number for messages: -0.3 instead of the -0.30000000000000004 of arithmetic."""
     return number(float(f"{value:.12g}"))
 
 
@@ -104,7 +104,7 @@ def _operand(node: tree.Expression, needed: int) -> str:
 
 
 def _later(node: tree.Expression, needed: int) -> str:
-    """An operand after the first: a sign there is bracketed, `a - (-b)`, because two operators in a row read badly."""
+    """An operand after the first: a negative one is in brackets, `a - (-b)`, which is easier to read."""
     return f"({_expression(node)})" if isinstance(node, tree.Negative) else _operand(node, needed)
 
 

@@ -1,4 +1,4 @@
-"""The one place that knows where the grammar file lies."""
+"""The location of the grammar file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def grammar_text() -> str:
-    """The grammar: packed into the package by a wheel, else beside the package in a checkout or editable install."""
+    """The grammar, which is inside the package in a wheel, and next to it in a checkout or editable install."""
     packed = files("lossdsl") / "_grammar" / "loss.lark"
     if packed.is_file():
         return packed.read_text(encoding="ascii")

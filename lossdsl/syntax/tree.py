@@ -1,17 +1,17 @@
-"""The syntax tree: frozen nodes, each with the span that it came from. Equality ignores spans."""
+"""The syntax tree: frozen nodes, each with its span in the source. Equality ignores spans."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from lossdsl.errors import Span
 from lossdsl.stack import with_room
 
 NOWHERE = Span(0, 0)
-Task = Literal["binary", "multilabel", "multiclass", "regression"]
-TASKS: tuple[Task, ...] = ("binary", "multilabel", "multiclass", "regression")
+AXES = ("batch", "class", "pixel")
+"""The axes that a value may have, in the order of a tensor's dimensions."""
 
 
 class Printed:
@@ -83,7 +83,7 @@ class Power(Printed):
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Printed):
-    """`left < right`; stands only as the first argument of `where`."""
+    """`left < right`, which is only allowed as the first argument of `where`."""
 
     operator: str
     left: Expression
@@ -136,8 +136,11 @@ class Program(Printed):
 
 
 @dataclass(frozen=True, slots=True)
-class Interval(Printed):
-    """A range of numbers; each end is open or closed. whole: only the whole numbers in it, `whole [1, inf)`."""
+class Range(Printed):
+    """A range of numbers as it is written; each end is open or closed. whole: only the whole numbers in it.
+
+    It says what may be given, `whole [1, inf)`. What a value can be is an interval, which is computed with.
+    """
 
     low: float
     high: float
@@ -156,14 +159,14 @@ class Interval(Printed):
 
 @dataclass(frozen=True, slots=True)
 class ParameterSyntax(Printed):
-    """`smooth: [0, inf) = 1` or `per: image | batch = image`: what may be given, and the default, None when required.
+    """`smooth: [0, inf) = 1` or `per: image | batch = image`: the allowed values and the default, None if required.
 
     lists: 1 for a list of numbers, `[(0, inf)]`, 2 for a list of lists. decides_task: the words are the tasks, written
-    `mode: task`, and the one that is given is the task of the call.
+    `mode: task`, and the value is the task of the call.
     """
 
     name: str
-    interval: Interval | None
+    interval: Range | None
     words: tuple[str, ...]
     default: Expression | None
     lists: int = 0
@@ -186,19 +189,19 @@ class Declaration(Printed):
 
     name: str
     parameters: tuple[ParameterSyntax, ...]
-    range: Interval
+    range: Range
     bindings: tuple[Binding, ...]
     cases: tuple[Case, ...]
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
 
-Node: TypeAlias = Expression | Part | Keyword | Binding | Program | ParameterSyntax | Case | Declaration | Interval
+Node: TypeAlias = Expression | Part | Keyword | Binding | Program | ParameterSyntax | Case | Declaration | Range
 
 
 def children(node: Node) -> tuple[Node, ...]:
     """The nodes directly below `node`, left to right."""
     match node:
-        case Number() | Name() | Interval():
+        case Number() | Name() | Range():
             return ()
         case Negative() | Part():
             return (node.operand,)
@@ -228,7 +231,7 @@ _LEVELS = (Negative, Sum, Product, Power, Comparison, Call, Listing)
 
 
 def walk(node: Node) -> Iterator[tuple[Node, int]]:
-    """Every node, parents first, with the number of operations, calls and lists that it stands in, itself counted."""
+    """Every node, parents first, with its depth: the number of operations, calls and lists around it, with itself."""
     stack: list[tuple[Node, int]] = [(node, 0)]
     while stack:
         current, depth = stack.pop()

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lossdsl.tasks import TaskRecord, task_record
+
 BATCH = 3
 ADVERSARIAL = (0.0, 1e-8, 17.0, -17.0, 37.0, -37.0, 100.0, -100.0, 1e4, -1e4)
 LOGITS = (0.0, 20.0, -20.0, 100.0, 1e4, -1e4)
@@ -26,8 +28,12 @@ class Setting:
     pixels: int = 6
 
     @property
+    def record(self) -> TaskRecord:
+        return task_record(self.task)
+
+    @property
     def classes(self) -> int:
-        return 1 if self.task == "binary" else self.several
+        return 1 if self.record.has_one_class else self.several
 
     def __str__(self) -> str:
         return f"task={self.task}, input={self.input}" + ", soft target" * (self.target == "soft")
@@ -88,11 +94,11 @@ def random_batch(
 
 
 def _target(setting: Setting, shape: tuple[int, int, int], generator: torch.Generator, scale: float) -> Tensor:
-    if setting.task == "regression":
+    if not setting.record.has_labels:
         return torch.randn(shape, generator=generator, dtype=torch.float64) * scale
     if setting.target == "soft":
         return torch.randn(shape, generator=generator, dtype=torch.float64).softmax(1)
-    if setting.task == "multiclass":
+    if setting.record.indices:
         index = torch.randint(0, shape[1], (shape[0], shape[2]), generator=generator)
         index[:, : shape[1]] = torch.arange(shape[1])[: shape[2]]
         return index
@@ -104,7 +110,7 @@ def _target(setting: Setting, shape: tuple[int, int, int], generator: torch.Gene
 def _as_given(setting: Setting, z: Tensor) -> Tensor:
     if setting.input == "logits":
         return z
-    return z.softmax(1) if setting.task == "multiclass" else z.sigmoid()
+    return z.softmax(1) if setting.record.is_exclusive else z.sigmoid()
 
 
 def holding(batch: Batch, counts: Tensor, number: float) -> Batch:
@@ -116,7 +122,7 @@ def holding(batch: Batch, counts: Tensor, number: float) -> Batch:
 
 def labels_of(setting: Setting, target: Tensor) -> Tensor:
     """The target laid out as the prediction."""
-    if setting.task == "multiclass" and setting.target == "hard":
+    if setting.record.indices and setting.target == "hard":
         return functional.one_hot(target, setting.classes).movedim(-1, 1).double()
     return target.double()
 
@@ -129,15 +135,15 @@ def perfect(setting: Setting, batch: Batch) -> Batch:
 def off_target(setting: Setting, batch: Batch, share: float) -> Batch:
     """A prediction as far from the target as `share` says: 0 is right, 1 is wrong everywhere."""
     labels = labels_of(setting, batch.target)
-    if setting.task == "regression":
+    if not setting.record.has_labels:
         direction = torch.linspace(0.5, 2, labels.numel(), dtype=torch.float64).reshape(labels.shape)
         return replace(batch, pred=labels + share * direction)
-    others = (1 - labels) / (setting.classes - 1 if setting.task == "multiclass" else 1)
+    others = (1 - labels) / (setting.classes - 1 if setting.record.is_exclusive else 1)
     p = (1 - share) * labels + share * others
     if setting.input == "probs":
         return replace(batch, pred=p)
     tiny = 1e-300
-    z = p.clamp_min(tiny).log() if setting.task == "multiclass" else (p + tiny).log() - (1 - p + tiny).log()
+    z = p.clamp_min(tiny).log() if setting.record.is_exclusive else (p + tiny).log() - (1 - p + tiny).log()
     return replace(batch, pred=z.clamp(-1e4, 1e4))
 
 
@@ -159,7 +165,7 @@ def _edge_predictions(setting: Setting) -> Iterator[Tensor]:
         yield from (pred[:1], pred)
     count = shape[0] * shape[1] * shape[2]
     mixed = torch.tensor(numbers, dtype=torch.float64).repeat(count // len(numbers) + 1)[:count].reshape(shape)
-    if setting.input == "probs" and setting.task == "multiclass":
+    if setting.input == "probs" and setting.record.is_exclusive:
         mixed = (mixed + 1e-30) / (mixed + 1e-30).sum(1, keepdim=True)
     yield from (mixed[:1], mixed)
 
@@ -167,7 +173,7 @@ def _edge_predictions(setting: Setting) -> Iterator[Tensor]:
 def _edge_targets(setting: Setting, pred: Tensor) -> Iterator[Tensor]:
     if setting.target == "soft":
         yield torch.full_like(pred, 1 / pred.shape[1])
-    elif setting.task == "multiclass":
+    elif setting.record.indices:
         index = torch.zeros(pred.shape[0], pred.shape[2], dtype=torch.long)
         yield from (index, index + 2, index.index_fill(1, torch.tensor([index.shape[1] - 1]), 1))
     else:

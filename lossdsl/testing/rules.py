@@ -212,7 +212,7 @@ def ignore_index(subject: Subject) -> FOUND:
         batch = random_batch(setting, subject.tensors, 11)
         if subject.refuses(setting, batch, mask=counts):
             continue
-        there = counts if setting.task == "multiclass" else counts.unsqueeze(1)
+        there = counts if setting.record.indices else counts.unsqueeze(1)
         ignored = replace(holding(batch, counts, float("nan")), target=batch.target.masked_fill(~there, 255))
         wanted, wanted_slope = subject.value_and_slope(setting, batch, mask=counts)
         result, slope = subject.value_and_slope(setting, ignored, ignore_index=255)

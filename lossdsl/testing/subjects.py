@@ -20,7 +20,8 @@ from lossdsl.registry.model import INPUTS, Loss
 from lossdsl.spec import read_formula
 from lossdsl.syntax.parse import parse
 from lossdsl.syntax.printing import number
-from lossdsl.syntax.tree import Call, Interval, Name, Task
+from lossdsl.syntax.tree import Call, Name, Range
+from lossdsl.tasks import Task, candidates, task_record
 from lossdsl.testing.batches import Batch, Setting, edges
 
 
@@ -52,9 +53,9 @@ class Subject:
         """Every task with every input, and multiclass with class probabilities as the target."""
         sizes = self.loss.documentation.shape or (3, 6)
         for task in self.tasks:
-            for given in ("logits",) if task == "regression" else dict(self.inputs).get(task, INPUTS):
+            for given in dict(self.inputs).get(task, INPUTS) if task_record(task).has_labels else INPUTS[:1]:
                 yield Setting(task, given, "hard", *sizes)
-                if task == "multiclass":
+                if task_record(task).indices:
                     yield Setting(task, given, "soft", *sizes)
 
     @property
@@ -136,7 +137,7 @@ class Subject:
             yield from (f"{self.call}({parameter.name}={value})" for value in values if value != str(parameter.default))
 
 
-def _numbers(interval: Interval | None) -> list[float]:
+def _numbers(interval: Range | None) -> list[float]:
     if interval is None:
         return []
     return [value for value in dict.fromkeys((interval.low, 0.3, 2.0, interval.high)) if value in interval]
@@ -159,8 +160,9 @@ def subject_of(call: str, tasks: Iterable[str] | None = None) -> Subject:
     graphs = Graphs(resolution.objective, spec.options)
     built = graphs.working()
     working: tuple[Task, ...] = tuple(built)
-    if graphs.facts.raw_only and "regression" in working:
-        working = ("regression",)  # raw numbers are the same whatever they are called
+    raw = tuple(task for task in working if task in candidates(raw_only=True))
+    if graphs.facts.raw_only and raw:
+        working = raw  # raw numbers are the same whatever they are called
     chosen = tuple(task for task in working if tasks is None or task in tuple(tasks))
     assert chosen, f"{call} works for {', '.join(working) or 'no task'}"
     inputs = tuple(_inputs(built[task], task) for task in chosen)

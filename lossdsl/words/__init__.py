@@ -1,7 +1,7 @@
-"""What people of the field write elsewhere, and what to write here: data that is read when a name has no meaning.
+"""Names of other libraries, and what to write instead. The data is read when a name is unknown.
 
-`table.tsv` says for each name what to write; `known.txt` lists names of torch, numpy, math, sympy and libraries of
-losses, so that none of them is taken for a misspelt one of ours.
+`table.tsv` has the replacement for each name; `known.txt` lists names of torch, numpy, math, sympy and libraries of
+losses, so that none of them is treated as a misspelt name of lossdsl.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Literal, TypeAlias, cast
 
 Kind: TypeAlias = Literal["loss", "function", "value", "parameter", "choice", "key"]
 NAMES: tuple[Kind, ...] = ("loss", "function", "value")
-"""The kinds that stand in a formula as names."""
+"""The kinds of names in a formula."""
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A name that the field uses.
+    """A name of other libraries.
 
-    kind: where it stands: a loss, a function or a value in a formula, a parameter of a loss, a choice as the value of
-    one, a key of a config. write: what to write here, empty where there is nothing; for a function, x or a and b are
+    kind: where it is used: a loss, a function or a value in a formula, a parameter of a loss, a choice as the value of
+    one, a key of a config. write: what to write instead, empty if there is nothing; for a function, x or a and b are
     its arguments; for a parameter or choice, a loss with it; for a key, a whole loss in YAML. same: whether that is
-    the same number. context: the task and input that it needs. note: what else there is to know, or why there is
+    the same value. context: the task and input that it needs. note: a remark, or why there is
     nothing.
     """
 
@@ -38,11 +38,11 @@ class Word:
 
     @property
     def hint(self) -> str:
-        """The way out, as a sentence."""
+        """The hint, as a sentence."""
         return self.saying(self.write)
 
     def write_has(self, name: str) -> bool:
-        """Whether what to write gives a value to this parameter or key."""
+        """Whether the replacement sets this parameter or key."""
         return re.search(rf"\b{re.escape(name)}\s*[=:]", self.write) is not None
 
     def saying(self, write: str) -> str:
@@ -65,9 +65,9 @@ _SPACES = frozenset(_MODULES.split())
 
 
 def word(name: str, *kinds: Kind) -> Word | None:
-    """What the field means by a name, with or without the module that it stands in there; None for other names.
+    """The entry for a name, with or without its module; None for other names.
 
-    kinds: where it may stand, the likeliest first.
+    kinds: where it can be used, the most likely first.
     """
     found = {one.kind: one for one in _table().get(bare(name), ())}
     return next((found[kind] for kind in kinds if kind in found), None)
@@ -80,29 +80,29 @@ def bare(name: str) -> str:
 
 
 def is_in_table(name: str) -> bool:
-    """Whether the table has a name, wherever it stands."""
+    """Whether the table has a name, of any kind."""
     return bare(name) in _table()
 
 
 def is_known(name: str) -> bool:
-    """Whether a name that stands in a formula means something in the field, whatever its capitals."""
+    """Whether other libraries use a name of a formula, ignoring case."""
     return bare(name).lower() in _lowered()
 
 
 def is_written_so(name: str) -> bool:
-    """The same, but with these capitals."""
+    """Like `is_known`, but case-sensitive."""
     return bare(name) in _known()
 
 
 @cache
 def names_of(*kinds: Kind) -> frozenset[str]:
-    """The names of the table, in small letters."""
+    """The names of the table, in lower case."""
     return frozenset(word.name.lower() for group in groups() for word in group if word.kind in kinds)
 
 
 @cache
 def groups() -> tuple[tuple[Word, ...], ...]:
-    """The whole table, in its order; the names of a group mean the same."""
+    """The table in its order; the names of a group mean the same."""
     return tuple(_group(*line.split("\t")) for line in _lines("table.tsv"))
 
 

@@ -9,7 +9,7 @@ import lossdsl
 
 # A formula and its options; a part of what is said of it.
 SAID = [
-    ("ce + bce", {}, "no task has all of these losses: `ce` is for multiclass; `bce` is for binary, multilabel"),
+    ("ce + bce", {}, "no task supports all of these losses: `ce` is for multiclass; `bce` is for binary, multilabel"),
     ("ce + dice + bce", {}, "`ce` is for multiclass; `bce` is for binary, multilabel\n"),
     ("0.5*bce + lovasz + ce", {}, "for multiclass use ce, or task=multilabel"),
     ("ce + bce", {"task": "binary"}, "`ce` is for multiclass; the task is binary"),
@@ -29,12 +29,12 @@ SAID = [
     ("-log(dice)", {}, "add it: `dice` is best at 0; the score is 1 - dice"),
     ("bce - 0.1*dice", {}, "add it: `dice` is best at 0; the score is 1 - dice"),
     ("k = k\nbce + k", {}, "circular definition: k -> k"),
-    ("k = k\nbce + k", {}, "a definition cannot read itself; give the value of `k` another name"),
-    ("a = b\nb = a\nbce + a", {}, "define one of them without the others"),
+    ("k = k\nbce + k", {}, "a definition cannot refer to itself; give the value of `k` another name"),
+    ("a = b\nb = a\nbce + a", {}, "define one of them without using the others"),
     ("dice(smooth=1, smooth=2)", {}, "remove one of the two"),
     ("ce", {"task": "regression"}, "use a loss of a regression, such as mse, l1 or huber"),
     ("focal(gamma=0.1 - 0.4)", {}, "is -0.3, outside"),
-    ("mean(mean(p, over=pixel), over=pixel)", {}, "reduce over batch and class, or leave over= out"),
+    ("mean(mean(p, over=pixel), over=pixel)", {}, "reduce over batch, class, or remove over="),
     ("mean(local_mean(mean(p, over=pixel), size=3))", {}, "a window needs pixels: local_mean(p, size=3)"),
     ("mean(mean(p, over=pixel), count=y)", {}, "reduce it first: mean(y, over=pixel)"),
 ]

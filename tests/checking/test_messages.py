@@ -24,7 +24,7 @@ MESSAGES: list[tuple[str, str]] = [
         <formula>:1:1: error LD201: unknown loss `weight_map`
             weight_map*bce
             ^~~~~~~~~~
-            lossdsl list shows all; a number is given before, w = 0.5; a tensor stands inside mean(...) or sum(...)
+            lossdsl list shows the losses; define numbers first, w = 0.5; use tensors inside mean(...) or sum(...)
         """,
     ),
     (
@@ -34,7 +34,7 @@ MESSAGES: list[tuple[str, str]] = [
             a = log
                 ^~~
             write log(...)
-        <formula>:2:1: error LD202: `a` is a value; it takes no brackets
+        <formula>:2:1: error LD202: `a` is a value and cannot be called
             a(bce)
             ^~~~~~
             write a
@@ -86,7 +86,7 @@ MESSAGES: list[tuple[str, str]] = [
         <formula>:1:5: error LD210: circular definition: a -> b -> c -> a
             a = b
                 ^
-            define one of them without the others
+            define one of them without using the others
         """,
     ),
     (
@@ -95,26 +95,26 @@ MESSAGES: list[tuple[str, str]] = [
         <formula>:1:6: error LD201: unknown loss `s`
             exp(-s)*bce + learn(0)
                  ^
-            lossdsl list shows all; a number is given before, w = 0.5; a tensor stands inside mean(...) or sum(...)
-        <formula>:1:15: error LD207: learn needs a name of its own
+            lossdsl list shows the losses; define numbers first, w = 0.5; use tensors inside mean(...) or sum(...)
+        <formula>:1:15: error LD207: learn must be given a name
             exp(-s)*bce + learn(0)
                           ^~~~~~~~
-            s = learn(0) on a line before
+            write s = learn(0) on a line before
         """,
     ),
     (
         "d = dice + multiscale(bce)\nmultiscale(d, weights=[1, 3])",
         """
-        <formula>:1:12: error LD307: a multiscale inside of a multiscale
+        <formula>:1:12: error LD307: multiscale cannot be nested
             d = dice + multiscale(bce)
                        ^~~~~~~~~~~~~~~
-            one of them is enough
+            use one multiscale
         """,
     ),
     (
         "bce(reduction=none)",
         """
-        <formula>:1:1: error LD303: a loss is one number, this has one for each batch and class and pixel
+        <formula>:1:1: error LD303: a loss must be a scalar; this has the axes batch, class and pixel
             bce(reduction=none)
             ^~~~~~~~~~~~~~~~~~~
             reduce it: mean(...), or mean(..., over=[batch, class, pixel])
@@ -123,10 +123,10 @@ MESSAGES: list[tuple[str, str]] = [
     (
         "mean(w*bce)*mean(dice)",
         """
-        <formula>:1:13: error LD302: `mean` of one number
+        <formula>:1:13: error LD302: `mean` of a scalar
             mean(w*bce)*mean(dice)
                         ^~~~~~~~~~
-            a loss by name is averaged already; reduction=none gives its map, as in bce(reduction=none)
+            a named loss is already averaged; reduction=none gives its map, as in bce(reduction=none)
         """,
     ),
     (
@@ -141,23 +141,23 @@ MESSAGES: list[tuple[str, str]] = [
     (
         "bce(reduction=none) + mean(dice)",
         """
-        <formula>:1:1: error LD303: a loss is one number, this has one for each batch and class and pixel
+        <formula>:1:1: error LD303: a loss must be a scalar; this has the axes batch, class and pixel
             bce(reduction=none) + mean(dice)
             ^~~~~~~~~~~~~~~~~~~
             reduce it: mean(...), or mean(..., over=[batch, class, pixel])
-        <formula>:1:23: error LD302: `mean` of one number
+        <formula>:1:23: error LD302: `mean` of a scalar
             bce(reduction=none) + mean(dice)
                                   ^~~~~~~~~~
-            a loss by name is averaged already; reduction=none gives its map, as in bce(reduction=none)
+            a named loss is already averaged; reduction=none gives its map, as in bce(reduction=none)
         """,
     ),
     (
         "topk(bce(reduction=none), share=10)",
         """
-        <formula>:1:33: error LD204: `share` of `topk` is a number in (0, 1]
+        <formula>:1:33: error LD204: `share` of `topk` must be a number in (0, 1]
             topk(bce(reduction=none), share=10)
                                             ^~
-            0.1 keeps a tenth
+            0.1 keeps one tenth
         """,
     ),
 ]
@@ -201,7 +201,7 @@ OF_TASKS: list[tuple[str, str, str]] = [
         <formula>:1:22: error LD305: `alpha` of `focal` has no effect for multiclass
             focal(gamma=1, alpha=0.25)
                                  ^~~~
-            lossdsl show focal prints the text
+            lossdsl show focal prints its formula
         """,
     ),
 ]

@@ -215,6 +215,7 @@ def test_the_plugins_are_there() -> None:
     assert {candidate.namespace for candidate in bare().all()} == {BUILT_IN}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", TENSORS)
 def test_a_name_is_a_tensor_in_a_definition_as_in_brackets(name: str) -> None:
     texts = [

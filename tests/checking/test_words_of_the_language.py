@@ -36,7 +36,7 @@ WRONG = {
     "a = «nan»\na*bce": "",
     "s = learn(«inf»)\nexp(-s)*bce + s": "write a finite number",
     "s = learn(«none»)\nexp(-s)*bce + s": "",
-    "«inf»*bce": "a parameter whose range has it; write a finite number",
+    "«inf»*bce": "it is only allowed for a parameter whose range includes it; write a finite number",
     "bce + «inf»": "",
     "-«inf»*bce": "",
     "«nan»*bce": "",

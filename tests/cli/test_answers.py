@@ -44,7 +44,7 @@ def test_text(invoke, files):
         == "1 loss, nothing found; 1 warning allowed; tensors to pass by name: depth\n"
     )
     assert invoke("check", ".").stdout.endswith(
-        "1 error, 2 warnings in 3 of 4 losses; --fix mends 1; 1 warning allowed; tensors to pass by name: depth\n"
+        "1 error, 2 warnings in 3 of 4 losses; 1 fixable with --fix; 1 warning allowed; tensors to pass by name: depth\n"  # noqa: E501
     )
 
 

@@ -20,7 +20,7 @@ ONE_FORMULA = """\
     0.5*bec + 0.5*dice(smooth=-1)
                               ^~
     the default is 1
-2 errors in 1 loss; --fix mends 1
+2 errors in 1 loss; 1 fixable with --fix
 """
 
 SEVERAL = """\
@@ -32,7 +32,7 @@ a.yaml:2:11: error LD201: unknown loss `bec`
     dcie
     ^~~~
     did you mean `dice`?
-2 errors in 2 of 4 losses; --fix mends 2
+2 errors in 2 of 4 losses; 2 fixable with --fix
 """
 
 
@@ -57,14 +57,14 @@ def test_nothing_found(invoke, formulas, expected):
 def test_a_formula_on_stdin(invoke):
     result = invoke("check", "-", input="region = dise\nbce + region\n")
     assert result.stdout.startswith("<stdin>:")
-    assert result.stdout.endswith("1 error in 1 loss; --fix mends 1\n")
+    assert result.stdout.endswith("1 error in 1 loss; 1 fixable with --fix\n")
     assert invoke("check", "-", input="region = dice\r\nbce + region").exit_code == 0
     assert invoke("check", "-", "-", input="\ufeffbce").stdout == "1 loss, nothing found\n"
 
 
 def test_stdin_that_never_ends_is_cut(invoke):
     result = invoke("check", "-", input="a + " * 1_000_000)
-    assert "at most 65,536 are read" in result.stdout
+    assert "the limit is 65,536" in result.stdout
     assert result.exit_code == 1
 
 

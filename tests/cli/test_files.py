@@ -37,7 +37,7 @@ def places(text: str) -> list[str]:
 def test_a_folder(invoke, tree):
     result = invoke("check", ".")
     assert places(result.stdout) == ["a.yaml:1 LD201", "b/broken.yaml:1 LD401", "b/c.yml:2 LD201"]
-    assert result.stdout.endswith("3 errors in 3 of 5 losses; --fix mends 2; 2 files without a loss\n")
+    assert result.stdout.endswith("3 errors in 3 of 5 losses; 2 fixable with --fix; 2 files without a loss\n")
     assert result.exit_code == 1
 
 

@@ -96,7 +96,7 @@ def test_what_is_mended(wrong: str) -> None:
     assert document["ok"]
     assert document["diagnostics"] == []
     shown = CliRunner().invoke(main, ["check", "--fix", "-e", wrong], catch_exceptions=False).stdout
-    assert shown.endswith(f"<formula> mended:\n    {MENDED[wrong]}\n1 loss, nothing left; {_counted(document)} fixed\n")
+    assert shown.endswith(f"<formula> fixed:\n    {MENDED[wrong]}\n1 loss, nothing left; {_counted(document)} fixed\n")
 
 
 def _counted(document: dict[str, list[object]]) -> str:
@@ -110,7 +110,7 @@ def test_what_is_suggested(invoke, wrong: str) -> None:
     assert left["fixed"] == []
     assert {finding["edit"]["applicability"] for finding in left["diagnostics"] if finding["edit"]} == {"suggested"}
     shown = invoke("check", "--fix", "--unsafe", "-e", wrong)
-    assert f"<formula> mended:\n    {SUGGESTED[wrong]}\n" in shown.stdout
+    assert f"<formula> fixed:\n    {SUGGESTED[wrong]}\n" in shown.stdout
     assert json.loads(invoke("check", "--fix", "--unsafe", "-e", wrong, "--format", "json").stdout)["ok"]
 
 
@@ -259,7 +259,7 @@ def test_a_slip_is_counted_as_often_as_it_is_mended(invoke, folder: Path, case: 
     keys = ["--key", "loss", "--key", "other"] if "other" in text else []
     plain = invoke("check", "a.yaml", *keys).stdout
     if "^" not in text and "0,5" not in text:  # of two that cannot be read, the first is told
-        assert plain.rstrip().endswith(f"--fix mends {count}")
+        assert plain.rstrip().endswith(f"{count} fixable with --fix")
     diff = json.loads(invoke("check", "a.yaml", "--diff", "--format", "json", *keys).stdout)
     assert len(diff["fixed"]) == count
     result = invoke("check", "a.yaml", "--fix", *keys)
@@ -290,9 +290,9 @@ def test_the_diff_in_json(invoke, folder: Path) -> None:
 
 def test_both_kinds_are_told_apart(invoke) -> None:
     shown = invoke("check", "-e", "bec + mae + rmse").stdout
-    assert shown.endswith("3 errors in 1 loss; --fix mends 1; --fix --unsafe mends 2 more\n")
+    assert shown.endswith("3 errors in 1 loss; 1 fixable with --fix; 2 more fixable with --fix --unsafe\n")
     shown = invoke("check", "-e", "bec + mae + rmse", "--fix").stdout
-    assert shown.endswith("2 errors left in 1 loss; 1 finding fixed; --fix --unsafe mends 2 more\n")
+    assert shown.endswith("2 errors left in 1 loss; 1 finding fixed; 2 more fixable with --fix --unsafe\n")
 
 
 def test_unsafe_alone_is_wrong_use(invoke) -> None:

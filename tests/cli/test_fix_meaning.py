@@ -27,6 +27,7 @@ def is_read(text: str) -> bool:
     return True
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("part", range(20))
 def test_no_name_of_the_field_is_mended(part: int, form: str) -> None:

@@ -73,7 +73,7 @@ def test_sarif(invoke, folder):
     driver = document["runs"][0]["tool"]["driver"]
     driver.pop("version", None)
     (rule,) = driver["rules"]
-    assert rule["shortDescription"]["text"] == "a name that nothing has"
+    assert rule["shortDescription"]["text"] == "an unknown name"
     assert rule["help"]["markdown"].startswith("# LD201: ")
     driver["rules"] = [{"id": rule["id"]}]
     assert document == SARIF

@@ -36,7 +36,7 @@ def test_files_by_name(invoke, folder):
         (folder / name).write_text(text)
     result = run(invoke, *FILES)
     assert result.stdout.startswith("marked.yaml:2:7: error LD201: unknown loss `bec`\n")
-    assert result.stdout.endswith("1 error in 1 of 2 losses; --fix mends 1; 2 files without a loss\n")
+    assert result.stdout.endswith("1 error in 1 of 2 losses; 1 fixable with --fix; 2 files without a loss\n")
     assert result.exit_code == 1
     assert run(invoke, "good.yaml", "workflow.yaml", "template.yaml").exit_code == 0
     assert run(invoke, "workflow.yaml").stdout == "0 losses, nothing found; 1 file without a loss\n"

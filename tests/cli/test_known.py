@@ -142,6 +142,7 @@ twin.half_dice    -                    [0, 1]    binary, multilabel, multiclass 
 """
 
 
+@pytest.mark.long
 def test_plugins_in_the_list(start, plugins):
     result = start("list", env=plugins)
     assert (result.stderr, result.returncode) == ("", 0)
@@ -154,6 +155,7 @@ def test_plugins_in_the_list(start, plugins):
     assert names["lost"]["loss"] is None
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lossdsl.cli.places import Place
+from lossdsl.cli.places import InputFile
 from lossdsl.cli.progress import watched
 
 ROOT = Path(__file__).parents[2]
@@ -128,6 +128,7 @@ main(["check", "."], prog_name="lossdsl")
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("patience", "told"), [(0.05, True), (600.0, False)])
 def test_progress_on_a_terminal(folder: Path, patience: float, told: bool) -> None:
     for index in range(5):
@@ -163,7 +164,7 @@ def test_the_line_is_gone_when_a_check_is_stopped(monkeypatch: pytest.MonkeyPatc
     terminal, clock = Terminal(), iter([0.0, 0.5, 1.5, 1.55, 2.0])
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    seen = watched([Place(str(index)) for index in range(9)])
+    seen = watched([InputFile(str(index)) for index in range(9)])
     for _ in range(4):
         next(seen)
     seen.close()

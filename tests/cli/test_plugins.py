@@ -85,6 +85,7 @@ def test_those_that_are_left_out(start, plugins):
     assert set(states.values()) == {"left out"}
 
 
+@pytest.mark.long
 def test_what_is_wrong_beyond_what_can_be_loaded(start, tmp_path_factory):
     """A definition that names nothing, files that cannot be read, and a slip in the list of plugins."""
     folder = tmp_path_factory.mktemp("site")
@@ -112,7 +113,7 @@ def test_what_is_wrong_beyond_what_can_be_loaded(start, tmp_path_factory):
     (folder / "acme_lib" / "a.loss").write_text(files["acme_lib/a.loss"].replace("dcie", "dice"))
     slip = {"LOSSDSL_PLUGINS": "lossdsl-boundary,acmee"}
     result = start("plugins", env=plugins | slip)
-    told = "LOSSDSL_PLUGINS has `acmee`, which nothing installed is named: did you mean `acme`?"
+    told = "LOSSDSL_PLUGINS lists `acmee`, but nothing with this name is installed: did you mean `acme`?"
     assert (result.stdout.splitlines()[-1], result.returncode) == (told, 1)
     assert json.loads(start("plugins", "--format", "json", env=plugins | slip).stdout)["unknown"] == [told]
     assert start("plugins", env=plugins | {"LOSSDSL_PLUGINS": "acme"}).returncode == 0

@@ -55,6 +55,7 @@ def test_no_colour_in_a_pipe(start):
     assert result.returncode == 1
 
 
+@pytest.mark.long
 def test_a_reader_that_stops(start):
     """`lossdsl list | head -1`, with more output than a pipe holds."""
     many = [part for _ in range(300) for part in ("-e", "bec + dcie + focall + tverski")]
@@ -75,6 +76,7 @@ def test_a_full_disk(start):
     assert result.returncode == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("redirection", [">&-", "<&-", "2>&-"])
 def test_closed_streams(folder, redirection):
     if os.name != "posix":
@@ -86,6 +88,7 @@ def test_closed_streams(folder, redirection):
     assert result.returncode == (2 if "<" in redirection else 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_any_encoding_of_the_terminal(start, encoding):
     result = start("check", "-e", "α + bce", "--task", "binary", env={"PYTHONIOENCODING": encoding})
@@ -127,10 +130,11 @@ COLOURED = """\
     bec
 \x1b[31m    ^~~\x1b[0m
     \x1b[36mdid you mean `bce`?\x1b[0m
-\x1b[1m1 error in 1 loss; --fix mends 1\x1b[0m
+\x1b[1m1 error in 1 loss; 1 fixable with --fix\x1b[0m
 """
 
 
+@pytest.mark.long
 def test_colour_on_a_terminal(start):
     assert on_a_terminal("check", "-e", "bec") == COLOURED
     plain = start("check", "-e", "bec").stdout
@@ -138,6 +142,7 @@ def test_colour_on_a_terminal(start):
     assert on_a_terminal("check", "-e", "bec", TERM="dumb") == plain
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("columns", [40, 80, 100])
 def test_the_list_fits_the_terminal(columns):
     lines = on_a_terminal("list", COLUMNS=str(columns)).splitlines()

@@ -37,6 +37,7 @@ def python(folder: Path) -> Path:
     return interpreter
 
 
+@pytest.mark.long
 def test_from_nothing_to_a_config(invoke, folder: Path, python: Path) -> None:
     result = invoke("new-plugin", "acme-tools")
     written = [
@@ -62,16 +63,16 @@ def test_from_nothing_to_a_config(invoke, folder: Path, python: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Acme", "`Acme` is not lower-case letters and digits, with - between words"),
-        ("acme/../x", "is not lower-case letters and digits"),
-        ("9lives", "is not lower-case letters and digits"),
-        ("a--b", "is not lower-case letters and digits, with - between words"),
-        ("-x", "is not lower-case letters and digits, with - between words"),
-        ("f\u00e4rbung", "is not lower-case letters and digits, with - between words"),
-        ("", "is not lower-case letters and digits, with - between words"),
+        ("Acme", "`Acme` must be lower-case letters and digits, with - between words"),
+        ("acme/../x", "must be lower-case letters and digits"),
+        ("9lives", "must be lower-case letters and digits"),
+        ("a--b", "must be lower-case letters and digits, with - between words"),
+        ("-x", "must be lower-case letters and digits, with - between words"),
+        ("f\u00e4rbung", "must be lower-case letters and digits, with - between words"),
+        ("", "must be lower-case letters and digits, with - between words"),
         ("class", "`class` cannot be a namespace: it is a word of Python"),
         ("lossdsl-lossdsl", "`lossdsl` cannot be a namespace: it is that of the built-ins"),
-        ("local", "`local` cannot be a namespace: it is that of what a process registers itself"),
+        ("local", "`local` cannot be a namespace: it is that of the losses that a process registers"),
         ("monai", "`monai` is the namespace of lossdsl-dialects"),
     ],
 )
@@ -86,4 +87,4 @@ def test_nothing_is_overwritten(invoke, folder: Path) -> None:
     assert invoke("new-plugin", "lossdsl-acme", "--into", "deep/er").exit_code == 0
     assert (folder / "deep" / "er" / "lossdsl-acme" / "pyproject.toml").exists()
     again = invoke("new-plugin", "acme", "--into", "deep/er")
-    assert (again.exit_code, "exists already" in again.stderr) == (2, True)
+    assert (again.exit_code, "already exists" in again.stderr) == (2, True)

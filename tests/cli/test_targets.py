@@ -135,5 +135,5 @@ def test_a_mapping_of_hydra_is_compiled_and_loaded(tmp_path: Path) -> None:
 
 
 def test_compile_reads_no_file() -> None:
-    with pytest.raises(ConfigError, match="stands in another file"):
+    with pytest.raises(ConfigError, match="is in another file"):
         lossdsl.compile({"_target_": "lossdsl.load", "path": "other.yaml"})

@@ -1,4 +1,4 @@
-"""The comparison of a loss with a reference on 200 random configurations.
+"""The comparison of a loss with a reference on random configurations: 20, and 200 in `make test-long`.
 
 A test module keeps its rows in a table COMPARED: the name of a loss, or "name: which part of it", and the keywords of
 `agrees`. test_complete.py reads these tables, so a loss is registered by being in one.
@@ -24,7 +24,6 @@ from torch import Tensor
 
 import lossdsl
 
-CONFIGURATIONS = 200
 # Relative error of a value; of a gradient, relative to its largest element.
 PRECISION = {torch.float64: 1e-7, torch.float32: 1e-5}
 SMALLEST = {torch.float64: 1e-12, torch.float32: 1e-6}
@@ -67,8 +66,8 @@ def difference(text: str, case: Case, dtype: torch.dtype, expected: Tensor, limi
     return f"{value.item()!r}, not {expected.item()!r}; gradient {gradient.tolist()}, not {slope.tolist()}"
 
 
-@pytest.fixture(scope="session")
-def agrees() -> Callable[..., None]:
+@pytest.fixture(scope="session", params=[20, pytest.param(200, marks=pytest.mark.long)])
+def agrees(request: pytest.FixtureRequest) -> Callable[..., None]:
     """agrees(name, reference=..., tasks=..., ...): value and gradient are those of the reference.
 
     reference(case, **parameters) -> Each, or a 0-d tensor for a loss without a map, or None for what it cannot express;
@@ -91,7 +90,7 @@ def agrees() -> Callable[..., None]:
         **limits: Any,
     ) -> None:
         compared, loss = 0, name.partition(":")[0]
-        for seed in range(20 * CONFIGURATIONS):
+        for seed in range(20 * request.param):
             rng = random.Random(f"{name} {seed}")
             drawn = {key: rng.choice(values) for key, values in (parameters or {}).items()}
             chosen = {key: number for key, number in drawn.items() if number is not None}
@@ -108,7 +107,7 @@ def agrees() -> Callable[..., None]:
             found = difference(text, case, dtype, expected, max(PRECISION[dtype], precision))
             assert found is None, f"{name}, seed {seed}: {text} {dtype} {case}: {found}"
             compared += 1
-            if compared == CONFIGURATIONS:
+            if compared == request.param:
                 return
         raise AssertionError(f"{name}: the reference could express {compared} configurations only")
 

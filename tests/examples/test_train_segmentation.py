@@ -39,6 +39,7 @@ def demo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=240, check=False)
 
 
+@pytest.mark.long
 def test_trains_and_draws(config: Path, tmp_path: Path) -> None:
     picture = tmp_path / "new folder" / "picture.png"
     done = demo("--config", config, "--output", picture)
@@ -49,6 +50,7 @@ def test_trains_and_draws(config: Path, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
+@pytest.mark.long
 def test_formula_of_the_command_line_replaces_that_of_the_config(config: Path, tmp_path: Path) -> None:
     formula = "s = learn(0)\nexp(-s)*bce + s + min(1, epoch/10)*iou"
     done = demo("--config", config, "--output", tmp_path / "picture.png", "--loss", formula)
@@ -57,6 +59,7 @@ def test_formula_of_the_command_line_replaces_that_of_the_config(config: Path, t
     assert "min(1, epoch/10)*iou" in done.stdout
 
 
+@pytest.mark.long
 def test_wrong_formula_is_explained(config: Path, tmp_path: Path) -> None:
     picture = tmp_path / "picture.png"
     done = demo("--config", config, "--output", picture, "--loss", "0.5*bce + dcie")

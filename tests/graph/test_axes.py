@@ -9,58 +9,58 @@ import pytest
 from lossdsl.errors import FormulaError
 from lossdsl.graph.nodes import AXES
 
-# formula with <...> around the place, task: (code, part of the message, part of the hint)
+# formula with «...» around the place, task: (code, part of the message, part of the hint)
 WRONG: dict[tuple[str, str], tuple[str, str, str]] = {
-    ("<bce(reduction=none)>", "binary"): (
+    ("«bce(reduction=none)»", "binary"): (
         "LD303",
-        "one for each batch and class and pixel",
+        "the axes batch, class and pixel",
         "mean(..., over=[batch, class, pixel])",
     ),
-    ("bce + <mean(p, over=pixel)>", "binary"): ("LD303", "one for each batch and class", "over=[batch, class]"),
-    ("<sum(p, per=batch)>", "binary"): ("LD303", "one for each class", "mean"),
-    ("<p*bce>", "binary"): ("LD303", "batch and class and pixel", "reduce it"),
-    ("<ce(reduction=none)>", "multiclass"): ("LD303", "one for each batch and pixel", ""),
-    ("<mean(bce)>", "binary"): ("LD302", "`mean` of one number", "reduction=none"),
-    ("sqrt(<sum(1)>)", "binary"): ("LD302", "`sum` of one number", ""),
-    ("<mean(mean(p))>", "binary"): ("LD302", "`mean` of one number", ""),
-    ("mean(<sum(sum(p, over=class), over=class)>)", "binary"): (
+    ("bce + «mean(p, over=pixel)»", "binary"): ("LD303", "the axes batch and class", "over=[batch, class]"),
+    ("«sum(p, per=batch)»", "binary"): ("LD303", "the axis class", "mean"),
+    ("«p*bce»", "binary"): ("LD303", "batch, class and pixel", "reduce it"),
+    ("«ce(reduction=none)»", "multiclass"): ("LD303", "the axes batch and pixel", ""),
+    ("«mean(bce)»", "binary"): ("LD302", "`mean` of a scalar", "reduction=none"),
+    ("sqrt(«sum(1)»)", "binary"): ("LD302", "`sum` of a scalar", ""),
+    ("«mean(mean(p))»", "binary"): ("LD302", "`mean` of a scalar", ""),
+    ("mean(«sum(sum(p, over=class), over=class)»)", "binary"): (
         "LD302",
-        "`sum` over class of a value that has only batch and pixel",
+        "`sum` over class of a value with the axes batch and pixel",
         "",
     ),
-    ("mean(<sum(mean(p, over=pixel), per=image)>)", "binary"): (
+    ("mean(«sum(mean(p, over=pixel), per=image)»)", "binary"): (
         "LD302",
-        "`sum` over pixel of a value that has only",
+        "`sum` over pixel of a value with",
         "",
     ),
-    ("mean(<max(ce(reduction=none), over=class)>)", "multiclass"): ("LD302", "`max` over class", ""),
-    ("mean(mean(p, over=pixel), count=<y>)", "binary"): ("LD302", "`count` has one number for each pixel", ""),
-    ("mean(mean(p, over=pixel), weight=<y>)", "binary"): ("LD302", "`weight` has one number for each pixel", ""),
-    ("mean(ce(reduction=none), weight=<[1, 2, 3]>)", "multiclass"): (
+    ("mean(«max(ce(reduction=none), over=class)»)", "multiclass"): ("LD302", "`max` over class", ""),
+    ("mean(mean(p, over=pixel), count=«y»)", "binary"): ("LD302", "`count` has the axis pixel", ""),
+    ("mean(mean(p, over=pixel), weight=«y»)", "binary"): ("LD302", "`weight` has the axis pixel", ""),
+    ("mean(ce(reduction=none), weight=«[1, 2, 3]»)", "multiclass"): (
         "LD302",
-        "`weight` has one number for each class",
+        "`weight` has the axis class",
         "",
     ),
-    ("topk(p, share=<0>)", "binary"): ("LD204", "a number in (0, 1]", "0.1 keeps a tenth"),
-    ("topk(p, share=<1.5>)", "binary"): ("LD204", "a number in (0, 1]", ""),
-    ("topk(p, share=<epoch>)", "binary"): ("LD204", "a number in (0, 1]", ""),
-    ("<bce>", "multiclass"): ("LD301", "`bce` is for binary, multilabel; the task is multiclass", "use ce"),
-    ("<ce>", "binary"): ("LD301", "`ce` is for multiclass; the task is binary", "use bce"),
-    ("<ce>", "multilabel"): ("LD301", "the task is multilabel", "use bce"),
-    ("<hinge>", "multiclass"): ("LD301", "`hinge` is for binary, multilabel", ""),
-    ("<dice>", "regression"): ("LD301", "the task is regression", ""),
-    ("mean(<p>)", "regression"): ("LD301", "a regression has no probabilities `p`", "use pred and target"),
-    ("mean(<z>)", "regression"): ("LD301", "no logits `z`", ""),
-    ("mean(<y>*pred)", "regression"): ("LD301", "no labels `y`", ""),
-    ("mean(pred - <target>)", "multiclass"): ("LD301", "holds class indices", "use p and y"),
-    ("lovasz(classes=<all>)", "binary"): ("LD305", "`classes` of `lovasz` has no effect for binary", ""),
-    ("focal(alpha=<0.5>)", "multiclass"): ("LD305", "`alpha` of `focal` has no effect for multiclass", ""),
+    ("topk(p, share=«0»)", "binary"): ("LD204", "a number in (0, 1]", "0.1 keeps one tenth"),
+    ("topk(p, share=«1.5»)", "binary"): ("LD204", "a number in (0, 1]", ""),
+    ("topk(p, share=«epoch»)", "binary"): ("LD204", "a number in (0, 1]", ""),
+    ("«bce»", "multiclass"): ("LD301", "`bce` is for binary, multilabel; the task is multiclass", "use ce"),
+    ("«ce»", "binary"): ("LD301", "`ce` is for multiclass; the task is binary", "use bce"),
+    ("«ce»", "multilabel"): ("LD301", "the task is multilabel", "use bce"),
+    ("«hinge»", "multiclass"): ("LD301", "`hinge` is for binary, multilabel", ""),
+    ("«dice»", "regression"): ("LD301", "the task is regression", ""),
+    ("mean(«p»)", "regression"): ("LD301", "a regression has no probabilities `p`", "use pred and target"),
+    ("mean(«z»)", "regression"): ("LD301", "no logits `z`", ""),
+    ("mean(«y»*pred)", "regression"): ("LD301", "no labels `y`", ""),
+    ("mean(pred - «target»)", "multiclass"): ("LD301", "holds class indices", "use p and y"),
+    ("lovasz(classes=«all»)", "binary"): ("LD305", "`classes` of `lovasz` has no effect for binary", ""),
+    ("focal(alpha=«0.5»)", "multiclass"): ("LD305", "`alpha` of `focal` has no effect for multiclass", ""),
 }
 
 
 def marked(text: str) -> tuple[str, str]:
     """A formula without the marks, and what stands between them."""
-    start, end = text.index("<"), text.rindex(">")
+    start, end = text.index("«"), text.index("»")
     return text[:start] + text[start + 1 : end] + text[end + 1 :], text[start + 1 : end]
 
 

@@ -256,6 +256,7 @@ def slope(total: Node, inputs: Mapping[str, Any]) -> Any:
     return result
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", [*BUILT_INS, *COMPOSITIONS])
 def test_value_and_slope(text: str, built: Any) -> None:
     """What is run has the value of what was written; its gradient is what differences of values say."""

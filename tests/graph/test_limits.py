@@ -19,8 +19,8 @@ def test_the_message(built: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         built("\n".join(names), "multilabel")
     finding = caught.value.diagnostics[0]
     assert (finding.code, finding.severity) == ("LD110", "error")
-    assert finding.message == "the formula has more than 1,010 parts when all names and losses in it are opened"
-    assert finding.hint == "use fewer names that stand for others more than once"
+    assert finding.message == "the formula has more than 1,010 parts when all names and losses in it are expanded"
+    assert finding.hint == "use fewer names that repeat other names"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def added(head: str, count: int) -> str:
     return " + ".join(head.format(i=i, j=i // 2) for i in range(count))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("form", ["{}", "bce + 0.5*({})", "heads = {}\nbce + heads"])
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_twenty_heads(head: str, form: str) -> None:
@@ -86,6 +87,7 @@ def test_one_wrong_head_among_many_is_found(head: str, code: str) -> None:
     assert {found.code for found in report.diagnostics} & {code, "LD307"}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_few_and_many_are_called_alike(head: str, count: int, objective_of: Callable[..., Objective]) -> None:

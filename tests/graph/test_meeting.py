@@ -15,13 +15,13 @@ TENSORS = (("u", ("batch", "class")), ("v", ("batch",)), ("w", ("batch", "pixel"
 APART: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("mean(«[1, 2, 0.5]*focal(reduction=none)»)", "multiclass"): (
         (
-            "`[1, 2, 0.5]` is one number for each class",
-            "`focal(reduction=none)` is one number for each batch and pixel",
+            "`[1, 2, 0.5]` has the axis class",
+            "`focal(reduction=none)` has the axes batch and pixel",
         ),
         "sum([1, 2, 0.5]*y, over=class)",
     ),
     ("mean(«u*ce(reduction=none)»)", "multiclass"): (
-        ("`u` is one number for each batch and class", "`ce(reduction=none)` is one number for each batch and pixel"),
+        ("`u` has the axes batch and class", "`ce(reduction=none)` has the axes batch and pixel"),
         "sum(u*y, over=class)",
     ),
     ("mean(«ce(reduction=none)*(1 + u)»)", "multiclass"): (("`ce(reduction=none)`", "`(1 + u)`"), "sum((1 + u)*y"),
@@ -33,7 +33,7 @@ APART: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("mean(«where(w > 0.5, u, 0)»)", "multilabel"): (("`w`", "`u`"), ""),
     ("mean(«where(u > w, 1, 0)»)", "multilabel"): (("`u`", "`w`"), ""),
     ("mean(«where(v > 0.5, [1, 2, 3], 0)»)", "multilabel"): (("`v`", "`[1, 2, 3]`"), ""),
-    ("mean(«v*[1, 2, 3]»)", "multilabel"): (("`v` is one number for each batch", "`[1, 2, 3]`"), ""),
+    ("mean(«v*[1, 2, 3]»)", "multilabel"): (("`v` has the axis batch", "`[1, 2, 3]`"), ""),
     ("mean(«(v*[1, 2, 3])»*bce(reduction=none))", "multilabel"): (("`v`", "`[1, 2, 3]`"), ""),
     ("k = «v*[1, 2, 3]»\nmean(k*bce(reduction=none))", "multilabel"): (("`v`", "`[1, 2, 3]`"), ""),
     ("mean(«sum(p, over=pixel)*sum(p, over=class)»)", "multilabel"): (("`sum(p, over=pixel)`",), "reduce one of them"),
@@ -45,7 +45,7 @@ APART: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("mean(«ce(reduction=none)*for_class(u, [1])»)", "multiclass"): (("`for_class(u, [1])`",), ""),
     # one choice of classes
     ("mean(«for_class(p, [1]) + for_class(p, [2])»)", "multilabel"): (
-        ("`for_class(p, [1])` counts the classes [1]", "`for_class(p, [2])` the classes [2]"),
+        ("`for_class(p, [1])` uses the classes [1]", "`for_class(p, [2])` the classes [2]"),
         "mean(for_class(p, [1]))",
     ),
     ("mean(«for_class(p, [0, 1])*y*for_class(p, [1])»)", "multilabel"): (("[0, 1]", "[1]"), "reduce each"),
@@ -59,8 +59,8 @@ APART: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
 LOST: dict[tuple[str, str], tuple[str, str, str]] = {
     ("mean(for_class(«ce(reduction=none)», [1]))", "multiclass"): (
         "LD302",
-        "`ce` divides by what it counts in the classes [1]",
-        "for_class(ce, [1]) is the mean; its sum is written with reduction=sum",
+        "`ce` divides by a count over the classes [1]",
+        "for_class(ce, [1]) is the mean; use reduction=sum for its sum",
     ),
     ("mean(for_class(«ce(label_smoothing=0.1, reduction=none)», [1]))", "multiclass"): (
         "LD302",
@@ -78,13 +78,13 @@ LOST: dict[tuple[str, str], tuple[str, str, str]] = {
     ("«dice(for_class(z, [1]), y)»", "multiclass"): ("LD302", "in `dice`: a softmax", "for_class(..., [1])"),
     ("mean(«lovasz_extension(for_class(p, [1]), y, reduction=none)»)", "multilabel"): (
         "LD306",
-        "`lovasz_extension` is given a map of which only the classes [1] count",
+        "`lovasz_extension` uses all classes, but only the classes [1] of its input count",
         "for_class(lovasz_extension(...), [1])",
     ),
     ("mean(for_class(«for_class(p, [1])», [2]))", "multilabel"): ("LD302", "counts no class", "one for_class"),
-    ("mean(bce(reduction=none)*«for_class(w, [1])»)", "multilabel"): ("LD302", "for_class changes nothing", "leave"),
-    ("bce*«for_class(1 + epoch, [1])»", "multilabel"): ("LD302", "for_class changes nothing", "leave"),
-    ("bce + «for_class(p, [1])»", "multilabel"): ("LD303", "one for each batch and class and pixel", "reduce it"),
+    ("mean(bce(reduction=none)*«for_class(w, [1])»)", "multilabel"): ("LD302", "for_class has no effect", "remove"),
+    ("bce*«for_class(1 + epoch, [1])»", "multilabel"): ("LD302", "for_class has no effect", "remove"),
+    ("bce + «for_class(p, [1])»", "multilabel"): ("LD303", "the axes batch, class and pixel", "reduce it"),
 }
 
 FIT = {

@@ -1,6 +1,6 @@
 """What does not fit is told in tested text: `messages.txt` holds wrong formulas with what the user sees, complete.
 
-After a deliberate change run `python tests/graph/test_messages.py` and read the diff.
+After a deliberate change run `make golden` and read the diff.
 """
 
 from __future__ import annotations
@@ -45,9 +45,14 @@ def told(literal: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def golden() -> str:
+    """What `messages.txt` must hold."""
+    return "\n".join(f">>> {literal}\n{told(literal)}" for literal in GOLDEN)
+
+
 @pytest.mark.parametrize("literal", GOLDEN)
 def test_the_complete_message(literal: str) -> None:
-    assert told(literal) == GOLDEN[literal].rstrip("\n") + "\n"
+    assert told(literal) == GOLDEN[literal].rstrip("\n") + "\n", "run `make golden` and read the diff"
 
 
 def test_every_code_of_the_graph_has_a_message_here() -> None:
@@ -55,7 +60,3 @@ def test_every_code_of_the_graph_has_a_message_here() -> None:
     codes = set(re.findall(r"\bLD\d{3}\b", sources))
     codes -= {"LD110", "LD205"}  # of long formulas and of definitions: runtime/test_deep.py and test_signatures.py
     assert codes == set(re.findall(r"\bLD\d{3}\b", "".join(GOLDEN.values())))
-
-
-if __name__ == "__main__":
-    FILE.write_text("\n".join(f">>> {literal}\n{told(literal)}" for literal in GOLDEN), "utf-8")

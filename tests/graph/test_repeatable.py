@@ -85,6 +85,7 @@ print(report)
 """
 
 
+@pytest.mark.long
 def test_no_hash_seed_matters() -> None:
     outputs = set()
     for seed in ("0", "4242"):

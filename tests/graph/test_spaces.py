@@ -68,12 +68,12 @@ def test_a_value_is_zero_only_with_all_heads_that_it_reads(built: Any) -> None:
 @pytest.mark.parametrize(
     ("formula", "message"),
     [
-        ("ce + mean(aux) + bce(aux, seg)", "`aux` has a layout of its own, other than `pred`"),
-        ("ce + bce(aux) + bce(aux, seg)", "`aux` has a layout of its own, other than `pred`"),
-        ("x = w\nce + bce(aux, seg, pos_weight=x)", "`pos_weight` has one number for each batch and pixel of `pred`"),
+        ("ce + mean(aux) + bce(aux, seg)", "`aux` has another layout than `pred`"),
+        ("ce + bce(aux) + bce(aux, seg)", "`aux` has another layout than `pred`"),
+        ("x = w\nce + bce(aux, seg, pos_weight=x)", "`pos_weight` has the axes batch and pixel of `pred`"),
         ("multiscale(ce + dice(aux, seg))", "write it outside of multiscale"),
         ("for_class(dice(aux, seg), [1])", "write it outside of for_class"),
-        ("mean(dice(aux, seg, reduction=none))", "one for each batch and class, fits nothing"),
+        ("mean(dice(aux, seg, reduction=none))", "the axes batch and class fits no other value"),
         ("multiscale(ce, weights=[1, 2, 3])", "3 weights for 1 output"),
     ],
 )

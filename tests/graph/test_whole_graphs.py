@@ -1,6 +1,6 @@
 """Whole graphs of formulas, as they are built and as they are run in stages: `graphs.txt` holds every node of them.
 
-After a deliberate change run `python tests/graph/test_whole_graphs.py` and read the diff: each line is an operation,
+After a deliberate change run `make golden` and read the diff: each line is an operation,
 its attributes, what it is made of and the axes of its value. What the numbers are is tested in test_forms.py.
 """
 
@@ -129,10 +129,11 @@ def run(loss: BuiltLoss) -> str:
     return "\n".join(lines) + "\n"
 
 
+def golden() -> str:
+    """What `graphs.txt` must hold."""
+    return "\n".join(f">>> {literal}\n{shown(literal)}" for literal in GOLDEN)
+
+
 @pytest.mark.parametrize("literal", GOLDEN)
 def test_every_node(literal: str) -> None:
-    assert shown(literal) == GOLDEN[literal].rstrip("\n") + "\n"
-
-
-if __name__ == "__main__":
-    FILE.write_text("\n".join(f">>> {literal}\n{shown(literal)}" for literal in GOLDEN), "utf-8")
+    assert shown(literal) == GOLDEN[literal].rstrip("\n") + "\n", "run `make golden` and read the diff"

@@ -187,9 +187,9 @@ def test_ssim_counts_windows_without_masked_pixels(value: Any) -> None:
 
 
 @pytest.mark.parametrize(("text", "space", "told"), [
-    ("ssim", (10, 30), r"no window of 11 pixels lies inside of images of \(10, 30\)"),
+    ("ssim", (10, 30), r"a window of 11 pixels does not fit into images of \(10, 30\)"),
     ("ms_ssim", (170, 200), r"needs images of 176 pixels along each axis for its last scale, not \(170, 200\)"),
-    ("mean(local_min(2, size=5, outside=0)*pred)", (4,), r"no window of 5 pixels"),
+    ("mean(local_min(2, size=5, outside=0)*pred)", (4,), r"a window of 5 pixels does not fit"),
 ])  # fmt: skip
 def test_small_images_are_refused(text: str, space: tuple[int, ...], told: str) -> None:
     x = torch.rand(1, 1, *space)
@@ -204,7 +204,7 @@ def test_small_images_are_refused(text: str, space: tuple[int, ...], told: str) 
     ("context_attention(size=100001)", "LD204", "1001"),
     ("mean(local_mean(pred, size=100001))", "LD204", "at most 1,001"),
     ("mean(local_max(pred, size=1e30))", "LD204", "at most 1,001"),
-    ("ms_ssim(size=epoch)", "LD204", "whole number, the same at every call"),
+    ("ms_ssim(size=epoch)", "LD204", "whole number that is the same in every call"),
     ("ms_ssim(size=2.5)", "LD204", "whole number"),
 ])  # fmt: skip
 def test_sizes_are_fixed_whole_numbers(text: str, code: str, told: str) -> None:

@@ -14,6 +14,7 @@ NAMES = sorted(loss.name for loss in default_registry().built_ins())
 ANY_TENSOR = {"tempered_sigmoid", "lovasz_extension"}
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", sorted({*NAMES} - ANY_TENSOR))
 def test_the_same_for_logits_and_probabilities(name: str) -> None:
     subject = subject_of(name)

@@ -99,6 +99,7 @@ def inputs(task: str, z: Tensor) -> dict[str, Tensor]:
     return {"logits": z, "probs": z.softmax(1) if kind(task) == "multiclass" else z.sigmoid()}
 
 
+@pytest.mark.sampled(3)
 @EACH
 def test_gradient(text: str, task: str, space: tuple[int, ...], bounded: bool) -> None:
     z, target = a_call(text, task, space, 3, bounded)
@@ -135,6 +136,7 @@ def adversarial(
             yield given, values[:size].clone(), target[:size].clone()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @EACH
 def test_range_and_finite(

@@ -133,7 +133,9 @@ def test_class_weight(value: Any) -> None:
 
 
 def test_iterations_are_fixed() -> None:
-    with pytest.raises(lossdsl.LossError, match="`soft_skeleton` is a whole number, the same at every call"):
+    with pytest.raises(
+        lossdsl.LossError, match="`soft_skeleton` must be a whole number that is the same in every call"
+    ):
         lossdsl.compile("cldice(iterations=epoch)", task="binary")
 
 

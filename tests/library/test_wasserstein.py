@@ -97,9 +97,9 @@ def test_a_mistake_between_near_classes_costs_less(value: Any) -> None:
 
 
 @pytest.mark.parametrize(("matrix", "code", "told"), [
-    ("[[0, 1], [1, 0]]", "LD502", "`distances` has 2 rows of 2 numbers; for 3 classes it has 3 of 3"),
+    ("[[0, 1], [1, 0]]", "LD502", "`distances` has 2 rows of 2 numbers; 3 classes need 3 rows of 3"),
     ("[[0, 1, 1], [1, 0], [1, 1, 0]]", "LD208", "`distances` has 3 rows, and 2 numbers in row 2"),
-    ("[[0.5, 1, 1], [1, 0, 1], [1, 1, 0]]", "LD204", "a distance from itself, which is 0"),
+    ("[[0.5, 1, 1], [1, 0, 1], [1, 1, 0]]", "LD204", "must be 0 between a class and itself"),
 ])  # fmt: skip
 def test_the_matrix_is_checked(matrix: str, code: str, told: str) -> None:
     with pytest.raises(lossdsl.LossError, match=told) as caught:

@@ -30,6 +30,7 @@ BY_CLASS = ["bce", "dice", "dice(per=batch, smooth=0)", "focal", "iou", "recall"
             "bce + 0.5*dice", "max(p) - min(z)", "mean(sum(p, over=class)**2)", "combo"]  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("space", SPACES, ids=str)
 @pytest.mark.parametrize("text", BY_CLASS)
 def test_for_class_is_the_loss_of_these_channels(text: str, space: tuple[int, ...], value_and_gradient: Any) -> None:
@@ -209,11 +210,11 @@ def test_windows_that_lie_inside(value: Any) -> None:
     ("mean(local_max(p, size=3, sigma=1))", "LD203", "`local_max` has no parameter `sigma`"),
     ("mean(local_mean(p, size=3, sigm=1))", "LD203", "`local_mean` has no parameter `sigm`"),
     ("mean(local_mean(p, sigma=1))", "LD202", "`local_mean` takes one value and size="),
-    ("mean(local_mean(p, size=3, sigma=0))", "LD204", "`sigma` of `local_mean` is a number of pixels above 0"),
-    ("mean(local_mean(p, size=3, sigma=epoch))", "LD204", "`sigma` of `local_mean` is a number of pixels above 0"),
-    ("mean(local_mean(p, size=3, outside=epoch))", "LD204", "`outside` of `local_mean` is a number"),
-    ("mean(local_mean(p, size=3, outside=inf))", "LD205", "`inf` is no number to calculate with"),
-    ("mean(local_mean(2, size=3))", "LD302", "`local_mean` of a value without pixels"),
+    ("mean(local_mean(p, size=3, sigma=0))", "LD204", "`sigma` of `local_mean` must be a number of pixels above 0"),
+    ("mean(local_mean(p, size=3, sigma=epoch))", "LD204", "`sigma` of `local_mean` must be a number of pixels above 0"),
+    ("mean(local_mean(p, size=3, outside=epoch))", "LD204", "`outside` of `local_mean` must be a number"),
+    ("mean(local_mean(p, size=3, outside=inf))", "LD205", "`inf` cannot be used in arithmetic"),
+    ("mean(local_mean(2, size=3))", "LD302", "`local_mean` of a value without the axis pixel"),
 ])  # fmt: skip
 def test_words_of_a_neighbourhood_are_checked(text: str, code: str, told: str) -> None:
     (found,) = lossdsl.check(text, task="binary").diagnostics

@@ -70,6 +70,7 @@ def targets(task: str, pred: Tensor) -> Iterator[Tensor]:
     yield one
 
 
+@pytest.mark.sampled(4)
 @DTYPES
 @pytest.mark.parametrize(("text", "task"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_finite(text: str, task: str, dtype: torch.dtype, value_and_gradient: Any) -> None:
@@ -83,6 +84,7 @@ def test_finite(text: str, task: str, dtype: torch.dtype, value_and_gradient: An
     assert not wrong, "\n".join(wrong[:5])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("text", "task"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_nothing_counts(text: str, task: str, value: Any) -> None:
     """All masked, all ignored and an empty batch: exactly 0 with a gradient of exactly 0, whatever is held."""

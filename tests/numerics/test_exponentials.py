@@ -102,6 +102,40 @@ def test_what_does_not_count_is_no_exponent(text: str, level: float, value_and_g
     assert (gradient - slope).abs().max() <= 3e-7 * max(1, abs(level))
 
 
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("text", "factor"),
+    [
+        ("log(mean(exp(z)))", lambda z, w: 0.0),
+        ("log(mean(3*exp(z)))", lambda z, w: math.log(3)),
+        ("log(mean(exp(z)*p))", lambda z, w: z.log_softmax(1)),
+        ("log(mean(w*exp(z)))", lambda z, w: w.log()),
+        ("log(mean(exp(z)/w))", lambda z, w: -w.log()),
+        ("log(mean(exp(z)*exp(-2*w)))", lambda z, w: -2 * w),
+    ],
+)
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_mean_of_what_counts(
+    text: str, factor: Any, weighted: bool, ignored: bool, level: float, value_and_gradient: Any
+) -> None:
+    """A mask and class weights are factors beside the exponential, on either side of it."""
+    z, w = level + torch.randn(3, 4, 5), 0.5 + torch.rand(3, 4, 5)
+    counts = torch.tensor([[1, 1, 0, 1, 1], [0, 1, 1, 0, 1], [1, 1, 1, 1, 1]], dtype=torch.bool).unsqueeze(1)
+    labels = torch.where(counts[:, 0], 1, 255) if ignored else torch.ones(3, 5, dtype=torch.long)
+    weights = torch.tensor([1.0, 2.0, 0.5, 4.0], dtype=torch.float64) if weighted else torch.ones(4).double()
+    share = weights.view(1, 4, 1) * counts
+    exact = z.double().requires_grad_()
+    wanted = (exact + factor(exact, w.double()) + share.log()).logsumexp((0, 1, 2)) - share.sum().log()
+    (slope,) = torch.autograd.grad(wanted, exact)
+    options = {"task": "multiclass"} | ({"class_weight": tuple(weights.tolist())} if weighted else {})
+    options |= {"ignore_index": 255} if ignored else {}
+    call = ({"w": w} if "w" in text else {}) | ({} if ignored else {"mask": counts[:, 0]})
+    value, gradient = value_and_gradient(text, z, labels, call=call, **options)
+    assert value.item() == pytest.approx(wanted.item(), rel=1e-5, abs=1e-6)
+    assert (gradient - slope).abs().max() <= 3e-7 * max(1, abs(level))
+
+
 def test_softmax_of_what_counts() -> None:
     z, mask = torch.randn(2, 3, 4, dtype=torch.float64), torch.tensor([[1, 1, 0, 1], [1, 0, 0, 1]], dtype=torch.bool)
     loss = lossdsl.compile("sum(z*softmax(z, over=pixel))", task="multiclass")

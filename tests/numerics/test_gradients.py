@@ -50,6 +50,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("text", "task", "given"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_second_derivative(text: str, task: str, given: str) -> None:
     loss = lossdsl.compile(text, task="multiclass" if task == "soft" else task, input=given)
@@ -105,6 +106,7 @@ COMPOSITIONS = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("given", ["logits", "probs"])
 @pytest.mark.parametrize("task", OUTCOMES)
 @pytest.mark.parametrize("text", COMPOSITIONS)

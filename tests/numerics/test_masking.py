@@ -28,6 +28,7 @@ def a_call(task: str, seed: int) -> tuple[Tensor, Tensor]:
     return z, torch.randint(0, 3, (3, 8)) if task == "multiclass" else (torch.rand(z.shape) < 0.5).double()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("given", ["logits", "probs"])
 @pytest.mark.parametrize(("text", "task"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_as_if_removed(text: str, task: str, given: str, value: Any) -> None:
@@ -65,3 +66,34 @@ def test_each_class_with_its_own_elements(text: str, value: Any) -> None:
     parts = [value(text, z[:, c, mask[0, c]], y[:, c, mask[0, c]], task="binary") for c in range(2)]
     result = value(text, z, y, task="multilabel", call={"mask": mask})
     torch.testing.assert_close(result, (parts[0] + parts[1]) / 2)
+
+
+# What each reads beside pred and target; a soft tensor holds probabilities.
+OTHERS = {
+    "bce(aux, y)": "binary multilabel", "bce(z, soft)": "binary multilabel",
+    "dice(aux, y)": "binary multilabel multiclass",
+    "focal(aux, y)": "binary multilabel multiclass", "ce(aux, y)": "multiclass", "kl(z, soft)": "multiclass",
+    "l1(aux, soft)": "binary multilabel multiclass", "mean((aux - soft)**2)": "binary multilabel",
+    "mean(l1(aux, soft, reduction=none)**2)": "binary multilabel multiclass", "max(aux*soft)": "binary multilabel",
+    "mean(p, weight=soft) + mean(aux/soft)": "binary multilabel multiclass",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "task"), [(text, task) for text in OTHERS for task in OTHERS[text].split()])
+def test_what_other_tensors_hold_at_masked_pixels_changes_nothing(text: str, task: str, value: Any) -> None:
+    torch.manual_seed(0)
+    shape = (2, 1 if task == "binary" else 3, 6)
+    z, y = torch.randn(shape, dtype=torch.float64), (torch.rand(shape) < 0.5).double()
+    target = torch.randint(0, 3, (2, 6)) if task == "multiclass" else y
+    soft = torch.rand(shape, dtype=torch.float64)
+    soft = soft / soft.sum(1, keepdim=True) if shape[1] > 1 else soft
+    given = {"aux": torch.randn(shape, dtype=torch.float64), "soft": soft}
+    given = {name: tensor for name, tensor in given.items() if name in text}
+    mask = torch.rand(2, 6) > 0.3
+    results = []
+    for filled in (0.25, float("nan"), float("inf")):
+        leaves = [tensor.masked_fill(~mask.unsqueeze(1), filled).requires_grad_() for tensor in given.values()]
+        result = value(text, z, target, task=task, call={"mask": mask, **dict(zip(given, leaves, strict=True))})
+        results.append((result, *torch.autograd.grad(result, leaves)))
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0], rtol=1e-12, atol=1e-14)

@@ -65,6 +65,7 @@ def _batch(task: str, margin: float, right: bool, dtype: torch.dtype) -> tuple[T
     return (margin if right else -margin) * (2 * target - 1) + noise, target
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
 @EVERY
 def test_single_against_double(text: str, task: str, right: bool, value_and_gradient: Any) -> None:
@@ -136,6 +137,7 @@ HALF = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str
 PROBABILITIES = (0.0, 1.0, 1.0, 0.0, 2.0**-14, 1 - 2.0**-11)
 
 
+@pytest.mark.sampled(4)
 @HALF
 @EVERY
 def test_half_precision_at_0_and_1(text: str, task: str, dtype: torch.dtype, value_and_gradient: Any) -> None:

@@ -46,6 +46,7 @@ IDENTITIES = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("task", ["binary", "multilabel", "multiclass"])
 @pytest.mark.parametrize(("left", "right"), IDENTITIES, ids=[row[0] + " is " + row[1][:40] for row in IDENTITIES])
 def test_identity(left: str, right: str, task: str, seeded: Any, value_and_gradient: Any) -> None:

@@ -62,6 +62,7 @@ def _batch(task: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     return logits, target, (torch.rand_like(logits) < 0.3) & (target == 0)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize(("text", "task"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_as_a_very_low_logit(text: str, task: str, dtype: torch.dtype, value_and_gradient: Any) -> None:

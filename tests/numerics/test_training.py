@@ -82,12 +82,14 @@ def _trained(text: str, task: str, dtype: torch.dtype, optimizer: str) -> tuple[
     return _share_right(net(points), target), value.item()
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("text", "task"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_to_the_end(text: str, task: str) -> None:
     share, _ = _trained(text, task, torch.float32, "Adam")
     assert share >= 0.99
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("text", ["exp_log", "unified_focal", "focal_tversky", "ce + dice", "ce**0.3", "dice**0.3"])
 def test_by_plain_descent(text: str, dtype: torch.dtype) -> None:

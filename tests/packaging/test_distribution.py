@@ -128,6 +128,7 @@ def test_the_sdist_holds_what_a_packager_needs(distributions: Path) -> None:
     assert expected <= names
 
 
+@pytest.mark.long
 def test_an_installed_wheel_parses_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     assert run_with(installed, PARSE, tmp_path).strip()
 

@@ -20,7 +20,7 @@ from lossdsl.proving.analysis import Proof, prove
 from lossdsl.registry.discover import default_registry
 from lossdsl.spec import Options, read_formula
 
-MARK = re.compile(r"<<(.*?)>>", re.DOTALL)
+MARK = re.compile(r"«(.*?)»", re.DOTALL)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import torch
 
 import lossdsl
 import lossdsl.testing
+from lossdsl.registry.local import unregistered
 
 Z, Y = torch.randn(2, 2, 3, 4), torch.ones(2, 2, 3, 4)
 
@@ -37,7 +38,7 @@ def test_the_reason_that_shuts_out_the_other_tasks_is_told() -> None:
         def one_number(p: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             return (p - y).abs().mean()
 
-        with pytest.raises(lossdsl.FormulaError, match="LD306: `one_number` cannot weigh or choose classes"):
+        with pytest.raises(lossdsl.FormulaError, match="LD306: `one_number` cannot weight or select classes"):
             lossdsl.compile("one_number", class_weight=[1, 2])
 
 
@@ -45,3 +46,26 @@ def test_heads_have_classes_of_their_own() -> None:
     loss = lossdsl.compile("ce + bce(aux, seg, pos_weight=[1, 2])", task="multiclass", class_weight=[1, 1, 1])
     value = loss(torch.randn(2, 3, 5, 5), torch.zeros(2, 5, 5).long(), aux=Z, seg=Y)
     assert torch.isfinite(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "weights", "place", "counts"),
+    [
+        ("bce + three", [1, 2], "three", ("3 classes", "2 classes")),
+        ("bce + 2*three + dice", [1, 2], "three", ("3 classes", "2 classes")),
+        ("bce + fourth", [1, 2], "fourth", ("class 3", "2 classes")),
+        ("bce(pos_weight=[1, 2]) + three", None, "three", ("3 classes", "2 classes")),
+        ("bce(pos_weight=[1, 2]) + dice + fourth", None, "fourth", ("class 3", "2 classes")),
+        ("three + bce + fourth", None, "fourth", ("class 3", "3 classes")),
+    ],
+)
+def test_what_a_definition_counts_is_shown_where_it_is_used(
+    text: str, weights: list[float] | None, place: str, counts: tuple[str, str]
+) -> None:
+    with unregistered():
+        lossdsl.define("three() = mean(sum([1, 2, 3]*p, over=class))")
+        lossdsl.define("fourth() = mean(for_class(p, [3]))")
+        (found,) = lossdsl.check(text, task="multilabel", class_weight=weights).diagnostics
+    assert found.code == "LD723"
+    assert found.column == text.index(place) + 1
+    assert all(count in found.message for count in counts)

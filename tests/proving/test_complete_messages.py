@@ -1,6 +1,6 @@
 """Findings that proofs lead to, as users read them, complete: `messages.txt` holds formulas with all that is told.
 
-After a deliberate change run `python tests/proving/test_complete_messages.py` and read the diff.
+After a deliberate change run `make golden` and read the diff.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ def told(literal: str) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def golden() -> str:
+    """What `messages.txt` must hold."""
+    return "\n".join(f">>> {literal}\n{told(literal)}" for literal in GOLDEN)
+
+
 @pytest.mark.parametrize("literal", GOLDEN)
 def test_the_complete_message(literal: str) -> None:
-    assert told(literal) == GOLDEN[literal].rstrip("\n") + "\n"
+    assert told(literal) == GOLDEN[literal].rstrip("\n") + "\n", "run `make golden` and read the diff"
 
 
 def test_every_code_of_the_proofs_has_a_message_here() -> None:
     sources = "".join(path.read_text("utf-8") for path in Path(lossdsl.proving.__path__[0]).glob("*.py"))
     codes = set(re.findall(r"\bLD\d{3}\b", sources))
     assert codes <= set(re.findall(r"\bLD\d{3}\b", "".join(GOLDEN.values())))
-
-
-if __name__ == "__main__":
-    FILE.write_text("\n".join(f">>> {literal}\n{told(literal)}" for literal in GOLDEN), "utf-8")

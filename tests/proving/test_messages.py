@@ -21,14 +21,14 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:6: warning LD701: the logarithm of a number that can be 0; `1 - dice(smooth=0)` is in [0, 1]
             -log(1 - dice(smooth=0))
                  ^~~~~~~~~~~~~~~~~~
-            keep it above 0: add a small number, or smooth=1 where the loss has one
+            keep it above 0: add a small number, or smooth=1 if the loss has it
         """,
     ),
     (
         "bce + sqrt(dice - 0.5)",
         {},
         """
-        <formula>:1:12: warning LD702: the root of a number that can be below 0; `dice - 0.5` is in [-0.5, 0.5)
+        <formula>:1:12: warning LD702: the square root of a number that can be below 0; `dice - 0.5` is in [-0.5, 0.5)
             bce + sqrt(dice - 0.5)
                        ^~~~~~~~~~
             it counts as 0 there
@@ -41,7 +41,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:19: warning LD703: a division by a number that can be 0 and changes its sign there; `sum(w)` is in (-inf, inf)
             sum(w*abs(p - y))/sum(w)
                               ^~~~~~
-            add a positive number to it, as smooth does; a mean weighted by w is mean(x, weight=w)
+            add a positive number to it, as smooth does; for a mean weighted by w, write mean(x, weight=w)
         """,  # noqa: E501
     ),
     (
@@ -51,14 +51,14 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:6: warning LD704: a number that can be below 0 to the power 1.5 counts as 0 there; `(p - y)` is in [-1, 1]
             mean((p - y)**1.5)
                  ^~~~~~~
-            abs(x), or a whole number as the power
+            use abs(x), or a whole number as the power
         """,  # noqa: E501
     ),
     (
         "sqrt(mse)",
         {},
         """
-        <formula>:1:6: warning LD705: the root of a number that can be 0 has an infinite slope there; `mse` is in [0, inf)
+        <formula>:1:6: warning LD705: the square root of a number that can be 0 has an infinite slope there; `mse` is in [0, inf)
             sqrt(mse)
                  ^~~
             add a small number under the root: sqrt(x + 1e-6)
@@ -71,7 +71,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:10: warning LD706: `exp` overflows float32 for large logits, late epochs or many elements
             mean(exp(z))
                      ^
-            bound it: min(x, 50), or a form that grows less
+            bound it with min(x, 50), or use a function that grows more slowly
         """,
     ),
     (
@@ -101,34 +101,34 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:1: warning LD711: the weight of `bce` can change its sign: it is in (-inf, 1]
             (1 - epoch/100)*bce + dice
             ^~~~~~~~~~~~~~~
-            at epoch 200 it is -1; max(0, ...) keeps it from 0 on
+            at epoch 200 it is -1; max(0, ...) keeps it at least 0
         """,
     ),
     (
         "mean(y*log(p))",
         {"task": "binary"},
         """
-        <formula>:1:1: warning LD712: nothing keeps the total from falling without bound: it is in (-inf, 0]
+        <formula>:1:1: warning LD712: the total is not bounded below: it is in (-inf, 0]
             mean(y*log(p))
             ^~~~~~~~~~~~~~
-            a loss has a least value; is a minus missing?
+            a loss needs a lower bound; is a minus missing?
         """,
     ),
     (
         "s = learn(0)\nbce + s",
         {},
         """
-        <formula>:1:5: warning LD713: nothing holds the learned `s`: training drives it down without end
+        <formula>:1:5: warning LD713: the learned `s` is unbounded: training drives it down forever
             s = learn(0)
                 ^~~~~~~~
-            a term that grows the other way, as in exp(-s)*bce + s
+            add a term that grows in the other direction, as in exp(-s)*bce + s
         """,
     ),
     (
         "mean(abs(sigmoid(p) - y))",
         {"task": "binary"},
         """
-        <formula>:1:18: error LD720: `sigmoid` of `p`, which is a probability already
+        <formula>:1:18: error LD720: `sigmoid` of `p`, which is already a probability
             mean(abs(sigmoid(p) - y))
                              ^
             z is the prediction before it
@@ -138,17 +138,17 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         "bce(p, y)",
         {"task": "binary"},
         """
-        <formula>:1:5: error LD720: `bce` takes logits, `p` is a probability already: it would get a second sigmoid or softmax
+        <formula>:1:5: error LD720: `bce` takes logits, but `p` is already a probability: this is a second sigmoid or softmax
             bce(p, y)
                 ^
-            bce(z, ...) or bce alone; input=probs where the model itself returns probabilities
+            bce(z, ...) or bce alone; or input=probs if the model returns probabilities
         """,  # noqa: E501
     ),
     (
         "bce(z, 2*y - 1)",
         {"task": "binary"},
         """
-        <formula>:1:8: warning LD721: the labels of `bce` are in [0, 1], `2*y - 1` is in [-1, 1]
+        <formula>:1:8: warning LD721: the labels of `bce` must be in [0, 1], but `2*y - 1` is in [-1, 1]
             bce(z, 2*y - 1)
                    ^~~~~~~
             y is 0 or 1
@@ -188,10 +188,10 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         "ce",
         {"task": "multiclass", "class_weight": [1.0]},
         """
-        <formula>:1:1: error LD730: the class weights are for 1 class, and a softmax over one class is constantly 1
+        <formula>:1:1: error LD730: the class weights are for 1 class, and a softmax over one class is always 1
             ce
             ^~
-            for one channel the task is binary
+            for one channel use the task binary
         """,
     ),
     (
@@ -201,7 +201,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:7: warning LD731: `3` does not depend on the prediction: it trains nothing
             bce + 3
                   ^
-            leave the term out, or make it the weight of another
+            remove the term, or make it the weight of another
         """,
     ),
     (
@@ -211,17 +211,17 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:7: warning LD732: the weight of `dice` is always 0
             bce + 0*dice
                   ^
-            leave the term out
+            remove the term
         """,
     ),
     (
         "bce + focal(gamma=0)",
         {"task": "binary"},
         """
-        <formula>:1:7: warning LD733: `focal(gamma=0)` is the same as `bce`: one term with the weights added does it
+        <formula>:1:7: warning LD733: `focal(gamma=0)` is the same as `bce`: use one term with the sum of the weights
             bce + focal(gamma=0)
                   ^~~~~~~~~~~~~~
-            leave one of them out
+            remove one of them
         """,
     ),
     (
@@ -231,7 +231,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:7: error LD724: `pooled` takes the prediction as it is and needs probabilities; the model returns logits
             bce + pooled
                   ^~~~~~
-            pooled(p, y), or input=probs where the model returns probabilities
+            pooled(p, y), or input=probs if the model returns probabilities
         """,  # noqa: E501
     ),
     (
@@ -241,14 +241,14 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:1: warning LD734: `a` is defined and never used
             a = dice
             ^
-            leave it out
+            remove it
         """,
     ),
     (
         {"terms": {"dice": "1 - dice_coef", "bce": "bce"}},
         {},
         """
-        <loss.terms.dice>: warning LD735: the term `dice` has the name of a loss that it is not
+        <loss.terms.dice>: warning LD735: the term `dice` has the name of a loss, but is not that loss
             give the term another name
         """,
     ),
@@ -256,7 +256,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         "huber(pred - target)",
         {},
         """
-        <formula>:1:7: error LD725: `huber` compares its tensor with the target, and `pred - target` has the target in it already
+        <formula>:1:7: error LD725: `huber` compares its tensor with the target, but `pred - target` already contains the target
             huber(pred - target)
                   ^~~~~~~~~~~~~
             write huber or huber(pred, target)
@@ -266,29 +266,29 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         "2*(l1(pred - 2*target)) + mse(w*(pred - target))",
         {},
         """
-        <formula>:1:7: error LD725: `l1` compares its tensor with the target, and `pred - 2*target` has the target in it already
+        <formula>:1:7: error LD725: `l1` compares its tensor with the target, but `pred - 2*target` already contains the target
             2*(l1(pred - 2*target)) + mse(w*(pred - target))
                   ^~~~~~~~~~~~~~~
             write l1(pred, 2*target)
-        <formula>:1:31: error LD725: `mse` compares its tensor with the target, and `w*(pred - target)` has the target in it already
+        <formula>:1:31: error LD725: `mse` compares its tensor with the target, but `w*(pred - target)` already contains the target
             2*(l1(pred - 2*target)) + mse(w*(pred - target))
                                           ^~~~~~~~~~~~~~~~~
-            give it the two sides of the difference, mse(prediction, target); a factor stands before it
+            pass the two sides of the difference, mse(prediction, target), with a factor in front
         """,  # noqa: E501
     ),
     (
         "bce(z - y) + mse",
         {"task": "binary"},
         """
-        <formula>:1:5: warning LD725: `bce` compares its tensor with the target, and `z - y` has the target in it already
+        <formula>:1:5: warning LD725: `bce` compares its tensor with the target, but `z - y` already contains the target
             bce(z - y) + mse
                 ^~~~~
             write bce: it compares the prediction with the target
         <formula>:1:14: warning LD726: `mse` compares the logits with the labels
             bce(z - y) + mse
                          ^~~
-            mse(p, y) compares the probabilities; where the logits are meant write mse(z, y)
-        """,  # noqa: E501
+            mse(p, y) compares the probabilities; if you mean the logits, write mse(z, y)
+        """,
     ),
     (
         {"terms": {"pixel": "bce"}, "tensors": ["edge"]},
@@ -297,27 +297,27 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <loss.tensors[0]>:1:1: warning LD736: the tensor `edge` is passed and never used
             edge
             ^~~~
-            use it, or leave it out of `tensors:`
+            use it, or remove it from `tensors:`
         """,
     ),
     (
         "bce(y_pred, y_true)",
         {},
         """
-        <formula>:1:1: warning LD737: `bce(y_pred, y_true)` needs the tensors `y_pred` and `y_true` in every call, by these names
+        <formula>:1:1: warning LD737: `bce(y_pred, y_true)` needs the tensors `y_pred` and `y_true` by name in every call
             bce(y_pred, y_true)
             ^~~~~~~~~~~~~~~~~~~
-            `pred` and `target` are what a call passes without a name: bce(pred, target)
+            a call passes `pred` and `target` by position: bce(pred, target)
         """,  # noqa: E501
     ),
     (
         "kl(teacher, p)",
         {},
         """
-        <formula>:1:13: warning LD721: the prediction `p` stands where `kl` takes the target
+        <formula>:1:13: warning LD721: `kl` takes the target here, not the prediction `p`
             kl(teacher, p)
                         ^
-            the prediction comes first: kl(z, teacher); to train `teacher`, stop_gradient(p)
+            the prediction comes first: kl(z, teacher); to train `teacher`, write stop_gradient(p)
         """,
     ),
     (
@@ -327,7 +327,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:6: warning LD726: `(z - y)` compares the logits with the labels
             mean((z - y)**2)
                  ^~~~~~~
-            p - y compares the probabilities; where the logits are meant write mse(z, y) or l1(z, y)
+            p - y compares the probabilities; if you mean the logits, write mse(z, y) or l1(z, y)
         """,
     ),
     (
@@ -337,7 +337,7 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:1: warning LD706: `mean` overflows float32 for large logits, late epochs or many elements
             mean(exp(min(z, 85)))
             ^~~~~~~~~~~~~~~~~~~~~
-            bound what is added up: min(x, 1e6)
+            bound the terms of the sum: min(x, 1e6)
         """,
     ),
     (
@@ -347,17 +347,17 @@ MESSAGES: list[tuple[Any, dict[str, Any], str]] = [
         <formula>:1:1: warning LD731: `min(bce, -1)` is always -1: it trains nothing
             min(bce, -1)
             ^~~~~~~~~~~~
-            leave the term out
+            remove the term
         """,
     ),
     (
         "bce + bce",
         {},
         """
-        <formula>:1:7: warning LD733: `bce` is added up twice: one term with the weights added does it
+        <formula>:1:7: warning LD733: `bce` is added twice: use one term with the sum of the weights
             bce + bce
                   ^~~
-            leave one of them out
+            remove one of them
         """,
     ),
     (

@@ -19,6 +19,7 @@ BUILT_IN = [
 TASKS = ("binary", "multilabel", "multiclass", "regression")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_report_at_each_value(name: str) -> None:
     """Nothing is too much for the checker: it reports, at a place, what the value is wrong for."""
@@ -55,6 +56,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", sorted({name for name, _, _ in ENDS}))
 def test_each_end_of_each_range(name: str) -> None:
     """From the signatures: check, the ranges and the text of the report come to an end, and errors have a place."""

@@ -1,6 +1,6 @@
 """The proved range of every part of a text, complete: `ranges.txt` holds formulas with what is proved of them.
 
-After a deliberate change run `python tests/proving/test_ranges_of_parts.py` and read the diff: a range may become
+After a deliberate change run `make golden` and read the diff: a range may become
 closer, and only for a reason wider. That they are true is tested in test_soundness.py.
 """
 
@@ -58,10 +58,11 @@ def shown(literal: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def golden() -> str:
+    """What `ranges.txt` must hold."""
+    return "\n".join(f">>> {literal}\n{shown(literal)}" for literal in GOLDEN)
+
+
 @pytest.mark.parametrize("literal", GOLDEN)
 def test_what_is_proved(literal: str) -> None:
-    assert shown(literal) == GOLDEN[literal].rstrip("\n") + "\n"
-
-
-if __name__ == "__main__":
-    FILE.write_text("\n".join(f">>> {literal}\n{shown(literal)}" for literal in GOLDEN), "utf-8")
+    assert shown(literal) == GOLDEN[literal].rstrip("\n") + "\n", "run `make golden` and read the diff"

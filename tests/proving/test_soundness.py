@@ -72,6 +72,7 @@ def outside(proof: Proof, values: dict[Any, Any]) -> list[str]:
     return found
 
 
+@pytest.mark.sampled(3)
 @TASKS
 @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
 @given(
@@ -139,6 +140,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("shape", SHAPES)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
 @given(data=st.data(), masked=st.booleans())

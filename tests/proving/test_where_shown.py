@@ -102,5 +102,5 @@ def test_the_place_in_a_config(tmp_path) -> None:
 def test_which_way_is_better() -> None:
     assert read_comment("# A loss.").better == "lower"
     assert read_comment("# A score.\n# Better: higher").better == "higher"
-    with pytest.raises(PluginError, match="`Better: more` is none of lower, higher, neither"):
+    with pytest.raises(PluginError, match="`Better: more` is not one of lower, higher, neither"):
         read_comment("# A score.\n# Better: more")

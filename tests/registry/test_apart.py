@@ -110,6 +110,7 @@ print(*(p.state for p in plugins(default_registry()) if p.distribution in ("loss
 """
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_entry_points_of_a_package(process, write, text: bytes) -> None:
     folder = write("bolt", "1.0", {"bolt_lib/b.loss": HALF}, own("bolt"))
@@ -120,6 +121,7 @@ def test_damaged_entry_points_of_a_package(process, write, text: bytes) -> None:
     assert told.startswith("broken its entry_points.txt cannot be read: ")
 
 
+@pytest.mark.long
 def test_damaged_entry_points_beside_damaged_metadata(process, write) -> None:
     folder = write("bolt", "1.0", {"bolt_lib/b.loss": HALF}, own("bolt"))
     write("wrench", "3.0", {}, {})
@@ -151,15 +153,18 @@ print(*(str(c.provider) for c in default_registry().candidates("half")))
 # --- LOSSDSL_PLUGINS ---
 
 SLIPS = {
-    "bold": ["LOSSDSL_PLUGINS has `bold`, which nothing installed is named: did you mean `bolt`?"],
+    "bold": ["LOSSDSL_PLUGINS lists `bold`, but nothing with this name is installed: did you mean `bolt`?"],
     "Bolt ,, bolt": [],
     "": [],
-    "bolt,elsewhere": ["LOSSDSL_PLUGINS has `elsewhere`, which nothing installed is named"],
-    "acme-losse": ["LOSSDSL_PLUGINS has `acme-losse`, which nothing installed is named: did you mean `acme-losses`?"],
+    "bolt,elsewhere": ["LOSSDSL_PLUGINS lists `elsewhere`, but nothing with this name is installed"],
+    "acme-losse": [
+        "LOSSDSL_PLUGINS lists `acme-losse`, but nothing with this name is installed: did you mean `acme-losses`?"
+    ],
     "lossdsl": [],
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("written", SLIPS)
 def test_a_misspelt_name_in_the_list_is_told(process, write, written: str) -> None:
     write("acme-losses", "1.0", {"acme_lib/a.loss": HALF}, own("acme"))
@@ -176,7 +181,7 @@ print([d.hint for d in lossdsl.check("bolt.half").diagnostics])
     assert hints == str([] if "bolt" in written.lower() else ["; ".join([LEFT_OUT, *near])])
 
 
-LEFT_OUT = "bolt 1.0 brings it, and LOSSDSL_PLUGINS leaves it out"
+LEFT_OUT = "bolt 1.0 provides it, but LOSSDSL_PLUGINS excludes it"
 
 
 @pytest.mark.parametrize(

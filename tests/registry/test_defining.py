@@ -85,7 +85,7 @@ def test_a_word_of_the_language_is_no_name(name: str, form: str) -> None:
     with pytest.raises(lossdsl.FormulaError) as caught:
         lossdsl.define(form.format(name))
     (found,) = caught.value.diagnostics
-    assert (found.code, found.message) == ("LD206", f"`{name}` is a word of the language already")
+    assert (found.code, found.message) == ("LD206", f"`{name}` is already a word of the language")
     assert (found.line, found.hint) == (1, "choose another name")
     assert local_losses() == ()
 
@@ -135,7 +135,7 @@ def test_an_import_takes_nothing_from_another_thread(install) -> None:
 
 
 def test_text_is_wanted() -> None:
-    with pytest.raises(lossdsl.FormulaError, match="a definition is text, got int"):
+    with pytest.raises(lossdsl.FormulaError, match="a definition must be a string, not int"):
         lossdsl.define(3)  # type: ignore[arg-type]
 
 

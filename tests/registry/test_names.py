@@ -57,7 +57,7 @@ def test_a_value_may_have_the_short_name_of_a_plugins_loss(registry: Registry) -
 
 def test_a_value_may_not_have_the_name_of_a_built_in(registry: Registry) -> None:
     (found,) = findings("dice = bce\ndice", registry)
-    assert (found.code, found.message) == ("LD206", "`dice` is a loss already")
+    assert (found.code, found.message) == ("LD206", "`dice` is already a loss")
 
 
 @pytest.mark.parametrize("text", ["shelf.Alone", "shelf.bce", "bce", "twin.Twins + other.Twins", "mean(Alone*p)"])

@@ -12,24 +12,30 @@ import lossdsl
 
 # formula, task, shape: what the message says is there, part of the hint
 ABSENT: dict[tuple[str, str | None, tuple[int, ...]], tuple[str, str]] = {
-    ("mean(mean((pred - target)**2, per=image))", None, (4, 5)): ("only batch and class", "over=class"),
-    ("mean(sum(abs(pred - target), over=pixel))", "regression", (4, 5)): ("only batch and class", "over=class"),
-    ("mean(sum(p*y, per=image))", "multilabel", (4, 5)): ("only batch and class", "(N, 1, P)"),
-    ("mean(max(p, over=[batch, pixel]))", "multilabel", (4, 5)): ("only batch and class", ""),
-    ("mean(topk(p, share=0.5, over=pixel))", "multilabel", (4, 5)): ("only batch and class", ""),
-    ("mean(min(p, over=[class, pixel]))", "multilabel", (4, 5)): ("only batch and class", ""),
-    ("mean(mean(p, over=pixel, weight=y))", "multilabel", (4, 5)): ("only batch and class", ""),
-    ("m = sum(p, per=image)\nmean(m)", "multilabel", (4, 5)): ("only batch and class", ""),
-    ("multiscale(mean(sum(p, per=image)))", "multilabel", (4, 5)): ("only batch and class", ""),
-    ("for_class(mean(sum(p, per=image)), [1])", "multilabel", (4, 5)): ("only batch and class", ""),
-    ("bce + mean(local_mean(y, size=3)*p)", "multilabel", (4, 5)): ("a value without pixels", ""),
-    ("mean(p*local_min(1, size=3, outside=0))", "multilabel", (4, 5)): ("a value without pixels", ""),
-    ("mean(sum(p, per=image))", "binary", (4, 1)): ("only batch and class", ""),
-    ("mean(sum(p, per=image))", "binary", (4,)): ("only batch", "`pred` is (N,)"),
-    ("mean(sum(bce(reduction=none), over=class))", None, (4, 5)): ("only batch and pixel", 'task="multilabel"'),
-    ("mean(sum(p, over=class))", "binary", (4, 5, 6)): ("only batch and pixel", "(N, *spatial)"),
-    ("mean(sum(p, over=class))", "binary", (4,)): ("only batch", "`pred` is (N,)"),
-    ("mean(mean(abs(pred - target), over=class))", "regression", (4,)): ("only batch", "`pred` is (N,)"),
+    ("mean(mean((pred - target)**2, per=image))", None, (4, 5)): ("with the axes batch and class", "over=class"),
+    ("mean(sum(abs(pred - target), over=pixel))", "regression", (4, 5)): (
+        "with the axes batch and class",
+        "over=class",
+    ),
+    ("mean(sum(p*y, per=image))", "multilabel", (4, 5)): ("with the axes batch and class", "(N, 1, P)"),
+    ("mean(max(p, over=[batch, pixel]))", "multilabel", (4, 5)): ("with the axes batch and class", ""),
+    ("mean(topk(p, share=0.5, over=pixel))", "multilabel", (4, 5)): ("with the axes batch and class", ""),
+    ("mean(min(p, over=[class, pixel]))", "multilabel", (4, 5)): ("with the axes batch and class", ""),
+    ("mean(mean(p, over=pixel, weight=y))", "multilabel", (4, 5)): ("with the axes batch and class", ""),
+    ("m = sum(p, per=image)\nmean(m)", "multilabel", (4, 5)): ("with the axes batch and class", ""),
+    ("multiscale(mean(sum(p, per=image)))", "multilabel", (4, 5)): ("with the axes batch and class", ""),
+    ("for_class(mean(sum(p, per=image)), [1])", "multilabel", (4, 5)): ("with the axes batch and class", ""),
+    ("bce + mean(local_mean(y, size=3)*p)", "multilabel", (4, 5)): ("a value without the axis pixel", ""),
+    ("mean(p*local_min(1, size=3, outside=0))", "multilabel", (4, 5)): ("a value without the axis pixel", ""),
+    ("mean(sum(p, per=image))", "binary", (4, 1)): ("with the axes batch and class", ""),
+    ("mean(sum(p, per=image))", "binary", (4,)): ("with the axis batch", "`pred` is (N,)"),
+    ("mean(sum(bce(reduction=none), over=class))", None, (4, 5)): (
+        "with the axes batch and pixel",
+        'task="multilabel"',
+    ),
+    ("mean(sum(p, over=class))", "binary", (4, 5, 6)): ("with the axes batch and pixel", "(N, *spatial)"),
+    ("mean(sum(p, over=class))", "binary", (4,)): ("with the axis batch", "`pred` is (N,)"),
+    ("mean(mean(abs(pred - target), over=class))", "regression", (4,)): ("with the axis batch", "`pred` is (N,)"),
 }
 
 THERE: dict[tuple[str, str, tuple[int, ...]], Any] = {

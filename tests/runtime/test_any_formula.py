@@ -21,7 +21,7 @@ import lossdsl
 from lossdsl.registry.discover import default_registry
 from lossdsl.registry.model import Loss
 from lossdsl.spec import read_formula
-from lossdsl.syntax.tree import TASKS
+from lossdsl.tasks import TASKS
 
 COUNT = int(os.environ.get("LOSSDSL_FORMULAS", "320"))
 CHUNKS = 8
@@ -414,12 +414,14 @@ def explained(source: Any, **options: Any) -> None:
         lossdsl.explain(source, open="all", **how, **options)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_any_formula(chunk: int) -> None:
     failed = [told for number in range(chunk, COUNT, CHUNKS) if (told := walk(number))]
     assert not failed, f"{len(failed)} of {COUNT // CHUNKS}\n\n" + "\n\n".join(failed[:5])
 
 
+@pytest.mark.long
 def test_the_formulas_are_of_all_kinds() -> None:
     """Most of those that the generator writes can be read, and about half of them can be trained with."""
     texts = [formula(number).source for number in range(400)]

@@ -64,6 +64,7 @@ def test_parts_add_up(formula: str, make_batch: Any, compile_for: Any) -> None:
     assert all(isinstance(tensor, Tensor) and tensor.shape == () for tensor in tensors)
 
 
+@pytest.mark.sampled(3)
 def test_the_total_is_that_of_every_formula(
     formula: str, task: str, make_batch: Any, run: Any, compile_for: Any
 ) -> None:

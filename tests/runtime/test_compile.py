@@ -41,6 +41,7 @@ def compiled_graphs() -> int:
     return counters["stats"]["unique_graphs"]
 
 
+@pytest.mark.sampled(4)
 def test_every_formula(formula: str, some_task: str, make_batch: Any, run: Any, compile_for: Any) -> None:
     """A loss that was never called before. Value and gradient are those of another one that is not compiled."""
     batch = make_batch(some_task, (3, 4))
@@ -93,6 +94,7 @@ KINDS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("task", "formula", "options", "call"), KINDS, ids=[f"{k[0]}-{k[1]}" for k in KINDS])
 def test_every_kind_of_call(
     task: str, formula: str, options: dict[str, Any], call: dict[str, Any], make_batch: Any
@@ -173,6 +175,7 @@ def test_a_python_epoch_compiles_twice(numbers: Any, make_batch: Any, compile_fo
     assert compiled_graphs() == 2
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("formula", "task"),
     [

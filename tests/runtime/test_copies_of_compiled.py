@@ -100,6 +100,7 @@ COPIES = [(way, *KINDS[0]) for way in WAYS] + [(["deepcopy", "pickle"][i % 2], *
 ]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("way", "task", "formula", "options", "call"), COPIES, ids=[f"{c[0]}-{c[2]}" for c in COPIES])
 def test_a_copy_computes_with_its_own(
     way: str, task: str, formula: str, options: dict[str, Any], call: dict[str, Any], make_batch: Any
@@ -121,6 +122,7 @@ def test_a_copy_computes_with_its_own(
     assert not torch.equal(other(pred, batch.target, **call), before)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("way", ["deepcopy", "torch.save", "copied and compiled"])
 @pytest.mark.parametrize("inner", [False, True], ids=["model", "model and loss"])
 def test_a_copy_of_a_compiled_model(way: str, inner: bool, make_batch: Any) -> None:
@@ -141,6 +143,7 @@ def test_a_copy_of_a_compiled_model(way: str, inner: bool, make_batch: Any) -> N
     alike(model, made(), batch.pred, batch.target)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "move",
     [

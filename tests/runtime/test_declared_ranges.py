@@ -132,16 +132,16 @@ def test_compiled() -> None:
 
 
 FAULTS = {
-    "w: [0, 1]": ("`w` takes a range of its values, got a list", 'quote the range: w: "[0, 1]"'),
+    "w: [0, 1]": ("`w` must be a range of its values, got a list", 'quote the range: w: "[0, 1]"'),
     "w: (0, 1": (
-        "`w` takes a range of its values, got `(0, 1`",
+        "`w` must be a range of its values, got `(0, 1`",
         'a range of its values, as in depth: "(0, inf)", or null',
     ),
-    "w: positive": ("`w` takes a range of its values, got `positive`", "a range of its values"),
-    "w: (1, 0)": ("`w` takes a range of its values, got `(1, 0)`", "a range of its values"),
-    "w: {low: 0}": ("`w` takes a range of its values, got a mapping", "a range of its values"),
-    "w: 1": ("`w` takes a range of its values, got `1`", "a range of its values"),
-    "2w: (0, 1]": ("`2w` cannot be a name", "a name is a letter or _"),
+    "w: positive": ("`w` must be a range of its values, got `positive`", "a range of its values"),
+    "w: (1, 0)": ("`w` must be a range of its values, got `(1, 0)`", "a range of its values"),
+    "w: {low: 0}": ("`w` must be a range of its values, got a mapping", "a range of its values"),
+    "w: 1": ("`w` must be a range of its values, got `1`", "a range of its values"),
+    "2w: (0, 1]": ("`2w` cannot be a name", "a name starts with a letter or _"),
 }
 
 

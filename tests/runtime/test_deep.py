@@ -104,6 +104,7 @@ TEXTS["doubling products"] = (TEXTS["doubling products"][0], ((1 + 1e-9 * P * Y)
 FROM_DEEP = [name for name in TEXTS if not name.startswith(("1,000", "500", "sum of", "product of"))]
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("frames", [0, DEEP])
 @pytest.mark.parametrize("name", TEXTS)
 def test_texts_have_their_value_at_any_depth(name: str, frames: int) -> None:
@@ -126,6 +127,7 @@ def test_texts_have_their_value_at_any_depth(name: str, frames: int) -> None:
     assert gradient.isfinite().all()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FROM_DEEP)
 def test_looked_at_from_deep(name: str) -> None:
     text = TEXTS[name][0]
@@ -186,6 +188,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ENDLESS)
 def test_what_opens_to_too_much_is_told_soon(name: str) -> None:
     text, definitions = ENDLESS[name]
@@ -206,6 +209,7 @@ def test_what_opens_to_too_much_is_told_soon(name: str) -> None:
     assert finding.hint
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("name", ["180 terms", "70 names", "comparisons"])
 def test_compiled_whole(name: str) -> None:

@@ -202,7 +202,7 @@ def test_what_was_changed_is_moved(make_batch: Any) -> None:
         (
             TEXT,
             {},
-            r"LD504: the learned `s` is on meta[\s\S]*to_empty\(device=\.\.\.\), then loss\.reset_parameters\(\)",
+            r"LD504: the learned `s` is on the meta device[\s\S]*to_empty\(device=\.\.\.\) and loss\.reset_parameters\(\)",  # noqa: E501
         ),
         ("ce", {"class_weight": [1, 2, 3]}, r"LD504: `pred` is on cpu, `class_weight` on meta[\s\S]*to_empty"),
     ],

@@ -47,6 +47,7 @@ def with_map(loss: str) -> str:
     return f"{loss[:-1]}, reduction=none)" if loss.endswith(")") else f"{loss}(reduction=none)"
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("how", CALLS)
 @pytest.mark.parametrize(("loss", "task"), CASES)
 def test_the_mean_of_a_chosen_map_is_the_loss_of_these_classes(

@@ -253,11 +253,11 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("ce + ce(aux, seg)", SMALL | {"seg": Y}, "LD502", r"`aux` has shape \(4, 3, 4, 2\), `seg` \(4, 4, 6\)"),
     ("ce + bce(aux, seg)", IMAGES | {"aux": Z[:, 0, 0, :1]}, "LD502", r"seg.unsqueeze\(1\)"),
     ("ce + bce(aux, seg)", {"aux": torch.tensor(1.0), "seg": torch.tensor(1.0)}, "LD502", "`aux` has no batch axis"),
-    ("ce + l1(aux, seg)", IMAGES | {"aux": IMAGES["aux"].long()}, "LD503", "`aux` stands as a prediction but has"),
+    ("ce + l1(aux, seg)", IMAGES | {"aux": IMAGES["aux"].long()}, "LD503", "`aux` is used as a prediction but has"),
     ("ce + ce(aux, seg)", SMALL | {"seg": SMALL["seg"].float()}, "LD503", r"`seg` holds .*\n.*seg.long\(\)"),
     ("ce + ce(aux, seg)", SMALL | {"seg": SMALL["seg"] + 7}, "LD506", "`seg` has the class index 7, `aux` has 3"),
     ("ce + bce(aux, seg)", IMAGES | {"seg": IMAGES["seg"] + 2}, "LD506", "`seg` has values from 2 to 2"),
-    ("ce + l1(aux, seg)", BOXES | {"mask": Y > -1}, "LD502", "`aux` has 3 samples, `pred` 4: a mask says which"),
+    ("ce + l1(aux, seg)", BOXES | {"mask": Y > -1}, "LD502", "`aux` has 3 samples, `pred` 4: a mask selects images"),
     ("ce + mean(seg) + ce(aux, seg)", SMALL, "LD502", "`seg` .* does not fit `pred`"),
     ("ce + bce(aux, seg, pos_weight=[1, 2])", IMAGES, "LD502", "lists 2 numbers, `aux` has 1 class"),
 ]
@@ -273,9 +273,9 @@ def test_what_does_not_fit(formula: str, call: dict[str, Any], code: str, messag
 @pytest.mark.parametrize(
     ("formula", "target", "message"),
     [
-        ("dice + dice(pred, seg)", Y, "`seg` stands as a target but has no class axis; `pred` has 3 classes and 24"),
-        ("dice + bce(pred, seg)", torch.ones(4), "`seg` stands as a target but has no pixel axis"),
-        ("ce + ce(pred, seg)", Y[:, 0, 0], "`seg` stands as a target but has no pixel axis"),
+        ("dice + dice(pred, seg)", Y, "`seg` is used as a target but has no class axis; `pred` has 3 classes and 24"),
+        ("dice + bce(pred, seg)", torch.ones(4), "`seg` is used as a target but has no pixel axis"),
+        ("ce + ce(pred, seg)", Y[:, 0, 0], "`seg` is used as a target but has no pixel axis"),
     ],
 )
 def test_a_target_is_not_spread_over_its_prediction(formula: str, target: Tensor, message: str) -> None:
@@ -284,10 +284,10 @@ def test_a_target_is_not_spread_over_its_prediction(formula: str, target: Tensor
 
 
 LEFT: list[tuple[str, str]] = [
-    ("ce + mean(«bce(aux, seg, reduction=none)»)", "a map of it, one for each batch and class and pixel, fits nothing"),
+    ("ce + mean(«bce(aux, seg, reduction=none)»)", "its map with the axes batch, class and pixel fits no other value"),
     ("multiscale(ce + «bce(aux, seg)»)", "write it outside of multiscale"),
     ("for_class(ce + «bce(aux, seg)», [1])", "write it outside of for_class"),
-    ("ce + bce(aux, seg, pos_weight=«w»)", "`pos_weight` has one number for each batch and pixel of `pred`"),
+    ("ce + bce(aux, seg, pos_weight=«w»)", "`pos_weight` has the axes batch and pixel of `pred`"),
 ]
 
 

@@ -28,6 +28,7 @@ def bare(number: Tensor) -> Tensor:
     return number.reshape(())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("world", [1, 2])
 def test_sharded_by_fsdp(world: int, tmp_path: Path) -> None:
     """Both of torch's kinds, around the model and around the loss, on as many processes."""

@@ -67,6 +67,7 @@ def test_tasks_are_those_that_work(built_ins: dict[str, tuple[str, ...]]) -> Non
         assert {task for task in tasks if lossdsl.check(name, task=task).ok} == set(listed), name
 
 
+@pytest.mark.sampled(3)
 def test_masked_pixels_are_removed(formula: str, task: str, make_batch: Any, run: Any, shared_for: Any) -> None:
     for kind in inputs_of(task):
         for spatial in IMAGES:
@@ -79,6 +80,7 @@ def test_masked_pixels_are_removed(formula: str, task: str, make_batch: Any, run
                 assert_same_as_removed(full, small, of_elements(mask, batch.pred))
 
 
+@pytest.mark.sampled(3)
 def test_masked_images_are_removed(formula: str, task: str, make_batch: Any, run: Any, shared_for: Any) -> None:
     there = torch.tensor([True, False, True, False])
     for kind in inputs_of(task):
@@ -132,6 +134,7 @@ def test_masked_elements_are_removed(
         assert_same_as_removed(run(ignoring, marked), small, mask)
 
 
+@pytest.mark.sampled(4)
 def test_ignore_index_is_a_mask(formula: str, task: str, make_batch: Any, run: Any, shared_for: Any) -> None:
     for kind in inputs_of(task):
         for spatial in shapes(formula):
@@ -157,6 +160,7 @@ def test_mask_and_ignore_index_join(formula: str, task: str, make_batch: Any, ru
     assert_close(got[1], gradient, **CLOSE)
 
 
+@pytest.mark.sampled(4)
 def test_what_masked_pixels_hold_changes_nothing(
     formula: str, task: str, make_batch: Any, run: Any, compile_for: Any, shared_for: Any
 ) -> None:
@@ -178,6 +182,7 @@ def test_what_masked_pixels_hold_changes_nothing(
                 assert torch.equal(got[1], gradient)
 
 
+@pytest.mark.sampled(3)
 def test_nothing_counts(formula: str, task: str, make_batch: Any, run: Any, shared_for: Any) -> None:
     """The loss is exactly 0 with the gradient exactly 0, also by parts, also for an empty batch and on garbage."""
     for kind in inputs_of(task):

@@ -142,6 +142,7 @@ def test_copies(
         assert not mine & {id(parameter) for parameter in other.parameters()}
 
 
+@pytest.mark.long
 def test_unpickled_in_a_fresh_interpreter(tmp_path: Path, make_batch: Any, compile_for: Any) -> None:
     """As data loaders and DDP spawn do it: nothing is imported there before."""
     jobs = []

@@ -150,6 +150,7 @@ def mode_of(name: str) -> Any:
     return {"grad": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}[name]()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("source", "needs"), CASES, ids=NAMES)
 @pytest.mark.parametrize("mode", ["grad", "no_grad", "inference"])
 @pytest.mark.parametrize("terms", [False, True], ids=["call", "breakdown"])
@@ -192,6 +193,7 @@ def test_precisions(dtype: torch.dtype, source: Any, needs: tuple[str, ...]) -> 
     check(lambda: loss.breakdown(**given), loss, given)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("source", "needs"), SHORT[0][::3], ids=SHORT[1][::3])
 @pytest.mark.parametrize("terms", [False, True], ids=["call", "breakdown"])
 def test_under_torch_compile(terms: bool, source: Any, needs: tuple[str, ...]) -> None:
@@ -212,6 +214,7 @@ INDUCED = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", INDUCED)
 @pytest.mark.parametrize("whole", [False, True], ids=["backend", "torch.compile"])
 def test_under_inductor(whole: bool, name: str) -> None:

@@ -76,6 +76,7 @@ FORMULAS = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
 @pytest.mark.parametrize(("formula", "task"), FORMULAS)
@@ -245,6 +246,7 @@ def test_pickle_and_learned_weights(make_batch: Any) -> None:
     assert_close(pickle.loads(pickle.dumps(loss))(preds, first.target), value.detach(), check_dtype=False)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_torch_compile(backend: str, make_batch: Any) -> None:
     preds, first = a_list(make_batch, "multiclass", SIZES[2])
@@ -260,8 +262,8 @@ L = torch.long
 Z = [torch.zeros(2, 3, *size) for size in ((4, 4), (2, 2))]
 Y = torch.zeros(2, 4, 4, dtype=L)
 REFUSED: list[tuple[str, Any, Any, str, str]] = [
-    ("ce", Z, Y, "LD501", r"`pred` is a list of 2, the formula has no multiscale\(...\)\n +write multiscale"),
-    ("ce", Z[0], [Y, Y], "LD501", r"`target` is a list of 2, the formula has no multiscale"),
+    ("ce", Z, Y, "LD501", r"`pred` is a list of 2, but the formula has no multiscale\(...\)\n +write multiscale"),
+    ("ce", Z[0], [Y, Y], "LD501", r"`target` is a list of 2, but the formula has no multiscale"),
     ("multiscale(ce)", Z[0], Y, "LD501", r"`pred` is one tensor, .*\n +.*pass \[pred\] and a formula without weights"),
     ("multiscale(ce)", "x", Y, "LD501", "`pred` is str, not a torch tensor"),
     ("multiscale(ce)", [], Y, "LD501", "`pred` is an empty list"),

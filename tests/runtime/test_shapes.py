@@ -337,5 +337,5 @@ def test_an_axis_of_one_class_is_an_axis() -> None:
 )
 def test_a_prediction_is_not_spread_over_its_target(formula: str, task: str, aux: tuple[int, ...], axis: str) -> None:
     target = torch.randint(3, (4, 5, 6)) if task == "multiclass" else tensor((4, 3, 5, 6)).round()
-    with pytest.raises(lossdsl.InputError, match=f"`aux` stands as a prediction but has no {axis} axis"):
+    with pytest.raises(lossdsl.InputError, match=f"`aux` is used as a prediction but has no {axis} axis"):
         lossdsl.compile(formula, task=task)(torch.randn(4, 3, 5, 6), target, aux=torch.randn(aux))

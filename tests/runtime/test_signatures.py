@@ -192,7 +192,7 @@ def test_a_list_of_classes(batch: tuple[Tensor, Tensor]) -> None:
         loss = lossdsl.compile(formula, task="multilabel")
         torch.testing.assert_close(loss(z, y), expected.mean())
     loss = lossdsl.compile("some(classes=[1, 3])", task="multilabel")
-    with pytest.raises(lossdsl.LossError, match="LD502: the formula names the class 3, `pred` has 3 classes"):
+    with pytest.raises(lossdsl.LossError, match="LD502: the formula names the class 3, but `pred` has 3 classes"):
         loss(z, y)
 
 
@@ -213,21 +213,25 @@ def test_a_list_of_lists() -> None:
         ("spaced(spacing=[])", "LD205", "`spacing` takes [(0, inf)], not `[]`"),
         ("spaced(spacing=epoch + 1)", "LD205", "`spacing` takes [(0, inf)], not `epoch + 1`"),
         ("spaced(spacing=none)", "LD205", "`spacing` takes [(0, inf)], not `none`"),
-        ("some(classes=[1, 1.5])", "LD205", "in `some`: classes are whole numbers from 0"),
+        ("some(classes=[1, 1.5])", "LD205", "in `some`: class numbers are whole numbers of at least 0"),
         ("some(classes=[-1])", "LD204", "`classes` of `some` is -1, outside [[0, inf)] or none"),
         ("expected_cost", "LD202", "`expected_cost` needs `costs`"),
         ("expected_cost(costs=[1, 2])", "LD205", "`costs` takes [[[0, inf)]], not `[1, 2]`"),
         ("expected_cost(costs=1)", "LD205", "`costs` takes [[[0, inf)]], not `1`"),
-        ("wrong", "LD205", "in `wrong`: a list stands where one number belongs"),
-        ("repeated(times=2.5)", "LD204", "`times` of `repeated` is a whole number, not 2.5"),
+        ("wrong", "LD205", "in `wrong`: expected a number, not a list"),
+        ("repeated(times=2.5)", "LD204", "`times` of `repeated` must be a whole number, not 2.5"),
         ("repeated(times=6)", "LD204", "`times` of `repeated` is 6, outside whole [1, 5]"),
-        ("repeated(times=1 + epoch)", "LD204", "`times` of `repeated` is a whole number, the same at every call"),
-        ("repeated(lags=[1, 1.5])", "LD204", "`lags` of `repeated` is a whole number, not 1.5"),
-        ("raised(times=1/2)", "LD204", "`times` of `raised` is a whole number, not 0.5"),
-        ("n = 1/2\nraised(times=n)", "LD204", "`times` of `raised` is a whole number, not 0.5"),
-        ("raised(times=epoch)", "LD204", "in `raised`: `times` of `repeated` is a whole number, the same at"),
-        ("weighed(factor=[1, 2])", "LD303", "`factor` of `weighed` takes one number, this has one for each class"),
-        ("weighed(factor=mean(p, over=pixel))", "LD303", "`factor` of `weighed` takes one number"),
+        (
+            "repeated(times=1 + epoch)",
+            "LD204",
+            "`times` of `repeated` must be a whole number that is the same in every call",
+        ),
+        ("repeated(lags=[1, 1.5])", "LD204", "`lags` of `repeated` must be a whole number, not 1.5"),
+        ("raised(times=1/2)", "LD204", "`times` of `raised` must be a whole number, not 0.5"),
+        ("n = 1/2\nraised(times=n)", "LD204", "`times` of `raised` must be a whole number, not 0.5"),
+        ("raised(times=epoch)", "LD204", "in `raised`: `times` of `repeated` must be a whole number that is"),
+        ("weighed(factor=[1, 2])", "LD303", "`factor` of `weighed` must be a scalar; this has the axis class"),
+        ("weighed(factor=mean(p, over=pixel))", "LD303", "`factor` of `weighed` must be a scalar"),
     ],
 )
 def test_what_a_list_parameter_refuses(formula: str, code: str, message: str) -> None:
@@ -237,7 +241,7 @@ def test_what_a_list_parameter_refuses(formula: str, code: str, message: str) ->
 
 def test_a_part_of_a_definition_takes_no_word_of_the_language() -> None:
     assert found("shadowing") == [
-        ("LD206", f"`{name}` has a meaning already", "choose another name") for name in ("batch", "true")
+        ("LD206", f"`{name}` is already defined", "choose another name") for name in ("batch", "true")
     ]
 
 
@@ -326,9 +330,9 @@ def test_a_definition_with_multiscale() -> None:
     expected = 2 * (z[0].sigmoid().mean() + 0.5 * z[1].sigmoid().mean())
     torch.testing.assert_close(loss(z, torch.zeros(2, 3, 4)), expected)
     assert found("deep(p, y)") == [
-        ("LD307", "in `deep`: multiscale reads the outputs of `pred`, here another head stands for it", None)
+        ("LD307", "in `deep`: multiscale uses the outputs of `pred`, which another head replaces here", None)
     ]
-    message = "`factor` has one number for each pixel of the first output, multiscale reads them all"
+    message = "`factor` has one value for each pixel of the first output, but multiscale uses all outputs"
     assert found("w = y\ndeep(factor=w)") == [("LD307", f"in `deep`: {message}", None)]
 
 

@@ -100,6 +100,7 @@ NOT_FOR_THESE_IMAGES = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("special", [False, True], ids=["all", "masked"])
 @pytest.mark.parametrize("text", [*BUILT_INS, *COMPOSITIONS])
 def test_as_autograd(text: str, special: bool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,7 @@ def _close(found: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.sampled(5)
 @EACH
 def test_gradcheck(case: Case) -> None:
     """Forward mode, batched gradients and second derivatives, against differences."""
@@ -119,6 +120,7 @@ def test_jacobians(case: Case) -> None:
     _close(second, torch.autograd.functional.hessian(function, pred))
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node:UserWarning")  # torch's own, of linearize
 @EACH
 def test_linearize(case: Case) -> None:

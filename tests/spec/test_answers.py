@@ -76,38 +76,42 @@ def test_answered_in_a_mapping() -> None:
 
 # What is wrong with a comment, and the hint.
 IN_VAIN = {
-    "bce  # lossdsl: allow LD703 -- x": ("LD801", "no warning LD703 to allow here", "remove it"),
-    "bce  # lossdsl: allow LD999 -- x": ("LD801", "no warning LD999 to allow here", "remove it"),
-    "mean(p/depth)  # lossdsl: allow LD703, LD701 -- x": ("LD801", "no warning LD701 to allow here", "remove it"),
+    "bce  # lossdsl: allow LD703 -- x": ("LD801", "there is no LD703 warning to allow here", "remove it"),
+    "bce  # lossdsl: allow LD999 -- x": ("LD801", "there is no LD999 warning to allow here", "remove it"),
+    "mean(p/depth)  # lossdsl: allow LD703, LD701 -- x": (
+        "LD801",
+        "there is no LD701 warning to allow here",
+        "remove it",
+    ),
     "# lossdsl: allow LD703 -- x\n\nmean(p/depth)": (
         "LD801",
-        "no warning LD703 to allow here",
-        "move it to the end of the warning's line, or alone above it",
+        "there is no LD703 warning to allow here",
+        "move it to the end of the line with the warning, or to a line of its own above it",
     ),
     "a = bce  # lossdsl: allow LD703 -- x\na + mean(p/depth)": (
         "LD801",
-        "no warning LD703 to allow here",
-        "move it to the end of the warning's line, or alone above it",
+        "there is no LD703 warning to allow here",
+        "move it to the end of the line with the warning, or to a line of its own above it",
     ),
     "bec  # lossdsl: allow LD201 -- x": (
         "LD801",
-        "no warning LD201 to allow here",
+        "there is no LD201 warning to allow here",
         "LD201 is an error here; only warnings can be allowed",
     ),
     "bce  # lossdsl: allow LD703": (
         "LD802",
-        "the reason to allow LD703 is missing",
+        "the reason for allowing LD703 is missing",
         "write # lossdsl: allow LD703 -- the reason",
     ),
     "bce  # lossdsl: allow LD703 --  ": (
         "LD802",
-        "the reason to allow LD703 is missing",
+        "the reason for allowing LD703 is missing",
         "write # lossdsl: allow LD703 -- the reason",
     ),
     **{
         f"bce  # {comment}": (
             "LD802",
-            "this comment is not understood",
+            "this lossdsl comment is not valid",
             "write # lossdsl: allow LD703 -- the reason",
         )
         for comment in (

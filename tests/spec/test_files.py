@@ -65,7 +65,7 @@ def test_not_text(tmp_path: Path, data: bytes, place: tuple[int, int]) -> None:
     finding = only_finding(path)
     assert finding.code == "LD407"
     assert (finding.line, finding.column) == place
-    assert finding.message.startswith("the file is not text in UTF-8")
+    assert finding.message.startswith("the file is not valid UTF-8")
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "\ufeff", "---\n", "--- # nothing\n...\n"])
@@ -93,8 +93,8 @@ KEYS = [
     ("a: {x: bce}\nb: 1", "loss", "there is no key `loss` in the file", "the keys are a, b", None),
     ("a: {loss: bce}", "train.loss", "there is no key `train` in the file", "did you mean `a.loss`?", None),
     ("t: {«u»: {<<: {loss: bce}}}", "t.u.loss", "there is no key `loss` in `t.u`", "merge keys", (1, 5)),
-    ("- bce", "loss", "the file is not a mapping, so there is no key `loss` in it", "write for example loss:", None),
-    ("0.5*bce", "loss", "the file is not a mapping, so there is no key `loss` in it", "write for example loss:", None),
+    ("- bce", "loss", "the file is not a mapping, so there is no key `loss` in it", "for example loss:", None),
+    ("0.5*bce", "loss", "the file is not a mapping, so there is no key `loss` in it", "for example loss:", None),
     ("loss: bce", "loss.", "`loss` is not a mapping, so there is no key `` in it", None, (1, 1)),
 ]
 

@@ -15,10 +15,10 @@ import lossdsl
 from lossdsl.errors import ConfigError
 from lossdsl.spec.foreign import KINDS
 
-MAY_DIFFER = "; how it is smoothed and averaged may differ"
-HYDRA = "; in Hydra a formula is the source of `_target_: lossdsl.compile`"
-LIGHTNING = "; in Lightning a formula is the source of `class_path: lossdsl.compile`"
-NONE = "there is no `{}` here; write its formula, or lossdsl.adapt its function"
+MAY_DIFFER = "; its smoothing and averaging may differ"
+HYDRA = "; with Hydra, use `_target_: lossdsl.compile` with the formula as `source`"
+LIGHTNING = "; with Lightning, use `class_path: lossdsl.compile` with the formula as `source`"
+NONE = "lossdsl has no `{}`; write its formula, or wrap its function with lossdsl.adapt"
 
 # config -> the start of the message, the whole hint; the mark is where the finding stands
 CONFIGS = {
@@ -33,14 +33,14 @@ CONFIGS = {
     ),
     "loss: {«_target_»: torch.nn.BCELoss}": ("`_target_`", f'write `{{expr: "bce", input: probs}}`{HYDRA}'),
     "loss: [{«_target_»: torch.nn.CrossEntropyLoss, weight: [1, 2]}, {_target_: torch.nn.CrossEntropyLoss}]": (
-        "`_target_`", f'nearest is `{{expr: "ce + ce", class_weight: [1, 2]}}`{MAY_DIFFER}{HYDRA}',
+        "`_target_`", f'the nearest is `{{expr: "ce + ce", class_weight: [1, 2]}}`{MAY_DIFFER}{HYDRA}',
     ),
     "loss: [{«type»: CrossEntropyLoss, class_weight: [1, 2]}, {type: DiceLoss, class_weight: [1, 3]}]": (
-        "`type`", f"nearest is `ce + dice`{MAY_DIFFER}; `class_weight` is left out",
+        "`type`", f"the nearest is `ce + dice`{MAY_DIFFER}; `class_weight` is omitted",
     ),
-    "loss: {«_target_»: torch.nn.KLDivLoss}": ("`_target_`", f"nearest is `kl`{MAY_DIFFER}{HYDRA}"),
+    "loss: {«_target_»: torch.nn.KLDivLoss}": ("`_target_`", f"the nearest is `kl`{MAY_DIFFER}{HYDRA}"),
     "loss: {«_target_»: torch.nn.L1Loss, reduction: sum}": (
-        "`_target_`", f"nearest is `l1`{MAY_DIFFER}; `reduction` is left out{HYDRA}",
+        "`_target_`", f"the nearest is `l1`{MAY_DIFFER}; `reduction` is omitted{HYDRA}",
     ),
     "loss: {«_target_»: mine.losses.FancyLoss, a: 1}": ("`_target_`", NONE.format("mine.losses.FancyLoss") + HYDRA),
     "loss: {a: {«_target_»: torch.nn.L1Loss}, b: {_target_: torch.nn.MSELoss}}": ("`_target_`", f"write `l1 + mse`{HYDRA}"),  # noqa: E501
@@ -52,43 +52,43 @@ CONFIGS = {
     "loss: {«class_path»: torch.nn.SmoothL1Loss}": ("`class_path`", f"write `smooth_l1`{LIGHTNING}"),
     # registries of classes, as mmsegmentation, PaddleSeg and BasicSR have them
     "loss: [{«type»: CrossEntropyLoss, loss_name: loss_ce, loss_weight: 1.0}, {type: DiceLoss, loss_weight: 3.0}]": (
-        "`type`", f"nearest is `ce + 3*dice`{MAY_DIFFER}",
+        "`type`", f"the nearest is `ce + 3*dice`{MAY_DIFFER}",
     ),
-    "loss: {«type»: CrossEntropyLoss, use_sigmoid: True, loss_weight: 0.4}": ("`type`", f"nearest is `0.4*bce`{MAY_DIFFER}"),  # noqa: E501
+    "loss: {«type»: CrossEntropyLoss, use_sigmoid: True, loss_weight: 0.4}": ("`type`", f"the nearest is `0.4*bce`{MAY_DIFFER}"),  # noqa: E501
     "loss: {«type»: FocalLoss, gamma: 2.0, alpha: 0.25, loss_weight: 10}": (
-        "`type`", f"nearest is `10*focal(gamma=2, alpha=0.25)`{MAY_DIFFER}",
+        "`type`", f"the nearest is `10*focal(gamma=2, alpha=0.25)`{MAY_DIFFER}",
     ),
     "loss: {«type»: CrossEntropyLoss, class_weight: [0.5, 1], avg_non_ignore: true}": (
         "`type`",
-        f'nearest is `{{expr: "ce", class_weight: [0.5, 1]}}`{MAY_DIFFER}; `avg_non_ignore` is left out',
+        f'the nearest is `{{expr: "ce", class_weight: [0.5, 1]}}`{MAY_DIFFER}; `avg_non_ignore` is omitted',
     ),
     "loss: {pixel_opt: {«type»: L1Loss, loss_weight: 1e-2}, gan_opt: {type: GANLoss}}": ("`type`", NONE.format("GANLoss")),  # noqa: E501
     "loss: {«types»: [{type: CrossEntropyLoss}], coef: [1, 0.4]}": (
-        "a list of losses beside", f"nearest is `multiscale(ce, weights=[1, 0.4])`{MAY_DIFFER}",
+        "a list of losses with a list", f"the nearest is `multiscale(ce, weights=[1, 0.4])`{MAY_DIFFER}",
     ),
     "loss: {«types»: [{type: MixedLoss, losses: [{type: CrossEntropyLoss}, {type: LovaszSoftmaxLoss}], coef: [0.8, 0.2]}], coef: [1]}": (  # noqa: E501
-        "a list of losses beside", f"nearest is `0.8*ce + 0.2*lovasz`{MAY_DIFFER}",
+        "a list of losses with a list", f"the nearest is `0.8*ce + 0.2*lovasz`{MAY_DIFFER}",
     ),
     "loss: {«loss_type»: [DiceLoss, CrossEntropyLoss], loss_weight: [0.5, 0.5]}": (
-        "a list of losses beside", f"nearest is `0.5*dice + 0.5*ce`{MAY_DIFFER}",
+        "a list of losses with a list", f"the nearest is `0.5*dice + 0.5*ce`{MAY_DIFFER}",
     ),
-    "loss: {«losses»: [bce, dice], weights: [1, 2.5]}": ("a list of losses beside", "write `bce + 2.5*dice`"),
+    "loss: {«losses»: [bce, dice], weights: [1, 2.5]}": ("a list of losses with a list", "write `bce + 2.5*dice`"),
     # by name
     "loss: {«name»: BCEDiceLoss, skip_last_target: true}": (
-        "`name`", f"nearest is `bce + dice`{MAY_DIFFER}; `skip_last_target` is left out",
+        "`name`", f"the nearest is `bce + dice`{MAY_DIFFER}; `skip_last_target` is omitted",
     ),
-    "loss: [{«name»: l1, weight: 2}, {name: mse, args: {}}]": ("`name`", f"nearest is `2*l1 + mse`{MAY_DIFFER}"),
-    "loss: {«name»: dice, params: {smooth: 0}}": ("`name`", f"nearest is `dice(smooth=0)`{MAY_DIFFER}"),
+    "loss: [{«name»: l1, weight: 2}, {name: mse, args: {}}]": ("`name`", f"the nearest is `2*l1 + mse`{MAY_DIFFER}"),
+    "loss: {«name»: dice, params: {smooth: 0}}": ("`name`", f"the nearest is `dice(smooth=0)`{MAY_DIFFER}"),
     # names with weights
-    "loss: {«bce»: 0.5, dice: 0.5}": ("names with weights", "write `0.5*bce + 0.5*dice`"),
-    "loss: {«bce»: 1.0, dice: 0.50, task: binary}": ("names with weights", 'write `{expr: "bce + 0.5*dice", task: binary}`'),  # noqa: E501
-    "loss: [{«bce»: 0.5}, {dice: -1}]": ("names with weights", "write `0.5*bce - 1*dice`"),
-    "loss: {«bce»: {weight: 0.5}, dice: {smooth: 0}}": ("names with weights", "write `0.5*bce + dice(smooth=0)`"),
-    "loss: {«CrossEntropyLoss»: 1, DiceLoss: 3}": ("names with weights", f"nearest is `ce + 3*dice`{MAY_DIFFER}"),
-    "loss: {«bce»: '0.5', dice: '0.5'}": ("names with weights", "write `0.5*bce + 0.5*dice`"),
-    "loss: {«bce»: 0.5, dice: epoch/10}": ("names with weights", "write `0.5*bce + (epoch/10)*dice`"),
-    "loss: {«bce»: 'min(1, epoch/10)', dice: 1}": ("names with weights", "write `min(1, epoch/10)*bce + dice`"),
-    "loss: {«ce»: 0.1, wombat: 0.9}": ("names with weights", NONE.format("wombat")),
+    "loss: {«bce»: 0.5, dice: 0.5}": ("a mapping of names", "write `0.5*bce + 0.5*dice`"),
+    "loss: {«bce»: 1.0, dice: 0.50, task: binary}": ("a mapping of names", 'write `{expr: "bce + 0.5*dice", task: binary}`'),  # noqa: E501
+    "loss: [{«bce»: 0.5}, {dice: -1}]": ("a mapping of names", "write `0.5*bce - 1*dice`"),
+    "loss: {«bce»: {weight: 0.5}, dice: {smooth: 0}}": ("a mapping of names", "write `0.5*bce + dice(smooth=0)`"),
+    "loss: {«CrossEntropyLoss»: 1, DiceLoss: 3}": ("a mapping of names", f"the nearest is `ce + 3*dice`{MAY_DIFFER}"),
+    "loss: {«bce»: '0.5', dice: '0.5'}": ("a mapping of names", "write `0.5*bce + 0.5*dice`"),
+    "loss: {«bce»: 0.5, dice: epoch/10}": ("a mapping of names", "write `0.5*bce + (epoch/10)*dice`"),
+    "loss: {«bce»: 'min(1, epoch/10)', dice: 1}": ("a mapping of names", "write `min(1, epoch/10)*bce + dice`"),
+    "loss: {«ce»: 0.1, wombat: 0.9}": ("a mapping of names", NONE.format("wombat")),
     # terms in the place of a loss
     "loss: {expr: bce, «weight»: 0.5}": ("`expr` and `weight`", "write `0.5*bce`"),
     'loss: {expr: bce + dice, «weight»: "min(1, epoch/10)", task: binary}': (
@@ -100,7 +100,7 @@ CONFIGS = {
     "loss:\n  pixel: {«expr»: ce, weight: 0.5}\n  region: {expr: dice}\n": ("`expr` and `weight`", "write `0.5*ce + dice`"),  # noqa: E501
     "loss: {a: {«expr»: bce, weight: null}, b: {expr: -dice}}": ("`expr` and `weight`", "write `bce - dice`"),
     "loss: {expr: bce, «weight»: 0.5, ignore_index: x}": (
-        "`expr` and `weight`", "write `0.5*bce`; `ignore_index` is left out",
+        "`expr` and `weight`", "write `0.5*bce`; `ignore_index` is omitted",
     ),
     'loss: [{«expr»: "bce # the pixels"}, {expr: dice}]': ("`expr` and `weight`", "write a formula: 0.5*bce + 0.5*dice"),  # noqa: E501
     "loss: {a: {«expr»: bce, weight: [1, 2]}}": ("`expr` and `weight`", "write a formula: 0.5*bce + 0.5*dice"),
@@ -116,7 +116,7 @@ def test_one_finding_with_the_formula(read_marked: Callable[..., Any], text: str
     (finding,) = marked.findings
     assert (finding.code, finding.severity, finding.hint) == ("LD409", "error", hint)
     assert finding.message.startswith(start)
-    assert finding.message.endswith(("lossdsl reads a formula", "is one formula"))
+    assert finding.message.endswith(("lossdsl expects a formula", "or one formula"))
     assert marked.found_marks == list(marked.marks)
 
 
@@ -131,7 +131,7 @@ def test_python_data_is_told_the_same(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [text for text, (_, hint) in CONFIGS.items() if not hint.startswith(("there is no", "write a"))]
+    "text", [text for text, (_, hint) in CONFIGS.items() if not hint.startswith(("lossdsl has no", "write a"))]
 )
 def test_the_hint_compiles(text: str) -> None:
     hint = CONFIGS[text][1]
@@ -243,7 +243,7 @@ def test_what_others_fill_in(read_marked: Callable[..., Any], text: str) -> None
     marked = read_marked(text)
     (finding,) = marked.findings
     assert finding.code == "LD409"
-    assert f"is not read here: {FILLED_IN[text]}" in finding.message
+    assert f"is not resolved here: {FILLED_IN[text]}" in finding.message
     assert finding.hint
     assert marked.found_marks == list(marked.marks)
 
@@ -251,7 +251,7 @@ def test_what_others_fill_in(read_marked: Callable[..., Any], text: str) -> None
 def test_many_of_them_are_told_once(read_marked: Callable[..., Any]) -> None:
     marked = read_marked('loss: {task: "«${task}»", expr: "${a}*bce", ignore_index: "${x}"}')
     (finding,) = marked.findings
-    assert finding.message == "`${task}` and 2 more places are not read here: OmegaConf or Hydra fills it in"
+    assert finding.message == "`${task}` and 2 more places are not resolved here: OmegaConf or Hydra fills it in"
     assert marked.found_marks == list(marked.marks)
 
 

@@ -36,7 +36,7 @@ experiment.yaml:2:9: error LD405: task must be one of binary, multilabel, multic
     did you mean `binary`?
 """,
     "loss:\n  terms: {pixel: {expr: focal(gamma=2, alpha=0.25), weight: 1}}\n": """
-experiment.yaml:2:38: error LD405: a comma inside { } ends the value, here in the middle of a formula
+experiment.yaml:2:38: error LD405: in YAML, a comma inside { } ends the value; here it splits a formula
       terms: {pixel: {expr: focal(gamma=2, alpha=0.25), weight: 1}}
                                          ^
     quote the formula: expr: "focal(gamma=2, alpha=0.25)"
@@ -45,7 +45,7 @@ experiment.yaml:2:38: error LD405: a comma inside { } ends the value, here in th
 experiment.yaml:1:28: error LD405: tensors must be a list of names or a mapping, got `edge`
     loss: {expr: bce, tensors: edge}
                                ^~~~
-    write for example tensors: [edge, depth], or tensors: {depth: "(0, inf)"}
+    for example tensors: [edge, depth], or tensors: {depth: "(0, inf)"}
 """,
     "loss:\n  task: binary\n": """
 experiment.yaml:1:1: error LD406: the loss has neither terms nor expr
@@ -54,13 +54,13 @@ experiment.yaml:1:1: error LD406: the loss has neither terms nor expr
     add expr: 0.5*bce + 0.5*dice
 """,
     "loss: !include loss.yaml\n": """
-experiment.yaml:1:7: error LD408: the tag `!include` is not read here
+experiment.yaml:1:7: error LD408: the tag `!include` is not supported
     loss: !include loss.yaml
           ^
     remove the tag
 """,
     "loss: >\n  0.5*bce +   # the pixels\n  0.5*dice\n": """
-experiment.yaml:2:15: error LD405: the comment swallows the lines below it: YAML folds line breaks into spaces here
+experiment.yaml:2:15: error LD405: the comment hides the lines below it: YAML folds line breaks into spaces here
       0.5*bce +   # the pixels
                   ^~~~~~~~~~~~
     write the formula below `key: |` to keep its lines

@@ -137,9 +137,9 @@ def test_what_is_said() -> None:
         "set": "class_weight must be a list of numbers, one for each class, got a set",
         "generator": "class_weight must be a list of numbers, one for each class, got a generator",
         "digits": "a class weight must be a finite number of at least 0, got `1`",
-        "zeros": "all class weights are 0: no class counts",
+        "zeros": "all class weights are 0, so no class counts",
         "label missing": "class_weight has no weight for the label 1",
-        "labels as floats": "the label `0.0` is no whole number from 0 on",
+        "labels as floats": "the label `0.0` must be a whole number of at least 0",
     }
     for name, message in said.items():
         found = lossdsl.check("ce", class_weight=NO_WEIGHTS[name]).diagnostics
@@ -223,10 +223,10 @@ FILES: dict[str, Options | str] = {
     "class_weight: [0, 0.0]": "all class weights are 0",
     "class_weight: {}": "got an empty mapping",
     "class_weight: {1: 1, 2: 1}": "no weight for the label 0",
-    "class_weight: {0: 1, 0.5: 1}": "the label `0.5` is no whole number",
-    "class_weight: {'0': 1, '1': 2}": "the label `0` is no whole number",
-    "class_weight: {road: 1, sky: 2}": "the label `road` is no whole number",
-    "class_weight: {true: 1, false: 2}": "the label `true` is no whole number",
+    "class_weight: {0: 1, 0.5: 1}": "the label `0.5` must be a whole number",
+    "class_weight: {'0': 1, '1': 2}": "the label `0` must be a whole number",
+    "class_weight: {road: 1, sky: 2}": "the label `road` must be a whole number",
+    "class_weight: {true: 1, false: 2}": "the label `true` must be a whole number",
     "class_weight: {0: 1, 1: -2}": "got `-2`",
     "class_weight: {0: 1, 1: '2'}": "got `2`",
     "class_weight: [1, true]": "got `true`",
@@ -234,7 +234,7 @@ FILES: dict[str, Options | str] = {
     "class_weight: ['1', 2]": "got `1`",
     "class_weight: [1,000, 2]": "got `000`",
     "class_weight: [010, 2]": "got `010`",
-    "class_weight: !!set {1, 2}": "the tag `!!set` is not read here",
+    "class_weight: !!set {1, 2}": "the tag `!!set` is not supported",
     "ignore_index: 010": "got `010`",
     "ignore_index: 0x10": "got `0x10`",
     "ignore_index: 1_000": "got `1_000`",
@@ -268,7 +268,7 @@ def test_numbers_as_names_elsewhere_are_refused(tmp_path: Path) -> None:
         "expr: bce\n  1: 1",
     ):
         path.write_text(f"loss:\n  {text}\n", encoding="utf-8")
-        assert "must be a word; YAML reads it as a number" in str(lossdsl.check(path))
+        assert "must be a string; YAML reads it as a number" in str(lossdsl.check(path))
 
 
 def test_a_mapping_weighs_the_classes_of_its_labels() -> None:

@@ -78,6 +78,7 @@ def test_what_is_no_file(tmp_path: Path, make: Callable[[Path], None], read: Any
     assert (found.code, found.message) == ("LD407", f"`{path}` {KINDS[make]}")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("make", [pipe, listener, zeros])
 def test_in_a_folder_of_configs_and_of_definitions(tmp_path: Path, make: Callable[[Path], None]) -> None:
     (tmp_path / "a.yaml").write_text("loss: bce\n")

@@ -9,6 +9,7 @@ import pytest
 from lossdsl.errors import FormulaError
 from lossdsl.syntax import tree
 from lossdsl.syntax.parse import parse, parse_library
+from lossdsl.tasks import TASKS
 
 # Text as written, and as printed.
 CANONICAL = {
@@ -62,10 +63,10 @@ def test_the_tree_of_a_declaration() -> None:
     assert found == tree.Declaration(
         name="f",
         parameters=(
-            tree.ParameterSyntax("s", tree.Interval(0, inf, high_open=True), (), tree.Number(1)),
+            tree.ParameterSyntax("s", tree.Range(0, inf, high_open=True), (), tree.Number(1)),
             tree.ParameterSyntax("per", None, ("image", "batch"), image),
         ),
-        range=tree.Interval(0, 1),
+        range=tree.Range(0, 1),
         bindings=(tree.Binding("t", a),),
         cases=(tree.Case(("binary",), t), tree.Case((), b)),
     )
@@ -73,12 +74,12 @@ def test_the_tree_of_a_declaration() -> None:
 
 def test_the_tree_of_lists_tasks_and_required_parameters() -> None:
     (found,) = parse_library("loss f(a: [0, 1], b: [[0, 1]] = [1], c: [[[0, 1]]], mode: task) -> [0, 1]\n = a")
-    unit, one = tree.Interval(0, 1), tree.Listing((tree.Number(1),))
+    unit, one = tree.Range(0, 1), tree.Listing((tree.Number(1),))
     assert found.parameters == (
         tree.ParameterSyntax("a", unit, (), None),
         tree.ParameterSyntax("b", unit, (), one, lists=1),
         tree.ParameterSyntax("c", unit, (), None, lists=2),
-        tree.ParameterSyntax("mode", None, tree.TASKS, None, decides_task=True),
+        tree.ParameterSyntax("mode", None, TASKS, None, decides_task=True),
     )
 
 
@@ -88,8 +89,8 @@ def test_whole_numbers() -> None:
     assert str(found) == text
     counts, few = (parameter.interval for parameter in found.parameters)
     assert (counts, few) == (
-        tree.Interval(1, inf, high_open=True, whole=True),
-        tree.Interval(0, 9, low_open=True, whole=True),
+        tree.Range(1, inf, high_open=True, whole=True),
+        tree.Range(0, 9, low_open=True, whole=True),
     )
     assert [value for value in (1.0, 1.5, 9, inf, float("nan")) if value in counts] == [1, 9]
     with pytest.raises(FormulaError):
@@ -126,7 +127,7 @@ def test_intervals(text: str, inside: list[float], outside: list[float]) -> None
 
 PLACES = [
     (tree.Declaration, "# c\n«loss f(a: b = b) -> [0, 1]\n  = (a)» # end\n"),
-    (tree.Interval, "loss f(a: «[0, inf )» | none = 1) -> [0, 1]\n = a"),
+    (tree.Range, "loss f(a: «[0, inf )» | none = 1) -> [0, 1]\n = a"),
     (tree.ParameterSyntax, "loss f(«a»: [0, 1] = 1) -> [0, 1]\n = a"),
     (tree.Binding, "loss f() -> [0, 1]\n «r» = a\n = r"),
     (tree.Case, "loss f() -> [0, 1]\n «for binary = a»\n = b"),
@@ -245,9 +246,9 @@ MESSAGES = {
 <formula>:1:1: error LD101: unexpected `bce`
     bce + dice
     ^~~
-    a definition begins with loss: loss name(parameter: [0, inf) = 1) -> [0, 1]""",
+    a definition starts with loss: loss name(parameter: [0, inf) = 1) -> [0, 1]""",
     "loss f(a=1) -> [0, 1]\n = a": """\
-<formula>:1:8: error LD101: a parameter needs the values that it may have
+<formula>:1:8: error LD101: a parameter must declare its allowed values
     loss f(a=1) -> [0, 1]
            ^
     for example a: [0, inf) = 1 or a: image | batch = image""",
@@ -267,7 +268,7 @@ MESSAGES = {
                     ^
     expected a number or inf""",
     "loss f() -> [0, 1] = a": """\
-<formula>:1:20: error LD101: `=` must stand on a line of its own
+<formula>:1:20: error LD101: `=` must be on a line of its own
     loss f() -> [0, 1] = a
                        ^""",
     "loss f() -> [0, 1]\n    for seg = a": """\
@@ -279,7 +280,7 @@ MESSAGES = {
 <formula>:3:5: error LD106: `r` is defined too late
         r = b
         ^
-    names stand above the line that begins with =""",
+    define names above the line that starts with =""",
 }
 
 

@@ -1,6 +1,6 @@
 """Messages are tested text: `messages.txt` holds wrong formulas with what the user sees, complete.
 
-After a deliberate change run `python tests/syntax/test_messages.py` and read the diff.
+After a deliberate change run `make golden` and read the diff.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ def rendered(text: str) -> str:
     return re.sub(r"(?m) +$", "", str(caught.value)) + "\n"
 
 
+def golden() -> str:
+    """What `messages.txt` must hold."""
+    return "\n".join(f">>> {literal}\n{rendered(ast.literal_eval(literal))}" for literal in GOLDEN)
+
+
 @pytest.mark.parametrize(("literal", "message"), GOLDEN.items(), ids=GOLDEN)
 def test_the_complete_message(literal: str, message: str) -> None:
-    assert rendered(ast.literal_eval(literal)) == message.rstrip("\n") + "\n"
+    assert rendered(ast.literal_eval(literal)) == message.rstrip("\n") + "\n", "run `make golden` and read the diff"
 
 
 def test_every_code_of_the_syntax_has_a_message_here() -> None:
     sources = "".join(path.read_text("utf-8") for path in (Path(lossdsl.__file__).parent / "syntax").glob("*.py"))
     codes = set(re.findall(r"\bLD\d{3}\b", sources))
     assert codes == set(re.findall(r"\bLD\d{3}\b", "".join(GOLDEN.values())))
-
-
-if __name__ == "__main__":
-    FILE.write_text("\n".join(f">>> {literal}\n{rendered(ast.literal_eval(literal))}" for literal in GOLDEN), "utf-8")

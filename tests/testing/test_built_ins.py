@@ -60,11 +60,13 @@ CALLS = {
 WITH_PARAMETERS = [f"lossdsl.{name}({arguments})" for name, rows in CALLS.items() for arguments in rows]
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", lossdsl.testing.names("lossdsl"))
 def test_it_conforms(name: str) -> None:
     lossdsl.testing.check_loss(name)
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("call", WITH_PARAMETERS)
 def test_it_conforms_with_parameters(call: str) -> None:
     # The best prediction of a smoothed label is that label.

@@ -45,6 +45,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.long
 def test_every_loss_and_rule_is_a_test(plugin: Path) -> None:
     listed = run(plugin, "--lossdsl", "acme", "--collect-only").stdout
     assert "acme.half[gradient]" in listed

@@ -210,6 +210,7 @@ def test_a_broken_runtime_is_found(rule: str, monkeypatch: pytest.MonkeyPatch) -
     assert told in str(failure)
 
 
+@pytest.mark.long
 def test_an_import_of_torch_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "acme-1.0.dist-info").mkdir()
     (tmp_path / "acme-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")

@@ -243,7 +243,7 @@ ANSWERS = {
     "detach(bce)": "write stop_gradient(bce)",
     "mean(square(p - y))": "write (p - y)**2",
     "mean(log2(1 + p))": "write log(1 + p)/log(2)",
-    "mean(p.detach())": "there is no attribute access; write stop_gradient(p)",
+    "mean(p.detach())": "attribute access is not supported; write stop_gradient(p)",
     "mean(np.exp(p))": "write exp(...)",
     "mean(argmax(p))": "no formula has it",
     "mse_loss(pred, target)": "write mse",

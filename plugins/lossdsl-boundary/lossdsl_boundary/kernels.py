@@ -84,7 +84,7 @@ def _images(name: str, map: Tensor, spatial: tuple[int, ...]) -> Tensor:
     """(N, C, pixels) with the axes of the image apart; a call without any has one pixel."""
     sizes = tuple(spatial) or (1,)
     if map.shape[2] != prod(sizes):
-        raise InputError([Diagnostic("LD502", f"`{name}` of a value without one number for each pixel")])
+        raise InputError([Diagnostic("LD502", f"`{name}` needs a value with one number for each pixel")])
     return map.reshape(*map.shape[:2], *sizes)
 
 

@@ -22,6 +22,7 @@ def close(given, expected, dtype):
     torch.testing.assert_close(given, expected.to(dtype), rtol=rtol, atol=rtol / 10)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", range(200))
 def test_monai(call, seed):
     losses = library("monai.losses")

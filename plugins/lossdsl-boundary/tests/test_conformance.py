@@ -7,6 +7,7 @@ import pytest
 import lossdsl.testing
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", lossdsl.testing.names("lossdsl-boundary"))
 def test_it_conforms(name: str) -> None:
     lossdsl.testing.check_loss(name)

@@ -39,6 +39,7 @@ def test_map_adds_up(call, name):
     torch.testing.assert_close(whole, mean)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("share", [0.0, 0.02, 1.0])
 @pytest.mark.parametrize("size", [(), (1, 1), (8, 8), (2, 3, 4)], ids=str)

@@ -80,17 +80,20 @@ def run_with(home: Path, program: str, folder: Path, *arguments: str) -> str:
     return call(sys.executable, "-W", "error", "-c", program, home, *arguments, cwd=folder, env=environment)
 
 
+@pytest.mark.long
 def test_entry_points_of_an_installed_copy(installed: Path, tmp_path: Path) -> None:
     lines = run_with(installed, FOUND, tmp_path).splitlines()
     assert lines == [f"{name} lossdsl-boundary 0.1.0" for name in sorted(NAMES + KERNELS)]
 
 
+@pytest.mark.long
 def test_the_package_holds_the_formulas_and_no_tests(installed: Path) -> None:
     names = {path.name for path in (installed / "lossdsl_boundary").iterdir()} - {"__pycache__"}
     assert names == {"__init__.py", "boundary.loss", "kernels.py", "operator.py", "py.typed", "transform.py"}
     assert not (installed / "tests").exists()
 
 
+@pytest.mark.long
 def test_without_scipy(installed: Path, tmp_path: Path) -> None:
     output = run_with(installed, WITHOUT_SCIPY, tmp_path)
     assert output.startswith("['LD602'")
@@ -99,6 +102,7 @@ def test_without_scipy(installed: Path, tmp_path: Path) -> None:
     assert output.endswith("\n0.0\n")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["hausdorff", "soft_erosion", "distance_map"])
 def test_shell(name: str) -> None:
     full = f"boundary.{name}"
@@ -110,6 +114,7 @@ def test_shell(name: str) -> None:
         assert "distance_map" in explained
 
 
+@pytest.mark.long
 def test_the_list_has_all() -> None:
     listed = call(sys.executable, "-m", "lossdsl.cli", "list")
     lines = [line for line in listed.splitlines() if "lossdsl-boundary" in line]
@@ -117,6 +122,7 @@ def test_the_list_has_all() -> None:
     assert not [line for line in lines if "cannot be used" in line]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "code", "hint"),
     [

@@ -38,7 +38,7 @@ def test_what_is_offered_compiles(name: str) -> None:
     absence = ABSENT[name]
     offered = re.findall("`([^`]+)`", absence.instead)
     assert offered
-    assert absence.instead.startswith(("write `", "nearest is `", "there is none; ", "a sum: `"))
+    assert absence.instead.startswith(("write `", "the nearest is `", "there is none; ", "a sum: `"))
     for formula in offered:
         report = lossdsl.check(formula)
         assert report.ok, report

@@ -79,6 +79,7 @@ def test_there_are_all() -> None:
     assert all(loss.documentation.summary and loss.documentation.source for loss, _ in losses().values())
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("name", "task"), cases())
 def test_gradient(name: str, task: str) -> None:
     z = torch.randn(2, 1 if task == "binary" else 2, 4, dtype=torch.float64)
@@ -90,6 +91,7 @@ def test_gradient(name: str, task: str) -> None:
         assert torch.autograd.gradcheck(lambda x, loss=loss: loss(x, target), (taken,)), given
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("name", "task"), cases())
 def test_extremes(name: str, task: str) -> None:
     loss = {given: lossdsl.compile(text(name, task), task=task, input=given) for given in inputs(name, task)}
@@ -109,6 +111,7 @@ def test_extremes(name: str, task: str) -> None:
                     assert torch.isfinite(gradient).all(), place
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("name", "task"), cases())
 def test_masked_pixels_are_not_there(name: str, task: str) -> None:
     classes = 1 if task == "binary" else 2

@@ -13,7 +13,7 @@ import yaml
 
 import lossdsl
 
-STAY = "; in Hydra a formula is the source of `_target_: lossdsl.compile`"
+STAY = "; with Hydra, use `_target_: lossdsl.compile` with the formula as `source`"
 
 # The losses of bundles of the MONAI model zoo, and the formula to write.
 BUNDLES = {
@@ -67,7 +67,7 @@ CONFIGS = {
         "write `nnunet.DC_and_CE_loss(weight_ce=1, batch_dice=true, do_bg=false, smooth=1e-5)`"
     ),
     "{_target_: monai.losses.DiceLoss, sigmoid: true, other_act: tanh}": (
-        "nearest is `monai.DiceLoss(sigmoid=true)`; how it is smoothed and averaged may differ; `other_act` is left out"
+        "the nearest is `monai.DiceLoss(sigmoid=true)`; its smoothing and averaging may differ; `other_act` is omitted"
     ),
     "{_target_: monai.losses.SSIMLoss, spatial_dims: 2}": "for monai.SSIMLoss: write `ssim`, or `ssim(p, y)` of probabilities",  # noqa: E501
     "{_target_: JukeboxLoss}": "for monai.JukeboxLoss: there is none; pass a number",

@@ -80,6 +80,7 @@ KORNIA = [("focal_loss", "FocalLoss", "multiclass")] + [
 FOCAL = list(itertools.product(KORNIA, (0, 1), ALPHAS, (False, True), ("mean", "sum"), (False, True)))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("names", "form", "alpha", "weighted", "reduction", "ignored"), FOCAL)
 def test_kornia_focal(
     names: tuple[str, str, str], form: int, alpha: Any, weighted: bool, reduction: str, ignored: bool, kornia: Any

@@ -63,6 +63,7 @@ def calls() -> Iterator[tuple[Subject, str, str]]:
         yield from ((subject, call, task) for call in dict.fromkeys(called) for task in subject.tasks)
 
 
+@pytest.mark.long
 def test_the_same_for_logits_and_probabilities_or_said() -> None:
     """A number that depends on what the model returns is found before the first batch, for every loss and word."""
     wrong, tried, told = [], 0, 0

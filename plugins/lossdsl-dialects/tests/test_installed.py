@@ -50,6 +50,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_entry_points_of_an_installed_copy(installed: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), str(CORE)]), "PYTHONSAFEPATH": "1"}
     command = (sys.executable, "-W", "error", "-c", FOUND, installed, *DIALECTS)
@@ -58,6 +59,7 @@ def test_entry_points_of_an_installed_copy(installed: Path, tmp_path: Path) -> N
     assert {line.partition(" ")[2] for line in lines} == {"lossdsl-dialects 0.1.0"}
 
 
+@pytest.mark.long
 def test_the_package_holds_formulas_alone(installed: Path) -> None:
     """The one module is a docstring."""
     files = [path for path in (installed / "lossdsl_dialects").rglob("*") if path.is_file()]
@@ -68,6 +70,7 @@ def test_the_package_holds_formulas_alone(installed: Path) -> None:
     assert not (installed / "tests").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "part"),
     [
@@ -83,9 +86,10 @@ def test_show(name: str, part: str) -> None:
     assert f"from: lossdsl-dialects 0.1.0, {name}" in shown
 
 
+@pytest.mark.long
 def test_show_of_what_is_left_out() -> None:
     command = (sys.executable, "-m", "lossdsl.cli", "show", "toolbelt.CrossEntropyFocalLoss")
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert "there is no `toolbelt.CrossEntropyFocalLoss`: it multiplies powers of a softmax" in done.stderr
-    assert done.stderr.endswith("    nearest is `focal` with task=multiclass\n")
+    assert done.stderr.endswith("    the nearest is `focal` with task=multiclass\n")

@@ -34,6 +34,7 @@ def losses() -> Any:
         return pytest.importorskip("kornia.losses", reason="kornia is not installed", exc_type=ImportError)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_same_numbers(name: str, losses: Any, compare: Any, text_of: Any, setup_of: Any) -> None:
     tasks, choices = next((tasks, choices) for function, loss, tasks, choices in PAIRS if name in (function, loss))

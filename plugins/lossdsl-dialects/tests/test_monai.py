@@ -56,6 +56,7 @@ def losses() -> Any:
         return pytest.importorskip("monai.losses", reason="MONAI is not installed")
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", CHOICES)
 def test_same_numbers(name: str, losses: Any, compare: Any, text_of: Any, setup_of: Any) -> None:
     def setup(call: Any, arguments: dict[str, Any], rng: random.Random) -> Any:

@@ -74,6 +74,7 @@ def reference(name: str, task: str, arguments: dict[str, Any], dtype: torch.dtyp
     return value
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", CHOICES)
 def test_same_numbers(name: str, compare: Any, text_of: Any, setup_of: Any) -> None:
     tasks, choices = CHOICES[name]

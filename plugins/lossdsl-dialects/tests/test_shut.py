@@ -96,6 +96,7 @@ def outcome(loss: lossdsl.Loss, z: Tensor, shut: Tensor, number: float, target: 
 CASES = [(name, task) for name in lossdsl.testing.names("lossdsl-dialects") for task in known(name).tasks]
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_a_shut_class(name: str, task: str) -> None:
     """Also where a smoothed target is partly the shut class, and the value is infinite, it is finite here."""
@@ -119,6 +120,7 @@ def test_a_shut_class(name: str, task: str) -> None:
     assert exact
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_in_other_precisions(name: str, task: str, dtype: torch.dtype) -> None:

@@ -42,6 +42,7 @@ def losses(smp_losses: Any) -> Any:
     return smp_losses
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", CHOICES)
 def test_same_numbers(name: str, losses: Any, compare: Any, text_of: Any, setup_of: Any) -> None:
     tasks, choices = CHOICES[name]

@@ -153,6 +153,7 @@ def reference(name: str, call: Any, given: dict[str, Any]) -> Any:
     }[name]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", CHOICES)
 def test_same_numbers(name: str, compare: Any, text_of: Any, setup_of: Any) -> None:
     tasks, choices = CHOICES[name]
