@@ -84,6 +84,26 @@ def test_functions_are_short() -> None:
     assert not {function: length for function, length in lengths.items() if length > MAX_FUNCTION_LINES}
 
 
+def test_private_names_stay_in_their_module() -> None:
+    """Neither `from lossdsl.x import _name` nor `x._name` of a module that is imported."""
+    found, looked_at = [], 0
+    for name in FILES:
+        nodes = list(ast.walk(tree(name)))
+        own = [node for node in nodes if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lossdsl")]
+        aliases = [alias for node in own for alias in node.names]
+        modules = {alias.asname or alias.name for alias in aliases if alias.name.islower()}
+        names = [alias.name for alias in aliases]
+        names += [
+            node.attr
+            for node in nodes
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+        ]
+        looked_at += len(names)
+        found += [f"{name}: {private}" for private in names if private.startswith("_")]
+    assert looked_at
+    assert not found
+
+
 def own_imports(name: str) -> Iterator[str]:
     """The files of the package that a file imports when it is imported, or for its annotations alone."""
     found = [node for node in tree(name).body if isinstance(node, ast.ImportFrom)]

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from lossdsl.api.options import merged, with_options
+from lossdsl.api.options import with_options
 from lossdsl.api.reports import Report, in_reading_order, report_of
-from lossdsl.checking.facts import Facts, facts_of
-from lossdsl.checking.resolve import resolve
-from lossdsl.checking.resolved import Objective
+from lossdsl.api.sources import checked_key, read_source
+from lossdsl.api.studying import studied
 from lossdsl.checking.scope import definition_faults, name_fault
-from lossdsl.checking.terms import terms_of
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, PluginError
-from lossdsl.graph.build import BuiltLoss
-from lossdsl.graph.context import Context
-from lossdsl.graph.evaluate import TooLarge
-from lossdsl.graph.tasks import also_working, first_working, task_faults
-from lossdsl.proving.classes import class_findings
-from lossdsl.proving.findings import certain_errors, warnings
-from lossdsl.proving.tasks import for_each_task
 from lossdsl.registry.defining import read_definition
 from lossdsl.registry.discover import Registry, clash, default_registry
 from lossdsl.registry.local import trial
-from lossdsl.spec import Options, Reading, Spec, read_file, read_formula, read_mapping
-from lossdsl.spec.others import refused_name
+from lossdsl.spec import Reading, read_file, read_formula, read_mapping
 from lossdsl.stack import with_room
 from lossdsl.syntax.parse import parse
 
@@ -35,8 +24,6 @@ if TYPE_CHECKING:
     from lossdsl.spec.options import Keywords
 
 __all__ = ["Report", "check", "compile", "define", "explain", "load", "parse"]
-
-CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @with_options
@@ -91,7 +78,7 @@ def load(path: str | os.PathLike[str], key: str = "loss", **overrides: Any) -> L
     """
     if not isinstance(path, (str, os.PathLike)):
         raise ConfigError([Diagnostic("LD405", f"load takes the path of a file, not {type(path).__name__}")])
-    return _module(read_file(path, _checked(key)), overrides)
+    return _module(read_file(path, checked_key(key)), overrides)
 
 
 @with_room
@@ -125,7 +112,7 @@ def check(
         did you mean `dice`?
     """
     try:
-        return check_reading(_read(source_or_path, key, files), **options)
+        return check_reading(read_source(source_or_path, key, files), **options)
     except LossError as error:
         return Report(error.diagnostics)
 
@@ -163,7 +150,7 @@ def explain(
     >>> print(lossdsl.explain("0.5*bce + 0.5*dice", latex=True))
     0.5\,\mathrm{bce} + 0.5\,\mathrm{dice}
     """
-    from lossdsl.api.explaining import explain_spec, expressions_of, total_of
+    from lossdsl.api.explaining import explain_study, expressions_of, total_of
     from lossdsl.api.opening import openings
 
     wanted = (open,) if isinstance(open, str) else open
@@ -172,21 +159,20 @@ def explain(
     for word, value in (("latex", latex), ("cost", cost), ("files", files)):
         if not isinstance(value, bool):
             raise ConfigError([Diagnostic("LD405", f"{word} must be True or False, not {type(value).__name__}")])
-    study = _study(_read(source, key, files), options)
-    spec, objective, facts = study.outcome()
-    opened = openings(expressions_of(spec), default_registry(), wanted) if wanted else ()
+    study = studied(read_source(source, key, files), options).sound()
+    opened = openings(expressions_of(study.spec), default_registry(), wanted) if wanted else ()
     if latex:
         from lossdsl.api.equations import spec_latex
 
-        return spec_latex(spec, total_of(spec), opened)
-    return explain_spec(spec, terms_of(spec), objective, facts, opened, cost)
+        return spec_latex(study.spec, total_of(study.spec), opened)
+    return explain_study(study, opened, cost)
 
 
 @with_room
 def check_reading(reading: Reading, registry: Registry | None = None, **options: Any) -> Report:
     """The report on a source that was read already. registry: the available losses, by default the installed ones."""
-    study = _study(reading, options, registry, proofs=True)
-    return report_of(study.diagnostics, reading.answers, study.facts.tensors if study.facts else ())
+    outcome = studied(reading, options, registry, warnings=True)
+    return report_of(outcome.diagnostics, reading.answers, outcome.study.facts.tensors if outcome.study else ())
 
 
 @with_room
@@ -224,104 +210,9 @@ def define(text: str) -> None:
             raise FormulaError(in_reading_order(faults))
 
 
-@dataclass(frozen=True, slots=True)
-class _Study:
-    """A spec looked at from all sides without torch."""
-
-    spec: Spec | None
-    objective: Objective | None
-    facts: Facts | None
-    diagnostics: tuple[Diagnostic, ...]
-
-    def outcome(self) -> tuple[Spec, Objective, Facts]:
-        """What a loss is made of. Raises when anything is wrong."""
-        errors = [diagnostic for diagnostic in self.diagnostics if diagnostic.severity == "error"]
-        if errors:
-            in_config = any(diagnostic.code.startswith("LD4") for diagnostic in errors)
-            raise ConfigError(errors) if in_config else FormulaError(errors)
-        assert self.spec
-        assert self.objective
-        assert self.facts
-        return self.spec, self.objective, self.facts
-
-
-def _study(
-    reading: Reading, given: Mapping[str, Any], registry: Registry | None = None, proofs: bool = False
-) -> _Study:
-    """proofs: look for warnings too, which takes longer than all the rest."""
-    diagnostics = list(reading.diagnostics)
-    spec = reading.spec
-    try:
-        options = merged(spec.options if spec else Options(), given)
-    except ConfigError as error:
-        diagnostics += error.diagnostics
-        options = spec.options if spec else Options()
-    if spec is None:
-        return _Study(None, None, None, in_reading_order(diagnostics))
-    places = {name: place for name, place in spec.places.items() if given.get(name) is None}
-    spec = replace(spec, options=options, places=places)
-    registry = registry or default_registry()
-    resolution = resolve(spec, registry)
-    diagnostics += resolution.diagnostics
-    facts = None
-    if resolution.objective:
-        facts = facts_of(resolution.objective)
-        if not any(diagnostic.severity == "error" for diagnostic in diagnostics):
-            try:
-                diagnostics += _faults(spec, resolution.objective, facts, registry if proofs else None)
-            except TooLarge as error:
-                diagnostics += error.diagnostics
-    return _Study(spec, resolution.objective, facts, in_reading_order(diagnostics))
-
-
-def _faults(spec: Spec, objective: Objective, facts: Facts, known: Registry | None) -> tuple[Diagnostic, ...]:
-    """What is wrong with a loss whose names and parameters are right; with warnings when the known losses are given."""
-    working = first_working(objective, facts, spec.options)
-    if working is None:
-        return task_faults(objective, facts, spec.options)
-
-    task = working[1].task
-
-    def others() -> Iterator[tuple[BuiltLoss, Context]]:
-        return also_working(objective, facts, spec.options, task)
-
-    def look(built: BuiltLoss, context: Context) -> tuple[Diagnostic, ...]:
-        found = certain_errors(objective, built, context, facts)
-        return (*found, *warnings(spec, objective, built, context, facts, known)) if known else found
-
-    counted = class_findings(spec, objective, facts, working, others)
-    return (*counted, *for_each_task(working, others(), look))
-
-
 def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:
-    spec, objective, facts = _study(reading, given).outcome()
+    study = studied(reading, given).sound()
     from lossdsl.api.explaining import formula_text
     from lossdsl.runtime.loss import Loss
 
-    return Loss(objective, facts, spec.options, formula_text(spec))
-
-
-def _checked(key: object) -> str:
-    if not isinstance(key, str):
-        message = f"key must be a string, the path of the loss in the file, not {type(key).__name__}"
-        raise ConfigError([Diagnostic("LD405", message, hint='key="train.loss"')])
-    return key
-
-
-def _read(source: str | os.PathLike[str] | Mapping[str, Any], key: str, files: bool = True) -> Reading:
-    key = _checked(key)
-    if not files and isinstance(source, os.PathLike):
-        raise ConfigError([Diagnostic("LD405", "with files=False a source is a formula or a mapping, not a path")])
-    if not files and isinstance(source, str):
-        return read_formula(source)
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_path(source)):
-        return read_file(source, key)
-    if isinstance(source, str):
-        other = refused_name(source) if not default_registry().candidates(source) else None
-        return Reading(None, (other,)) if other else read_formula(source)
-    return read_mapping(source, key)
-
-
-def _is_path(text: str) -> bool:
-    """By the text alone: what lies on a disk does not change what a text means."""
-    return text.endswith(CONFIG_SUFFIXES) and "\n" not in text and len(text) <= 4096
+    return Loss(study, formula_text(study.spec))

@@ -6,42 +6,33 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lossdsl.api.opening import Opening
 from lossdsl.checking.facts import Facts
-from lossdsl.checking.resolved import Objective
-from lossdsl.graph.build import build
-from lossdsl.graph.context import Context
+from lossdsl.checking.terms import terms_of
+from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.cost import cost
 from lossdsl.graph.printing import node_text
-from lossdsl.graph.tasks import first_working, working_contexts
-from lossdsl.proving.analysis import prove
 from lossdsl.proving.denominators import positive_denominators
 from lossdsl.proving.describing import described
 from lossdsl.proving.rounding import rounded_roots
+from lossdsl.proving.study import Study
 from lossdsl.registry.model import Kernel, Loss, Parameter, full_name
 from lossdsl.registry.signatures import allowed_values
-from lossdsl.spec.model import Options, Spec, Task, TermSpec
+from lossdsl.spec.model import Spec, Task, TermSpec
 from lossdsl.syntax.printing import text
 from lossdsl.syntax.tree import Expression, Name, Node, Part, Product, Sum
 
 
-def explain_spec(
-    spec: Spec,
-    terms: tuple[TermSpec, ...],
-    objective: Objective,
-    facts: Facts,
-    opened: Sequence[Opening] = (),
-    with_cost: bool = False,
-) -> str:
+def explain_study(study: Study, opened: Sequence[Opening] = (), with_cost: bool = False) -> str:
     """The explanation of a loss without errors."""
-    calls = working_contexts(objective, facts, spec.options)
+    working = study.working()
     sections = [
-        formula_text(spec),
-        _terms(terms),
-        _needs(facts, calls),
-        _ranges(objective, facts, spec.options),
-        *(show_loss(loss) for loss in facts.losses),
+        formula_text(study.spec),
+        _terms(terms_of(study.spec)),
+        _needs(study.facts, working),
+        _ranges(study),
+        *(show_loss(loss) for loss in study.facts.losses),
         _opened(opened),
-        *_rewrites(objective, spec.options, calls),
-        *(_costs(objective, facts, spec.options, calls) if with_cost else ()),
+        *_rewrites(working),
+        *(_costs(study, working) if with_cost else ()),
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -118,15 +109,15 @@ def _terms(terms: tuple[TermSpec, ...]) -> str:
     return "\n".join(["terms:", *rows])
 
 
-def _needs(facts: Facts, calls: Mapping[Task, Context]) -> str:
-    lines = [f"tasks: {', '.join(calls)}"]
+def _needs(facts: Facts, working: Mapping[Task, BuiltLoss]) -> str:
+    lines = [f"tasks: {', '.join(working)}"]
     if facts.scales:
         count = max(len(scale.weights) for scale in facts.scales)
         lines.append(f"pred: a list of {count or 'any number of'} outputs, the first is the main one")
     if facts.tensors:
         lines.append(f"tensors to pass by name: {', '.join(sorted(facts.tensors))}")
-    for prediction, target, fields in next(iter(calls.values())).heads if calls else ():
-        lines.append(f"head: {prediction} with its target {target}, such as {Context(*fields).task}, in any shape")
+    for prediction, target, own in next(iter(working.values())).context.heads if working else ():
+        lines.append(f"head: {prediction} with its target {target}, such as {own.task}, in any shape")
     if facts.scalars:
         lines.append(f"numbers to pass: {', '.join(sorted(facts.scalars))}")
     if facts.learned:
@@ -134,25 +125,22 @@ def _needs(facts: Facts, calls: Mapping[Task, Context]) -> str:
     return "\n".join(lines)
 
 
-def _ranges(objective: Objective, facts: Facts, options: Options) -> str:
-    working = first_working(objective, facts, options)
-    return described(prove(objective, *working, facts)) if working else ""
+def _ranges(study: Study) -> str:
+    built = study.first_working()
+    return described(study.proof(built)) if built else ""
 
 
-def _rewrites(objective: Objective, options: Options, calls: Mapping[Task, Context]) -> Iterator[str]:
-    for task, context in calls.items():
-        built = build(objective, context, options.ignore_index)
+def _rewrites(working: Mapping[Task, BuiltLoss]) -> Iterator[str]:
+    for task, built in working.items():
         if built.rewrites:
             rows = [f"    {r.rule}: {node_text(r.before)} -> {node_text(r.after)}" for r in built.rewrites]
             yield "\n".join([f"rewrites for {task}:", *dict.fromkeys(rows)])
 
 
-def _costs(objective: Objective, facts: Facts, options: Options, calls: Mapping[Task, Context]) -> Iterator[str]:
-    for task, context in calls.items():
-        built = build(objective, context, options.ignore_index)
-        looked_at = (objective, built, context, facts)
-        proved = positive_denominators(*looked_at), rounded_roots(*looked_at)
-        found = cost(built, *proved, alike=not context.scales and not context.heads)
+def _costs(study: Study, working: Mapping[Task, BuiltLoss]) -> Iterator[str]:
+    for task, built in working.items():
+        proved = positive_denominators(study, built), rounded_roots(study, built)
+        found = cost(built, *proved, alike=not built.context.scales and not built.context.heads)
         rows = [
             ("forward, each term by itself", found.apart),
             ("forward, shared parts computed once", found.shared),

@@ -11,11 +11,10 @@ from lossdsl import words
 from lossdsl.api.explaining import show_loss
 from lossdsl.api.samples import required_words
 from lossdsl.checking.elsewhere import written_elsewhere
-from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.vocabulary import COMBINATORS, FUNCTIONS, REDUCTIONS, TENSORS
 from lossdsl.errors import Diagnostic, LossError, PluginError, nearest
-from lossdsl.graph.tasks import working_contexts
+from lossdsl.graph.graphs import Graphs
 from lossdsl.registry.candidates import ANY, Candidate
 from lossdsl.registry.discover import Registry, clash, default_registry
 from lossdsl.registry.model import Kernel, Loss, Parameter, Provider
@@ -99,7 +98,7 @@ def _working(formula: str, registry: Registry) -> tuple[Task, ...]:
     resolution = resolve(spec, registry)
     if resolution.objective is None:
         raise LossError(resolution.diagnostics)
-    return tuple(working_contexts(resolution.objective, facts_of(resolution.objective), spec.options))
+    return tuple(Graphs(resolution.objective, spec.options).working())
 
 
 def signature(loss: Loss) -> str:

@@ -27,8 +27,12 @@ class BuiltTerm:
 
 @dataclass(frozen=True, slots=True)
 class BuiltLoss:
-    """A whole loss as nodes, the rewrites that led there, what was read, and each prediction with its target."""
+    """A whole loss as nodes, the rewrites that led there, what was read, and each prediction with its target.
 
+    context: the kind of call that it was built for.
+    """
+
+    context: Context
     terms: tuple[BuiltTerm, ...]
     total: Node
     rewrites: tuple[Rewrite, ...]
@@ -61,7 +65,8 @@ class _Builder:
         if self.faults:
             raise FormulaError(dict.fromkeys(self.faults))
         evaluator = self.evaluator
-        return BuiltLoss(tuple(terms), total, tuple(evaluator.graph.rewrites), evaluator.trace, tuple(evaluator.heads))
+        rewrites, heads = tuple(evaluator.graph.rewrites), tuple(evaluator.heads)
+        return BuiltLoss(evaluator.context, tuple(terms), total, rewrites, evaluator.trace, heads)
 
     def _bind(self, frame: Frame) -> None:
         """Evaluate the bindings in their order, so that a long chain of them is not a deep recursion."""

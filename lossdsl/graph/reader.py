@@ -40,7 +40,7 @@ class Reader(ABC):
         self.context = context
         self.ignore_index = ignore_index
         self.tensor_axes = dict(context.tensors)
-        self.own = {(prediction, target): fields for prediction, target, fields in context.heads}
+        self.own = {(head.prediction, head.target): head.context for head in context.heads}
         self.heads: list[Head] = []
         self.trace = Trace()
         self._main: dict[str, Head] = {}
@@ -60,8 +60,8 @@ class Reader(ABC):
 
     def own_head(self, prediction: str, target: str) -> Head | None:
         """The head of two tensors of the caller in a space of its own; None when they are laid out as `pred` is."""
-        fields = self.own.get((prediction, target))
-        return None if fields is None else self._main_of(Context(*fields), of_pair(prediction, target))
+        context = self.own.get((prediction, target))
+        return None if context is None else self._main_of(context, of_pair(prediction, target))
 
     def _main_of(self, context: Context, suffix: str) -> Head:
         if suffix not in self._main:

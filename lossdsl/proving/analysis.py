@@ -10,6 +10,7 @@ from lossdsl.checking.facts import Facts
 from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
+from lossdsl.graph.graphs import Graphs
 from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import NO_AXES, Node, in_order
 from lossdsl.graph.trace import Used
@@ -29,7 +30,7 @@ _LOG_PROBABILITIES = interval(-math.inf, -2 * math.log(2))  # their sum over two
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was proved of a loss in one context.
+    """What was proved of a loss for one kind of call.
 
     order: the nodes, arguments first. forms: for what its parts have in common. trained: the inputs through which a
     gradient may reach the model.
@@ -38,18 +39,19 @@ class Proof:
     objective: Objective
     facts: Facts
     built: BuiltLoss
-    context: Context
     order: tuple[Node, ...]
     intervals: dict[Node, Interval]
     forms: Forms
     trained: frozenset[Node]
 
+    @property
+    def context(self) -> Context:
+        return self.built.context
+
 
 def prove(
-    objective: Objective,
+    graphs: Graphs,
     built: BuiltLoss,
-    context: Context,
-    facts: Facts,
     related: Container[Node] | None = None,
     nodes: Sequence[Node] | None = None,
     before: Proof | None = None,
@@ -59,6 +61,7 @@ def prove(
     related: the nodes for which to use what their parts have in common, all by default. It takes most of the time.
     before: a proof of the same with less related; what stands in none of these nodes is taken from it.
     """
+    facts = graphs.facts
     order = before.order if before else in_order(_roots(built) if nodes is None else nodes)
     earlier = before.intervals if before else {}
     intervals = dict(_inputs(built, order, facts))
@@ -92,7 +95,7 @@ def prove(
                 promised = interval(declaration.low, declaration.high, declaration.low_open, declaration.high_open)
                 result = of.meet(result, promised)
         intervals[node] = result
-    return Proof(objective, facts, built, context, order, intervals, forms, frozenset(trained))
+    return Proof(graphs.objective, facts, built, order, intervals, forms, frozenset(trained))
 
 
 def _over(node: Node) -> tuple[Hashable, ...]:

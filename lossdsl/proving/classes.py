@@ -5,21 +5,18 @@ Whether they agree is seen without a batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from lossdsl.checking.calls import class_numbers
-from lossdsl.checking.facts import Facts
 from lossdsl.checking.lists import flat
-from lossdsl.checking.resolved import ForClass, Numbers, Objective, PerClass
+from lossdsl.checking.resolved import ForClass, Numbers, PerClass
 from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.build import BuiltLoss
-from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.spaces import of_pair
-from lossdsl.graph.tasks import candidate_tasks, task_faults
 from lossdsl.proving.saying import written
-from lossdsl.spec.model import Options, Spec
+from lossdsl.proving.study import Study
 from lossdsl.tasks import task_record
 
 _MORE = "for more classes use the task multilabel, or multiclass if they are mutually exclusive"
@@ -48,46 +45,39 @@ class _Count:
         return exact.exact and least.count > exact.count
 
 
-def class_findings(
-    spec: Spec,
-    objective: Objective,
-    facts: Facts,
-    working: tuple[BuiltLoss, Context],
-    others: Callable[[], Iterable[tuple[BuiltLoss, Context]]],
-) -> tuple[Diagnostic, ...]:
-    """Counts of classes that contradict each other or the task. others: the loss for the other tasks that it works for.
+def class_findings(study: Study, built: BuiltLoss) -> tuple[Diagnostic, ...]:
+    """Counts of classes that contradict each other or the task. built: the graph for the first task that works.
 
     What depends on the task is said where it is given, or holds for every task that is possible.
     """
-    built, context = working
     ragged = tuple(_ragged(built))
-    counts = _counts(spec, objective, built)
+    counts = _counts(study, built)
     if ragged or not counts:
         return ragged
     found: list[Diagnostic] = []
     for head, said in counts.items():
-        tasks = _tasks_of(head, spec.options, facts)
+        tasks = _tasks_of(head, study)
         found += _contradictions(said, tasks[0] if len(tasks) == 1 else None)
-        if not found and not head and not tasks and any(_against(context.task, said)):
-            possible = [other.task for _, other in others()]
+        if not found and not head and not tasks and any(_against(built.context.task, said)):
+            possible = [other.context.task for other in study.also_working(built.context.task)]
             if all(any(_against(task, said)) for task in possible):
-                found += _why_no_other(objective, facts, spec.options, said) or _against(context.task, said)
+                found += _why_no_other(study, said) or _against(built.context.task, said)
     return tuple(dict.fromkeys(found))
 
 
-def _why_no_other(objective: Objective, facts: Facts, options: Options, said: list[_Count]) -> tuple[Diagnostic, ...]:
+def _why_no_other(study: Study, said: list[_Count]) -> tuple[Diagnostic, ...]:
     """What keeps a loss from the tasks with room for so many classes, other than that it is not written for them."""
-    roomy = (task for task in candidate_tasks(facts, options) if not any(_against(task, said)))
-    faults = (fault for task in roomy for fault in task_faults(objective, facts, replace(options, task=task)))
+    roomy = (task for task in study.candidate_tasks if not any(_against(task, said)))
+    faults = (fault for task in roomy for fault in study.faults_for(task))
     return tuple(dict.fromkeys(fault for fault in faults if fault.code != "LD301"))
 
 
-def _tasks_of(head: str, options: Options, facts: Facts) -> tuple[str, ...]:
+def _tasks_of(head: str, study: Study) -> tuple[str, ...]:
     """The tasks that a prediction can have whatever the shapes are; empty where they decide."""
     if not head:
-        task = options.task or facts.task
+        task = study.options.task or study.facts.task
         return (task,) if task else ()
-    return next(pair.tasks for pair in facts.pairs if of_pair(*pair.names) == head)
+    return next(pair.tasks for pair in study.facts.pairs if of_pair(*pair.names) == head)
 
 
 def _contradictions(said: list[_Count], task: str | None) -> Iterator[Diagnostic]:
@@ -123,16 +113,16 @@ def _told(one: _Count, other: str, hint: str) -> Diagnostic:
     return one.place.says("LD723", f"{one.sentence}, but {other}", hint)
 
 
-def _counts(spec: Spec, objective: Objective, built: BuiltLoss) -> dict[str, list[_Count]]:
+def _counts(study: Study, built: BuiltLoss) -> dict[str, list[_Count]]:
     """All that is said about the classes of each prediction, by the suffix of its inputs; in the order of the text.
 
     The outputs of a list are one prediction, whose inputs have no suffix.
     """
-    first = objective.terms[0].value.origin
+    first = study.objective.terms[0].value.origin
     counts: dict[str, list[_Count]] = {}
-    if spec.options.class_weight is not None:
-        place = spec.places.get("class_weight", Place(first.source, first.span))
-        weights = _Count(len(tuple(spec.options.class_weight)), True, "the class weights are", place)
+    if study.options.class_weight is not None:
+        place = study.spec.places.get("class_weight", Place(first.source, first.span))
+        weights = _Count(len(tuple(study.options.class_weight)), True, "the class weights are", place)
         counts[""] = [weights]
     for prediction, one in sorted(_in_text(built, first), key=lambda found: _position(found[1].place)):
         counts.setdefault(_head(prediction), []).append(one)

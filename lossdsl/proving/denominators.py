@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from lossdsl.checking.facts import Facts
-from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import BuiltLoss
-from lossdsl.graph.context import Context
+from lossdsl.graph.graphs import Graphs
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.proving.analysis import prove
 
@@ -13,12 +11,12 @@ from lossdsl.proving.analysis import prove
 _WELL_ABOVE = 1e-12
 
 
-def positive_denominators(objective: Objective, built: BuiltLoss, context: Context, facts: Facts) -> frozenset[Node]:
+def positive_denominators(graphs: Graphs, built: BuiltLoss) -> frozenset[Node]:
     """Those of the loss and its terms, for labels and probabilities in [0, 1]."""
     terms = [part for term in built.terms for part in (term.value, term.weight, term.contribution)]
     nodes = in_order([built.total, *terms])
     divisors = dict.fromkeys(node.arguments[1] for node in nodes if node.operation == "divide")
     if not divisors:
         return frozenset()
-    intervals = prove(objective, built, context, facts, related=divisors, nodes=tuple(divisors)).intervals
+    intervals = prove(graphs, built, related=divisors, nodes=tuple(divisors)).intervals
     return frozenset(node for node in divisors if intervals[node].low >= _WELL_ABOVE)

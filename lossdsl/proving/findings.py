@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from lossdsl.checking.facts import Facts
-from lossdsl.checking.resolved import Objective
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltLoss
-from lossdsl.graph.context import Context
 from lossdsl.graph.nodes import in_order
 from lossdsl.proving.analysis import Proof, prove
+from lossdsl.proving.classes import class_findings
 from lossdsl.proving.comparing import comparison_findings
 from lossdsl.proving.direction import direction_findings
 from lossdsl.proving.domain import domain_findings, doubtful_nodes
@@ -25,16 +23,34 @@ from lossdsl.proving.kinds import (
     taken_as_they_are,
 )
 from lossdsl.proving.overflow import overflow_findings
+from lossdsl.proving.study import Study
+from lossdsl.proving.tasks import for_each_task
 from lossdsl.registry.discover import Registry
-from lossdsl.spec.model import Spec
 
 _CAUSES = frozenset({"LD703", "LD720", "LD721", "LD724"})  # why a total falls that would not with the right parts
 _LASTING = frozenset({"LD710", "LD713"})  # what is the wrong way stays so, however close the intervals are
 
 
-def certain_errors(objective: Objective, built: BuiltLoss, context: Context, facts: Facts) -> tuple[Diagnostic, ...]:
+def findings(study: Study, known: Registry | None) -> tuple[Diagnostic, ...]:
+    """What is wrong with a loss whose names and parameters are right; with warnings when the known losses are given.
+
+    Warnings take longer than all the rest.
+    """
+    working = study.first_working()
+    if working is None:
+        return study.task_faults()
+
+    def look(built: BuiltLoss) -> tuple[Diagnostic, ...]:
+        found = certain_errors(study, built)
+        return (*found, *warnings(study, built, known)) if known else found
+
+    others = study.also_working(working.context.task)
+    return (*class_findings(study, working), *for_each_task(working, others, look))
+
+
+def certain_errors(study: Study, built: BuiltLoss) -> tuple[Diagnostic, ...]:
     """What is wrong for every batch, so that the loss is not even compiled. Cheap: hardly an interval is needed."""
-    proof = prove(objective, built, context, facts, related=(), nodes=[*scheduled(built), *taken_as_they_are(built)])
+    proof = prove(study, built, related=(), nodes=[*scheduled(built), *taken_as_they_are(built)])
     found = (
         *activation_findings(proof),
         *input_findings(proof),
@@ -44,17 +60,15 @@ def certain_errors(objective: Objective, built: BuiltLoss, context: Context, fac
     return tuple(finding for finding in dict.fromkeys(found) if finding.severity == "error")
 
 
-def warnings(
-    spec: Spec, objective: Objective, built: BuiltLoss, context: Context, facts: Facts, registry: Registry
-) -> tuple[Diagnostic, ...]:
+def warnings(study: Study, built: BuiltLoss, registry: Registry) -> tuple[Diagnostic, ...]:
     """What is most likely a slip."""
-    proof = prove(objective, built, context, facts, related=())
+    proof = study.proof(built, closely=False)
     doubtful = in_order(doubtful_nodes(proof))
     if doubtful:
-        proof = prove(objective, built, context, facts, related=frozenset(doubtful), before=proof)
+        proof = prove(study, built, related=frozenset(doubtful), before=proof)
     whole = tuple(_of_the_whole(proof))
     if any(finding.code not in _LASTING for finding in whole):
-        proof = prove(objective, built, context, facts)
+        proof = study.proof(built)
         whole = tuple(_of_the_whole(proof))
     doubts = tuple(domain_findings(proof) if doubtful else ())
     if proof.intervals[built.total].high == math.inf and any(one.code in _CAUSES for one in (*doubts, *whole)):
@@ -64,7 +78,7 @@ def warnings(
         *whole,
         *comparison_findings(proof),
         *idle_findings(proof),
-        *name_findings(spec, proof, registry),
+        *name_findings(study.spec, proof, registry),
     )
     return tuple(finding for finding in dict.fromkeys(found) if finding.severity == "warning")
 

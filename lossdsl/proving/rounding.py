@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lossdsl.checking.facts import Facts
-from lossdsl.checking.resolved import Objective
 from lossdsl.graph.build import BuiltLoss
-from lossdsl.graph.context import Context
+from lossdsl.graph.graphs import Graphs
 from lossdsl.graph.nodes import Node, for_each_operation, in_order
 from lossdsl.proving.analysis import prove
 from lossdsl.proving.interval import Interval, Known
@@ -38,13 +36,13 @@ _TO_ALL_DIGITS = frozenset({
 for_each_operation(dict.fromkeys((*_PASSING, *_SUMS, *_GIVEN, *_DIFFERENCES, *_OF_TWO, *_TO_ALL_DIGITS)))
 
 
-def rounded_roots(objective: Objective, built: BuiltLoss, context: Context, facts: Facts) -> frozenset[Node]:
+def rounded_roots(graphs: Graphs, built: BuiltLoss) -> frozenset[Node]:
     """The roots of the loss and its terms, and powers between 0 and 1, of what is known to a rounding error only."""
     terms = [part for term in built.terms for part in (term.value, term.weight, term.contribution)]
     roots = [node for node in in_order([built.total, *terms]) if _is_root(node)]
     if not roots:
         return frozenset()
-    proof = prove(objective, built, context, facts, related=(), nodes=roots)
+    proof = prove(graphs, built, related=(), nodes=roots)
     rounded = _rounded(proof.order, proof.intervals)
     return frozenset(node for node in roots if node.arguments[0] in rounded)
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TypeAlias
 
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.build import BuiltLoss
-from lossdsl.graph.context import Context
-
-Working: TypeAlias = tuple[BuiltLoss, Context]
 
 
 def for_each_task(
-    first: Working, others: Iterator[Working], look: Callable[[BuiltLoss, Context], tuple[Diagnostic, ...]]
+    first: BuiltLoss, others: Iterable[BuiltLoss], look: Callable[[BuiltLoss], tuple[Diagnostic, ...]]
 ) -> tuple[Diagnostic, ...]:
     """The findings for the first task that works, beside those for the others.
 
     A loss in which nothing is found for the first is not looked at again: of some hundred formulas none had a finding
     for another task alone, and it would take twice as long.
     """
-    found = {first[1].task: look(*first)}
-    if not found[first[1].task]:
+    found = {first.context.task: look(first)}
+    if not found[first.context.task]:
         return ()
-    found |= {context.task: look(built, context) for built, context in others}
+    found |= {built.context.task: look(built) for built in others}
     return tuple(_told(found))
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lossdsl.checking.heads import Pair
-from lossdsl.graph.context import Context
+from lossdsl.graph.context import Context, OwnHead
 from lossdsl.graph.spaces import of_pair
 from lossdsl.runtime.kinds import FLOATS
 from lossdsl.runtime.layout import Call, fault, flat, lay_out
@@ -40,12 +39,11 @@ def with_heads(call: Call, pairs: Sequence[Pair], given: Mapping[str, Tensor], m
     """A call with the tensors of its own heads laid out."""
     tensors, heads = dict(call.tensors), []
     for pair in pairs:
-        fields, own = _own_head(call, pair, given, mask is not None)
+        context, own = _own_head(call, pair, given, mask is not None)
         suffix = of_pair(*pair.names)
         tensors.update({f"{role}{suffix}": tensor for role, tensor in own.items()})
-        heads.append((*pair.names, fields))
-    key = Context(*call.key)._replace(heads=tuple(heads))
-    return Call(tuple(key), tensors)
+        heads.append(OwnHead(pair.prediction, pair.target, context))
+    return Call(call.context._replace(heads=tuple(heads)), tensors)
 
 
 def _laid_out_alike(tensor: Tensor, pred: Tensor) -> bool:
@@ -57,11 +55,9 @@ def _without_class(tensor: Tensor) -> tuple[int, ...]:
     return (*tensor.shape[:1], *tensor.shape[2:]) if tensor.shape[1:2] == (1,) else tuple(tensor.shape)
 
 
-def _own_head(
-    call: Call, pair: Pair, given: Mapping[str, Tensor], masked: bool
-) -> tuple[tuple[Any, ...], dict[str, Tensor]]:
-    """The fields of a pair's context, and its tensors by their roles."""
-    context = Context(*call.key)
+def _own_head(call: Call, pair: Pair, given: Mapping[str, Tensor], masked: bool) -> tuple[Context, dict[str, Tensor]]:
+    """The context of a pair, and its tensors by their roles."""
+    context = call.context
     prediction, target = given[pair.prediction], given[pair.target]
     if prediction.dtype not in FLOATS:
         raise fault("LD503", f"`{pair.prediction}` is used as a prediction but has dtype {prediction.dtype}")
@@ -79,7 +75,7 @@ def _own_head(
         tensors["mask"], axes = torch.ones_like(tensors["pred"][:, :1], dtype=torch.bool), ("batch", "pixel")
     weighted = context.weighted and task == context.task and full[1] == call.tensors["pred"].shape[1]
     ignoring = context.ignoring and task_record(task).has_labels
-    return (task, context.input, indexed, axes, ignoring, weighted), tensors
+    return Context(task, context.input, indexed, axes, ignoring, weighted), tensors
 
 
 def _task(pair: Pair, prediction: Tensor, target: Tensor) -> str:

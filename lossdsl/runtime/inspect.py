@@ -49,7 +49,7 @@ class Looks:
         Raises InputError when a mask, labels or probabilities are out of range, where elements count.
         """
         names = [name for sight in sights for name in (sight.target, sight.prediction) if name]
-        kind = (call.key, None if mask is None else mask.dtype, *[call.tensors[name].dtype for name in names])
+        kind = (call.context, None if mask is None else mask.dtype, *[call.tensors[name].dtype for name in names])
         count, left = self._left.get(kind) or (0, _all_looks(sights, mask))
         if left:
             count += 1

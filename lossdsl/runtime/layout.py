@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lossdsl.errors import Diagnostic, InputError
+from lossdsl.graph.context import Context, Plain, plain
 from lossdsl.graph.printing import shown_input
 from lossdsl.runtime.kinds import FLOATS, INTEGERS, check_dtype, check_kind
 from lossdsl.syntax.tree import AXES
@@ -21,13 +21,15 @@ _OWN_TARGET = "with its own target it may have any shape: bce({name}, {name}_tar
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call made ready: its tensors by the names of a plan's inputs, and the fields of its `Context`.
+    """A call made ready: what kind of call it is, and its tensors by the names of a plan's inputs."""
 
-    The fields are a plain tuple because torch.compile passes those through unchanged.
-    """
-
-    key: tuple[Any, ...]
+    context: Context
     tensors: dict[str, Tensor]
+
+    @property
+    def key(self) -> Plain:
+        """What plans are looked up by."""
+        return plain(self.context)
 
 
 def fault(code: str, message: str, hint: str | None = None) -> InputError:
@@ -73,7 +75,8 @@ def arrange(
         named.append((name, axes))
     absent = _absent_axes(task, pred, full)
     weighted = class_weight is not None
-    return Call((task, kind, indexed, mask_axes, ignoring, weighted, tuple(named), 0, (), absent), tensors)
+    context = Context(task, kind, indexed, mask_axes, ignoring, weighted, tensors=tuple(named), absent=absent)
+    return Call(context, tensors)
 
 
 def _absent_axes(task: str, pred: Tensor, full: tuple[int, ...]) -> tuple[str, ...]:
@@ -108,7 +111,7 @@ def check_tensors(pred: Tensor, target: Tensor, mask: Tensor | None, extra: Mapp
 
 def check_heads(call: Call, predictions: Set[str], targets: Set[str]) -> None:
     """Raise InputError unless the tensors that stand for `pred` and `target` are such."""
-    axes, may_be_indices = dict(call.key[6]), task_record(call.key[0]).indices
+    axes, may_be_indices = dict(call.context.tensors), task_record(call.context.task).indices
     for name in predictions:
         if name not in axes:
             continue  # a head with a layout of its own

@@ -10,14 +10,13 @@ from typing import Any, Never
 import torch
 from torch import Tensor, nn
 
-from lossdsl.checking.facts import Facts
-from lossdsl.checking.resolved import Objective
 from lossdsl.errors import Diagnostic, FormulaError
-from lossdsl.graph.build import BuiltLoss, build
-from lossdsl.graph.context import Context
+from lossdsl.graph.build import BuiltLoss
+from lossdsl.graph.context import Context, from_plain
 from lossdsl.proving.denominators import positive_denominators
 from lossdsl.proving.findings import certain_errors
 from lossdsl.proving.rounding import rounded_roots
+from lossdsl.proving.study import Study
 from lossdsl.runtime import ops
 from lossdsl.runtime.breakdown import Breakdown, TermValue
 from lossdsl.runtime.compiled import Runner, compiled
@@ -63,12 +62,12 @@ class Loss(nn.Module):
 
     class_weight: Tensor | None
 
-    def __init__(self, objective: Objective, facts: Facts, options: Options, text: str):
+    def __init__(self, study: Study, text: str):
         super().__init__()
+        options, facts = study.options, study.facts
         self.text = text
         self.options = options
-        self._objective = objective
-        self._facts = facts
+        self._study = study
         self._ranges = declared(facts.ranges)
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._runners: dict[tuple[Any, ...], Runner] = {}
@@ -163,7 +162,7 @@ class Loss(nn.Module):
             return repeated
         self._check_names(tensors)
         kind, pred, target, mask, tensors = _of_one_kind(kind, pred, target, mask, tensors)
-        first, truth, further = outputs(pred, target, self._facts.scales)
+        first, truth, further = outputs(pred, target, self._study.facts.scales)
         call = self._arranged(first, truth, further, mask, tensors)
         if self._ranges:
             check_ranges(self._ranges, tensors, call.tensors, self.options.ignore_index)
@@ -236,7 +235,7 @@ class Loss(nn.Module):
     def _arranged(
         self, pred: Tensor, target: Tensor, further: Further, mask: Tensor | None, tensors: Mapping[str, Tensor]
     ) -> Call:
-        options, facts = self.options, self._facts
+        options, facts = self.options, self._study.facts
         check_tensors(pred, target, mask, tensors)
         task = options.task or facts.task or decide_task(pred.shape, target.shape, facts.raw_only)
         own = own_pairs(task, pred, tensors, facts.pairs) if facts.pairs else ()
@@ -254,19 +253,19 @@ class Loss(nn.Module):
 
     def _check_places(self, more: tuple[Any, ...]) -> None:
         if more:
-            names = ["mask", *sorted(self._facts.tensors), *sorted(self._facts.scalars)]
+            names = ["mask", *sorted(self._study.facts.tensors), *sorted(self._study.facts.scalars)]
             message = f"a call takes 2 arguments by position, `pred` and `target`; {2 + len(more)} were given"
             raise fault(
                 "LD505", message, f"pass others by name: loss(pred, target, {', '.join(f'{n}=...' for n in names)})"
             )
 
     def _check_names(self, tensors: Mapping[str, Tensor]) -> None:
-        if tensors.keys() == self._facts.tensors:
+        if tensors.keys() == self._study.facts.tensors:
             return
-        for name in sorted(self._facts.tensors - tensors.keys()):
+        for name in sorted(self._study.facts.tensors - tensors.keys()):
             raise fault("LD505", f"the formula needs the tensor `{name}`", f"loss(pred, target, {name}=...)")
-        for name in sorted(tensors.keys() - self._facts.tensors):
-            known = ", ".join(sorted(self._facts.tensors)) or "none"
+        for name in sorted(tensors.keys() - self._study.facts.tensors):
+            known = ", ".join(sorted(self._study.facts.tensors)) or "none"
             raise fault("LD505", f"the formula does not use the tensor `{name}`", f"tensors of the formula: {known}")
 
     def _number(self, name: str, pred: Tensor, scalars: Mapping[str, float | Tensor | None]) -> Tensor:
@@ -287,24 +286,25 @@ class Loss(nn.Module):
     def _prepare(self, key: tuple[Any, ...]) -> bool:
         """Make the plan of a kind of call the first time. Under torch.compile this runs while tracing."""
         if key not in self._plans:
-            context = Context(*key)
+            context = from_plain(key)
             plan = self._planned(context)
             self._runners[key] = compiled(plan, self.options.backend)
-            self._sights[key] = sights_of(context, self._facts, plan.inputs)
+            self._sights[key] = sights_of(context, self._study.facts, plan.inputs)
             self._plans[key] = plan  # last: another thread takes a plan that it finds for a runner that is there
         return True
 
     @with_room
     def _planned(self, context: Context) -> Plan:
         built = self._built(context)
-        looked_at = (self._objective, built, context, self._facts)
-        return lower(built, positive_denominators(*looked_at), rounded_roots(*looked_at))
+        plan = lower(built, positive_denominators(self._study, built), rounded_roots(self._study, built))
+        self._study.forget()  # a plan holds all that is needed of a graph
+        return plan
 
     def _built(self, context: Context) -> BuiltLoss:
         """The graph for a kind of call, in which nothing is wrong for its task, which may be known only now."""
         try:
-            built = build(self._objective, context, self.options.ignore_index)
-            faults = certain_errors(self._objective, built, context, self._facts)
+            built = self._study.graph(context)
+            faults = certain_errors(self._study, built)
             if faults:
                 raise FormulaError(faults)
             return built
@@ -350,7 +350,7 @@ class Loss(nn.Module):
         """Reset learned numbers and class weights to the values of the formula, for example after `to_empty`."""
         if self.class_weight is not None:
             self.class_weight = _weights(self.options, self.class_weight.device)
-        if self._facts.learned:
+        if self._study.facts.learned:
             self.learned.reset_parameters()
 
     def _apply(self, fn: Any, recurse: bool = True) -> Loss:

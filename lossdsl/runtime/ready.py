@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from lossdsl.graph.context import Context
 from lossdsl.runtime.layout import Call
 from lossdsl.runtime.lower import Plan
 from lossdsl.runtime.sights import Sight
@@ -53,7 +52,7 @@ def signature(pred: Any, target: Any, mask: Any, tensors: Mapping[str, Any]) -> 
 
 def as_given(plan: Plan, runner: Any, call: Call, sights: Sequence[Sight]) -> Ready | None:
     """How to run a kind of call on the arguments as they are passed; None where they are more than reshaped."""
-    context = Context(*call.key)
+    context = call.context
     special = context.weighted or context.mask or context.scales or context.heads or plan.outputs[0].is_constant
     if special or not isinstance(runner, Staged):
         return None

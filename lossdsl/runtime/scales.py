@@ -66,7 +66,7 @@ def _check_weights(scales: Sequence[MultiScale], count: int) -> None:
 
 def with_scales(call: Call, pred: Tensor, target: Tensor, further: Further) -> Call:
     """A call with the tensors of every further output laid out."""
-    tensors, context = dict(call.tensors), Context(*call.key)
+    tensors, context = dict(call.tensors), call.context
     full = tuple(tensors["layout"].shape)
     resized = ["target", *(["mask"] if context.mask else [])]
     resized += [f"tensor:{name}" for name, axes in context.tensors if "pixel" in axes]
@@ -82,7 +82,7 @@ def with_scales(call: Call, pred: Tensor, target: Tensor, further: Further) -> C
         if own is not None:
             _check_own_target(context, own, output, (target, pred), names)
             tensors[f"target{suffix}"] = flat(own, (full[0], 1, *spatial) if context.indexed else layout)
-    return Call(tuple(context._replace(scales=1 + len(further))), tensors)
+    return Call(context._replace(scales=1 + len(further)), tensors)
 
 
 def _check_output(output: Tensor, pred: Tensor, name: str, fixed: int) -> None:

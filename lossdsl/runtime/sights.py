@@ -59,9 +59,9 @@ def _all(context: Context, facts: Facts) -> Iterator[Sight]:
     for scale in range(max(context.scales, 1)):
         index = f"[{scale}]" if context.scales else ""
         yield _of_space(context, of_scale(scale), (f"pred{index}", f"target{index}"))
-    for prediction, target, fields in context.heads:
-        yield _of_space(Context(*fields), of_pair(prediction, target), (prediction, target))
-    own = {head[:2] for head in context.heads}
+    for prediction, target, own_context in context.heads:
+        yield _of_space(own_context, of_pair(prediction, target), (prediction, target))
+    own = {(head.prediction, head.target) for head in context.heads}
     for stand in facts.stands:
         if not stand.raw_only and (stand.prediction, stand.target) not in own:
             yield _beside(stand, context)

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from lossdsl.api import compile
 from lossdsl.api.samples import required_words
-from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.errors import FormulaError, LossError
-from lossdsl.graph.build import BuiltLoss, build
-from lossdsl.graph.tasks import working_contexts
+from lossdsl.graph.build import BuiltLoss
+from lossdsl.graph.graphs import Graphs
 from lossdsl.registry.discover import clash, default_registry
 from lossdsl.registry.model import INPUTS, Loss
-from lossdsl.spec import Options, read_formula
+from lossdsl.spec import read_formula
 from lossdsl.syntax.parse import parse
 from lossdsl.syntax.printing import number
 from lossdsl.syntax.tree import Call, Name, Range
@@ -158,16 +157,16 @@ def subject_of(call: str, tasks: Iterable[str] | None = None) -> Subject:
     resolution = resolve(spec, default_registry())
     if resolution.objective is None:
         raise FormulaError(resolution.diagnostics)
-    facts: Facts = facts_of(resolution.objective)
-    contexts = working_contexts(resolution.objective, facts, Options())
-    working: tuple[Task, ...] = tuple(contexts)
+    graphs = Graphs(resolution.objective, spec.options)
+    built = graphs.working()
+    working: tuple[Task, ...] = tuple(built)
     raw = tuple(task for task in working if task in candidates(raw_only=True))
-    if facts.raw_only and raw:
+    if graphs.facts.raw_only and raw:
         working = raw  # raw numbers are the same whatever they are called
     chosen = tuple(task for task in working if tasks is None or task in tuple(tasks))
     assert chosen, f"{call} works for {', '.join(working) or 'no task'}"
-    inputs = tuple(_inputs(build(resolution.objective, contexts[task]), task) for task in chosen)
-    return Subject(call, loss, chosen, facts.tensors, inputs)
+    inputs = tuple(_inputs(built[task], task) for task in chosen)
+    return Subject(call, loss, chosen, graphs.facts.tensors, inputs)
 
 
 def _inputs(built: BuiltLoss, task: str) -> tuple[str, tuple[str, ...]]:

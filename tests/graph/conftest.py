@@ -12,7 +12,7 @@ from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
 from lossdsl.errors import FormulaError
 from lossdsl.graph.build import BuiltLoss, build
-from lossdsl.graph.context import Context
+from lossdsl.graph.context import Context, from_plain
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.registry.discover import default_registry
 from lossdsl.spec import read_formula, read_mapping
@@ -40,7 +40,7 @@ def built(objective_of: Any) -> Callable[..., BuiltLoss]:
 
     def make(source: Any, task: str = "binary", ignore_index: int | None = None, **fields: Any) -> BuiltLoss:
         fields.setdefault("indexed", task == "multiclass")
-        context = Context(task=task, ignoring=ignore_index is not None, **fields)
+        context = from_plain(Context(task=task, ignoring=ignore_index is not None, **fields))
         return build(objective_of(source), context, ignore_index)
 
     return make

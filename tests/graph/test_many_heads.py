@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import lossdsl
-from lossdsl.checking.facts import facts_of
-from lossdsl.graph.tasks import first_working, task_faults
+from lossdsl.checking.resolved import Objective
+from lossdsl.graph.graphs import Graphs
 from lossdsl.spec.model import Options
 
 # One head, with its number for `{i}` and that of a target that two heads share for `{j}`.
@@ -90,16 +90,15 @@ def test_one_wrong_head_among_many_is_found(head: str, code: str) -> None:
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
-def test_few_and_many_are_called_alike(head: str, count: int, objective_of: Callable[..., object]) -> None:
+def test_few_and_many_are_called_alike(head: str, count: int, objective_of: Callable[..., Objective]) -> None:
     """The layouts of the first heads do not depend on how many more there are."""
     found = []
     for number in (count, 8):
-        objective = objective_of("bce + " + added(head, number))
-        facts = facts_of(objective)  # type: ignore[arg-type]
-        assert not task_faults(objective, facts, Options())  # type: ignore[arg-type]
-        working = first_working(objective, facts, Options())  # type: ignore[arg-type]
+        graphs = Graphs(objective_of("bce + " + added(head, number)), Options())
+        assert not graphs.task_faults()
+        working = graphs.first_working()
         assert working
-        found.append({(one, other): fields for one, other, fields in working[1].heads})
+        found.append({(head.prediction, head.target): head.context for head in working.context.heads})
     few, many = found
     assert {pair: many.get(pair) for pair in few} == few
 

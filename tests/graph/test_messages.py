@@ -15,7 +15,7 @@ import lossdsl.graph
 from lossdsl.checking.resolve import resolve
 from lossdsl.errors import FormulaError
 from lossdsl.graph.build import build
-from lossdsl.graph.context import Context
+from lossdsl.graph.context import Context, from_plain
 from lossdsl.registry.discover import default_registry
 from lossdsl.spec import read_formula
 
@@ -34,8 +34,9 @@ def told(literal: str) -> str:
     assert spec is not None
     resolution = resolve(spec, default_registry())
     assert resolution.objective is not None, str(FormulaError(resolution.diagnostics))
+    context = from_plain(Context(task, ignoring=ignore_index is not None, **fields))
     with pytest.raises(FormulaError) as caught:
-        build(resolution.objective, Context(task, ignoring=ignore_index is not None, **fields), ignore_index)
+        build(resolution.objective, context, ignore_index)
     lines = [re.sub(r"(?m) +$", "", str(caught.value))]
     for finding in caught.value.diagnostics:
         if finding.edit:

@@ -16,7 +16,7 @@ import pytest
 
 from lossdsl.checking.resolve import resolve
 from lossdsl.graph.build import BuiltLoss, build
-from lossdsl.graph.context import Context
+from lossdsl.graph.context import Context, from_plain
 from lossdsl.graph.cost import cost
 from lossdsl.graph.nodes import AXES, Node, in_order
 from lossdsl.graph.passes import CHEAPEST_TOGETHER, DIFFERENTIATE, EXPAND, Joint, passed
@@ -93,7 +93,7 @@ def built(literal: str) -> BuiltLoss:
     assert spec is not None
     objective = resolve(spec, default_registry()).objective
     assert objective is not None
-    return build(objective, Context(task, ignoring=ignore_index is not None, **fields), ignore_index)
+    return build(objective, from_plain(Context(task, ignoring=ignore_index is not None, **fields)), ignore_index)
 
 
 def shown(literal: str) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.errors import FormulaError
-from lossdsl.graph.build import BuiltLoss, BuiltTerm, build
+from lossdsl.graph.build import BuiltTerm
+from lossdsl.graph.graphs import Graphs
 from lossdsl.graph.nodes import Node, in_order
-from lossdsl.graph.tasks import first_working
 from lossdsl.proving.analysis import Proof, prove
 from lossdsl.registry.discover import default_registry
 from lossdsl.spec import Options, read_formula
@@ -47,14 +47,12 @@ def proved() -> Callable[..., Proof]:
         resolution = resolve(reading.spec, default_registry())
         if resolution.objective is None:
             raise FormulaError(resolution.diagnostics)
-        facts = facts_of(resolution.objective)
-        working = first_working(resolution.objective, facts, Options(**options))
-        assert working is not None, f"no task for {text}"
-        built, context = working
+        graphs = Graphs(resolution.objective, Options(**options))
+        built = graphs.first_working()
+        assert built is not None, f"no task for {text}"
         if masked:
-            context = context._replace(mask=("batch", "pixel"))
-            built = build(resolution.objective, context, options.get("ignore_index"))
-        return prove(resolution.objective, built, context, facts)
+            built = graphs.graph(built.context._replace(mask=("batch", "pixel")))
+        return prove(graphs, built)
 
     return make
 
@@ -78,7 +76,7 @@ def node_values() -> Callable[..., dict[Node, Any]]:
         call = arrange(context.task, context.input, context.ignoring, class_weight, pred, target, mask, tensors)
         nodes = [node for node in in_order(proof.intervals) if not node.is_constant]
         terms = tuple(BuiltTerm(str(number), node, node, node) for number, node in enumerate(nodes))
-        plan = lower(BuiltLoss(terms, proof.built.total, (), proof.built.trace, proof.built.heads))
+        plan = lower(replace(proof.built, terms=terms))
         inputs = [call.tensors.get(name, scalars.get(name.rpartition(":")[2])) for name in plan.inputs]
         _, *parts = plan.module(*inputs)
         return dict(zip(nodes, parts[::3], strict=True))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lossdsl.errors import Diagnostic, Edit, Source, Span
+from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.proving.tasks import for_each_task
 
@@ -18,6 +19,11 @@ def finding(
 ) -> Diagnostic:
     span = Span(at, at + 3)
     return Diagnostic(code, message, source, span, "hint", severity, Edit(span, "ce"))
+
+
+def built_for(task: str) -> BuiltLoss:
+    nothing: Any = None
+    return BuiltLoss(Context(task), (), nothing, (), nothing, ())
 
 
 A, B, LATER = finding("a"), finding("b"), finding("a", at=6)
@@ -46,9 +52,8 @@ TOLD: list[tuple[dict[str, list[Diagnostic]], list[tuple[Diagnostic, str]]]] = [
 
 @pytest.mark.parametrize(("found", "told"), TOLD)
 def test_what_is_told(found: dict[str, list[Diagnostic]], told: list[tuple[Diagnostic, str]]) -> None:
-    built: Any = None
-    first, *others = [(built, Context(task)) for task in found]
-    result = for_each_task(first, iter(others), lambda _, context: tuple(found[context.task]))
+    first, *others = map(built_for, found)
+    result = for_each_task(first, others, lambda built: tuple(found[built.context.task]))
     wanted = [
         Diagnostic(one.code, f"for {tasks}: {one.message}", one.source, one.span, one.hint, "warning") if tasks else one
         for one, tasks in told
@@ -58,12 +63,11 @@ def test_what_is_told(found: dict[str, list[Diagnostic]], told: list[tuple[Diagn
 
 @pytest.mark.parametrize(("found", "looked_at"), [((), ["binary"]), ((A,), ["binary", "multilabel"])])
 def test_other_tasks_are_looked_at_only_where_something_is_found(found: Any, looked_at: list[str]) -> None:
-    built: Any = None
     looked: list[str] = []
 
-    def look(_: Any, context: Context) -> tuple[Diagnostic, ...]:
-        looked.append(context.task)
+    def look(built: BuiltLoss) -> tuple[Diagnostic, ...]:
+        looked.append(built.context.task)
         return found
 
-    for_each_task((built, Context("binary")), iter([(built, Context("multilabel"))]), look)
+    for_each_task(built_for("binary"), iter([built_for("multilabel")]), look)
     assert looked == looked_at

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
-from lossdsl.graph.build import build
-from lossdsl.graph.tasks import first_working
+from lossdsl.graph.graphs import Graphs
 from lossdsl.proving.analysis import Proof, prove
 from lossdsl.proving.denominators import positive_denominators
 from lossdsl.proving.describing import described
@@ -30,7 +28,7 @@ FILE = Path(__file__).with_name("ranges.txt")
 GOLDEN = dict(re.findall(r"^>>> (.+)\n((?:(?!>>> ).*\n)*)", FILE.read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def proof_of(literal: str) -> Proof:
+def proof_of(literal: str) -> tuple[Graphs, Proof]:
     """Of a formula, or (formula, options), where `masked` says that a mask is passed."""
     call = ast.literal_eval(literal)
     text, options = (call, {}) if isinstance(call, str) else call
@@ -39,20 +37,18 @@ def proof_of(literal: str) -> Proof:
     assert spec is not None
     objective = resolve(spec, default_registry()).objective
     assert objective is not None, text
-    facts = facts_of(objective)
-    working = first_working(objective, facts, Options(**options))
-    assert working is not None, text
-    built, context = working
+    graphs = Graphs(objective, Options(**options))
+    built = graphs.first_working()
+    assert built is not None, text
     if masked:
-        context = context._replace(mask=("batch", "pixel"))
-        built = build(objective, context, options.get("ignore_index"))
-    return prove(objective, built, context, facts)
+        built = graphs.graph(built.context._replace(mask=("batch", "pixel")))
+    return graphs, prove(graphs, built)
 
 
 def shown(literal: str) -> str:
     """The ranges; and how the total moves with the prediction, how large it becomes, and what is special in it."""
-    proof = proof_of(literal)
-    whole = (proof.objective, proof.built, proof.context, proof.facts)
+    graphs, proof = proof_of(literal)
+    whole = (graphs, proof.built)
     lines = [described(proof)]
     found = slopes(proof.built.total, proof.order, proof.intervals, ())
     inputs = [node for node in proof.order if node.operation == "input" and node in found]

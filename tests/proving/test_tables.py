@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.errors import LossError
 from lossdsl.graph.build import build
+from lossdsl.graph.graphs import Graphs
 from lossdsl.graph.nodes import OPERATIONS, for_each_operation, in_order
-from lossdsl.graph.tasks import working_contexts
 from lossdsl.proving import magnitude, slopes, transfer
 from lossdsl.registry.discover import default_registry
 from lossdsl.spec import read_file, read_formula
@@ -43,9 +42,9 @@ def test_what_is_made_is_in_the_tables() -> None:
         objective = resolve(spec, default_registry()).objective
         if objective is None:
             continue
-        for context in working_contexts(objective, facts_of(objective), spec.options).values():
+        for working in Graphs(objective, spec.options).working().values():
             for mask, ignored in ((None, None), (("batch", "pixel"), None), (("batch", "pixel"), 255)):
-                call = context._replace(mask=mask, ignoring=ignored is not None, weighted=mask is not None)
+                call = working.context._replace(mask=mask, ignoring=ignored is not None, weighted=mask is not None)
                 try:
                     built = build(objective, call, ignored)
                 except LossError:

@@ -340,7 +340,7 @@ def named_tensors(loss: lossdsl.Loss, batch: Batch, rng: random.Random) -> dict[
     shape = batch.pred.shape
     shapes = [shape, shape[:1] + shape[2:], shape[:1], shape[:2], (4, 2)]
     tensors = {}
-    for name in sorted(loss._facts.tensors):
+    for name in sorted(loss._study.facts.tensors):
         size = (5,) if name[0] in "ab" and rng.random() < 0.8 else rng.choice(shapes)
         tensors[name] = torch.rand(size).round() if name[0] == "b" else torch.rand(size)
     return tensors
@@ -353,8 +353,8 @@ def train(loss: lossdsl.Loss, batch: Batch, rng: random.Random) -> None:
         pred = pred.sigmoid() if pred.ndim < 2 or pred.shape[1] == 1 else pred.softmax(1)
     pred.requires_grad_()
     given: dict[str, Any] = named_tensors(loss, batch, rng)
-    given |= {name: rng.choice([0, 3, 2.5, torch.tensor(4.0), 10**6]) for name in loss._facts.scalars}
-    outputs: Any = [pred, pred[..., ::2]] if loss._facts.scales else pred
+    given |= {name: rng.choice([0, 3, 2.5, torch.tensor(4.0), 10**6]) for name in loss._study.facts.scalars}
+    outputs: Any = [pred, pred[..., ::2]] if loss._study.facts.scales else pred
     for mask in rng.sample([None, torch.ones(batch.target.shape[:1]), torch.rand(batch.target.shape).round()], 2):
         try:
             value = loss(outputs, batch.target, mask=mask, **given)

@@ -307,7 +307,7 @@ def test_class_indices_that_stand_as_a_target(formula: str) -> None:
 def test_axes_of_tensors_by_name(full: tuple[int, ...], given: tuple[int, ...], axes: tuple[str, ...]) -> None:
     w, pred, target = torch.rand(given), torch.randn(full), tensor(full).round()
     call = arrange("multilabel", "logits", False, None, pred, target, None, {"w": w})
-    assert dict(call.key[6])["w"] == axes
+    assert dict(call.context.tensors)["w"] == axes
     value = lossdsl.compile("mean(w*bce(reduction=none)) + mean(p)", task="multilabel")(pred, target, w=w)
     plain = torch.nn.functional.binary_cross_entropy_with_logits(pred, target, reduction="none")
     sizes = zip(("batch", "class", *["pixel"] * (len(full) - 2)), full, strict=True)

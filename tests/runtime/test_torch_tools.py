@@ -19,9 +19,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 
 import lossdsl
-from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
-from lossdsl.graph.tasks import working_contexts
+from lossdsl.graph.graphs import Graphs
 from lossdsl.registry.discover import default_registry
 from lossdsl.spec import Options, read_formula
 from lossdsl.testing.subjects import subject_of
@@ -82,7 +81,7 @@ def _pairs() -> Iterator[Pair]:
         objective = resolve(spec, registry).objective
         assert objective
         features, pixels = subject.loss.documentation.shape or (3, 0)
-        for task in working_contexts(objective, facts_of(objective), Options()):
+        for task in Graphs(objective, Options()).working():
             if pixels != 1:
                 yield Pair(subject.call, task, (2, 1 if task == "binary" else 3, 12, 12))
             elif task != "binary":  # in which one number is all of an embedding

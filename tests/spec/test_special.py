@@ -116,7 +116,7 @@ def test_text_of_others_reads_no_file(
     (tmp_path / name).write_text(SECRET)
     monkeypatch.chdir(tmp_path)
     text = str(tmp_path / name) if absolute else name
-    monkeypatch.setattr("lossdsl.api.read_file", no_disk)
+    monkeypatch.setattr("lossdsl.api.sources.read_file", no_disk)
     report = lossdsl.check(text, files=False)
     if text == "bce":
         assert report.ok
