@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from lossdsl.graph.graphs import Graphs
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.rounding import rounded_roots
+from lossdsl.spec.model import Options
 
 REST = "abs(p - tanh(z))"  # of two rounded numbers of usual size
 
@@ -107,7 +109,7 @@ CASES += [(text, "multiclass", wanted) for text, wanted in MULTICLASS.items()]
 
 
 def found(proof: Proof) -> int:
-    return len(rounded_roots(proof.objective, proof.built, proof.context, proof.facts))
+    return len(rounded_roots(Graphs(proof.objective, Options(), proof.facts), proof.built))
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])

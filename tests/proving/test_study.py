@@ -237,8 +237,8 @@ def test_the_options_of_the_call_are_in_the_source(read: Study) -> None:
     assert read.reading.spec is read.spec
     assert read.options is read.spec.options
     assert (read.options.task, read.options.ignore_index, read.options.input) in [
-        ("multiclass", 255, None),
-        ("multiclass", 3, None),
+        ("multiclass", 255, "logits"),
+        ("multiclass", 3, "logits"),
         ("multiclass", None, "probs"),
     ]
 
