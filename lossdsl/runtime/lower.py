@@ -20,9 +20,11 @@ from lossdsl.graph.products import is_number, wants_a_tensor
 from lossdsl.graph.rewrites import COMPARISONS
 from lossdsl.graph.stable import stable
 from lossdsl.graph.stages import Part
+from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.registry.model import Kernel
 from lossdsl.registry.passing import is_passing
 from lossdsl.runtime import conduct, ops, windows
+from lossdsl.runtime.named import named
 from lossdsl.runtime.owned import is_saved
 from lossdsl.runtime.readable import can_be_read
 from lossdsl.runtime.slopes import SLOPES
@@ -35,22 +37,14 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "divide": ops.quotient,
     "power": ops.power,
     "negative": operator.neg,
-    "exp": torch.exp,
+    **{name: named(function.torch) for name, function in FUNCTIONS.items()},
     "log": ops.log,
     "log1p": ops.log1p,
     "sqrt": ops.sqrt,
-    "abs": torch.abs,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "softplus": ops.softplus,
-    "cosh": torch.cosh,
-    "logcosh": ops.log_cosh,
-    "relu": torch.relu,
     "minimum": ops.minimum,
     "maximum": ops.maximum,
     "where": torch.where,
     "stop_gradient": torch.detach,
-    "log_sigmoid": functional.logsigmoid,
     "log_one_minus_softmax": ops.log_one_minus_softmax,
     "cast": ops.cast,
     "cast_like": ops.cast_like,
