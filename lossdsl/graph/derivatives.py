@@ -2,7 +2,7 @@
 
 A rule takes a node and the derivative of the loss with respect to it, and returns that with respect to each argument,
 None where nothing is passed on. The slopes at the edge of a domain are those of the operation's safe form.
-An operation without a rule is `Unsupported`.
+An operation without a rule is `Unsupported`, and must be said to be one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from lossdsl.graph.nodes import Graph, Node
+from lossdsl.graph.nodes import OPERATIONS, Graph, Node, for_each_operation
 from lossdsl.graph.products import Unsupported, add_up, chosen, is_number, product, quotient, size, source, split, total
 from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.operations.row import Expression, Function
@@ -213,3 +213,15 @@ RULES: dict[str, Rule] = {
     "log_softmax": _log_softmax,
     "pick": _pick,
 }
+
+# Made of other operations before a derivative is taken, or with nothing below them.
+_EXPANDED = frozenset({"mean", "divide"})
+_LEAVES = frozenset({"constant", "input", "filled_image"})
+# Operations that only torch's own autograd differentiates: a formula with one of them is run by it.
+_BY_TORCH = frozenset({
+    "kernel", "per_class", "local_mean", "local_min", "local_max", "log_one_minus_softmax", "logsumexp", "reduce_max",
+    "reduce_min", "topk",
+})  # fmt: skip
+for_each_operation(
+    dict.fromkeys((*(OPERATIONS & RULES.keys()), *(OPERATIONS & CONTINUOUS.keys()), *_EXPANDED, *_LEAVES, *_BY_TORCH))
+)

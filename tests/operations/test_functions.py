@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 from lossdsl.checking import vocabulary
+from lossdsl.graph import derivatives, nodes
 from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.operations.row import Ends, Function
+from lossdsl.proving import magnitude, rounding, slopes, transfer
+from lossdsl.runtime import lower
 from lossdsl.runtime.named import named
 
 NEAR = torch.linspace(-6, 6, 49, dtype=torch.float64)
@@ -93,3 +98,17 @@ def test_a_row_cannot_name_what_is_not_there() -> None:
         named("torch:no_such_function")
     with pytest.raises(LookupError):
         named("os:system")
+
+
+@pytest.mark.parametrize("module", [derivatives, lower, magnitude, rounding, slopes, transfer])
+def test_an_operation_that_is_left_out_somewhere_is_refused_at_import(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "OPERATIONS", nodes.OPERATIONS | {"prod"})
+    spec = importlib.util.spec_from_file_location(f"{module.__name__}_again", module.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    again = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, again.__name__, again)
+    with pytest.raises(LookupError, match="prod"):
+        spec.loader.exec_module(again)
