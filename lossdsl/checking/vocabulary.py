@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from lossdsl.operations import functions
 from lossdsl.syntax.tree import AXES
 
 # name -> least and greatest number of arguments; None: any number
 FUNCTIONS: dict[str, tuple[int, int | None]] = {
-    "exp": (1, 1),
+    **{name: (1, 1) for name, row in functions.FUNCTIONS.items() if row.latex is not None},
     "log": (1, 1),
     "sqrt": (1, 1),
-    "abs": (1, 1),
-    "tanh": (1, 1),
-    "sigmoid": (1, 1),
-    "softplus": (1, 1),
-    "cosh": (1, 1),
-    "logcosh": (1, 1),
-    "relu": (1, 1),
     "softmax": (1, 1),
     "stop_gradient": (1, 1),
     "min": (2, None),

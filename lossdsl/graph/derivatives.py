@@ -2,16 +2,19 @@
 
 A rule takes a node and the derivative of the loss with respect to it, and returns that with respect to each argument,
 None where nothing is passed on. The slopes at the edge of a domain are those of the operation's safe form.
-An operation without a rule is `Unsupported`.
+An operation without a rule is `Unsupported`, and must be said to be one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from lossdsl.graph.nodes import Graph, Node
+from lossdsl.graph.nodes import OPERATIONS, Graph, Node, for_each_operation
 from lossdsl.graph.products import Unsupported, add_up, chosen, is_number, product, quotient, size, source, split, total
+from lossdsl.operations.functions import FUNCTIONS
+from lossdsl.operations.row import Expression, Function
 
 Adjoints: TypeAlias = tuple[Node | None, ...]
 Rule: TypeAlias = Callable[[Graph, Node, Node], Adjoints]
@@ -25,13 +28,67 @@ CONTINUOUS: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 
 
-def _times(slope: Callable[[Graph, Node], Node]) -> Rule:
-    """The rule of a function of one argument whose derivative is `slope`."""
-    return lambda graph, node, adjoint: (product(graph, adjoint, slope(graph, node)),)
+@dataclass(frozen=True, slots=True)
+class _Expression:
+    """A node of which the row of an operation makes its derivative."""
+
+    graph: Graph
+    node: Node
+
+    def __add__(self, other: Expression | float) -> _Expression:
+        return self._made("add", self.node, self._node(other))
+
+    def __radd__(self, other: float) -> _Expression:
+        return self._made("add", self._node(other), self.node)
+
+    def __sub__(self, other: Expression | float) -> _Expression:
+        return self._made("subtract", self.node, self._node(other))
+
+    def __rsub__(self, other: float) -> _Expression:
+        return self._made("subtract", self._node(other), self.node)
+
+    def __mul__(self, other: Expression | float) -> _Expression:
+        return self._made("multiply", self.node, self._node(other))
+
+    def __rmul__(self, other: float) -> _Expression:
+        return self._made("multiply", self._node(other), self.node)
+
+    def __truediv__(self, other: Expression | float) -> _Expression:
+        return _Expression(self.graph, quotient(self.graph, self.node, self._node(other)))
+
+    def __rtruediv__(self, other: float) -> _Expression:
+        return _Expression(self.graph, quotient(self.graph, self._node(other), self.node))
+
+    def __neg__(self) -> _Expression:
+        return self._made("negative", self.node)
+
+    def apply(self, operation: str) -> _Expression:
+        return self._made(operation, self.node)
+
+    def above(self, number: float) -> _Expression:
+        compared = self.graph.make("compare", self.node, self._node(number), attributes=(">",))
+        return _Expression(self.graph, compared)
+
+    def _node(self, value: Expression | float) -> Node:
+        if isinstance(value, _Expression):
+            return value.node
+        assert isinstance(value, float)
+        return self.graph.constant(value)
+
+    def _made(self, operation: str, *arguments: Node) -> _Expression:
+        return _Expression(self.graph, self.graph.make(operation, *arguments))
 
 
-def _of_argument(operation: str) -> Rule:
-    return _times(lambda graph, node: graph.make(operation, node.arguments[0]))
+def _of_function(function: Function) -> Rule:
+    """The rule of a function of one number."""
+
+    def rule(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
+        slope = function.derivative(_Expression(graph, node.arguments[0]), _Expression(graph, node))
+        assert isinstance(slope, _Expression)
+        chooses = slope.node.operation == "compare"
+        return (chosen(graph, slope.node, adjoint) if chooses else product(graph, adjoint, slope.node),)
+
+    return rule
 
 
 def _multiply(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
@@ -95,11 +152,6 @@ def _extremum(comparison: str) -> Rule:
     return rule
 
 
-def _relu(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
-    positive = graph.make("compare", node.arguments[0], graph.constant(0.0), attributes=(">",))
-    return (chosen(graph, positive, adjoint),)
-
-
 def _where(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
     condition = node.arguments[0]
     return None, chosen(graph, condition, adjoint), chosen(graph, condition, adjoint, where=False)
@@ -136,19 +188,6 @@ def _pick(graph: Graph, node: Node, adjoint: Node) -> Adjoints:
     return (result if factors.sign > 0 else graph.make("negative", result)), None
 
 
-def _complement_product(graph: Graph, node: Node) -> Node:
-    """p*(1 - p)."""
-    return graph.make("multiply", node, graph.make("subtract", graph.constant(1.0), node))
-
-
-def _one_minus_square(graph: Graph, node: Node) -> Node:
-    return graph.make("subtract", graph.constant(1.0), graph.make("multiply", node, node))
-
-
-def _sigmoid_of_negative(graph: Graph, node: Node) -> Node:
-    return graph.make("sigmoid", graph.make("negative", *node.arguments))
-
-
 RULES: dict[str, Rule] = {
     "add": lambda _graph, _node, adjoint: (adjoint, adjoint),
     "subtract": lambda graph, _node, adjoint: (adjoint, graph.make("negative", adjoint)),
@@ -161,19 +200,11 @@ RULES: dict[str, Rule] = {
     "safe_denominator": _safe_denominator,
     "bounded": _bounded,
     "power": _power,
-    "exp": _times(lambda _graph, node: node),
+    **{name: _of_function(function) for name, function in FUNCTIONS.items()},
     "log": _log,
     "log1p": _log1p,
     "finite": lambda _graph, _node, adjoint: (adjoint,),
     "sqrt": _sqrt,
-    "abs": _of_argument("sign"),
-    "tanh": _times(_one_minus_square),
-    "sigmoid": _times(_complement_product),
-    "softplus": _of_argument("sigmoid"),
-    "log_sigmoid": _times(_sigmoid_of_negative),
-    "cosh": _of_argument("sinh"),
-    "logcosh": _of_argument("tanh"),
-    "relu": _relu,
     "minimum": _extremum("<"),
     "maximum": _extremum(">"),
     "where": _where,
@@ -182,3 +213,15 @@ RULES: dict[str, Rule] = {
     "log_softmax": _log_softmax,
     "pick": _pick,
 }
+
+# Made of other operations before a derivative is taken, or with nothing below them.
+_EXPANDED = frozenset({"mean", "divide"})
+_LEAVES = frozenset({"constant", "input", "filled_image"})
+# Operations that only torch's own autograd differentiates: a formula with one of them is run by it.
+_BY_TORCH = frozenset({
+    "kernel", "per_class", "local_mean", "local_min", "local_max", "log_one_minus_softmax", "logsumexp", "reduce_max",
+    "reduce_min", "topk",
+})  # fmt: skip
+for_each_operation(
+    dict.fromkeys((*(OPERATIONS & RULES.keys()), *(OPERATIONS & CONTINUOUS.keys()), *_EXPANDED, *_LEAVES, *_BY_TORCH))
+)

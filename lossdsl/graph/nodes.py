@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
+from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.syntax.tree import AXES as AXES
 
 NO_AXES: frozenset[str] = frozenset()
@@ -20,8 +21,8 @@ _LIKE_THE_FIRST = frozenset({"cast_like", "keep"})
 # All that the graph of a formula is made of. The graph that is run has further ones, which only it is made of.
 OPERATIONS = frozenset({
     "constant", "input", "ones", "size", "classes", "per_class", "kernel", "filled_image",
-    "add", "subtract", "multiply", "divide", "power", "negative", "abs", "minimum", "maximum", "relu", "sqrt",
-    "exp", "log", "log1p", "cosh", "logcosh", "tanh", "sigmoid", "softplus", "log_sigmoid",
+    "add", "subtract", "multiply", "divide", "power", "negative", "minimum", "maximum", "sqrt",
+    *FUNCTIONS, "log", "log1p",
     "softmax", "log_softmax", "log_one_minus_softmax", "logsumexp",
     "where", "compare", "stop_gradient", "cast", "cast_like", "keep", "pick", "index",
     "sum", "mean", "reduce_max", "reduce_min", "topk", "local_mean", "local_min", "local_max",

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from lossdsl.graph.exponentials import exp_of_logarithm, log_of_exponentials, quotient_of_exponentials
 from lossdsl.graph.nodes import Graph, Node, Rule, in_order
+from lossdsl.operations.functions import FUNCTIONS
 
 _Attributes = tuple[Hashable, ...]
 
@@ -22,14 +23,14 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
 ELEMENTWISE = frozenset({
-    "add", "subtract", "multiply", "divide", "power", "negative", "exp", "log", "sqrt", "abs", "tanh", "sigmoid",
-    "softplus", "cosh", "logcosh", "relu", "minimum", "maximum", "log_sigmoid", "stop_gradient", "where", "compare",
-    "keep", "log1p", "finite",
+    *FUNCTIONS, "add", "subtract", "multiply", "divide", "power", "negative", "log", "sqrt", "minimum", "maximum",
+    "stop_gradient", "where", "compare", "keep", "log1p", "finite",
 })  # fmt: skip
 # Elementwise operations whose result is the same to the last bit, however many elements are computed at once.
 _EXACT = frozenset({
-    "add", "subtract", "multiply", "divide", "negative", "sqrt", "abs", "relu", "minimum", "maximum", "where",
-    "compare", "keep", "stop_gradient",
+    *(name for name, function in FUNCTIONS.items() if function.exact),
+    "add", "subtract", "multiply", "divide", "negative", "sqrt", "minimum", "maximum", "where", "compare", "keep",
+    "stop_gradient",
 })  # fmt: skip
 
 
@@ -338,15 +339,8 @@ _ALWAYS: _Rules = {
     "negative": (("", _folds(lambda a: -a)), ("", _negative)),
     "compare": (("", _compare),),
     "where": (("", _where),),
-    "exp": (("", _folds(math.exp)),),
+    **{name: (("", _folds(row.value)),) for name, row in FUNCTIONS.items() if row.latex is not None},
     "sqrt": (("", _folds(math.sqrt)),),
-    "abs": (("", _folds(abs)),),
-    "tanh": (("", _folds(math.tanh)),),
-    "sigmoid": (("", _folds(lambda a: 1 / (1 + math.exp(-a)))),),
-    "softplus": (("", _folds(lambda a: max(a, 0) + math.log1p(math.exp(-abs(a))))),),
-    "cosh": (("", _folds(math.cosh)),),
-    "logcosh": (("", _folds(lambda a: abs(a) + math.log1p(math.exp(-2 * abs(a))) - math.log(2))),),
-    "relu": (("", _folds(lambda a: max(a, 0.0))),),
     "stop_gradient": (("", _folds(lambda a: a)),),
     "minimum": (("", _folds(min)),),
     "maximum": (("", _folds(max)),),

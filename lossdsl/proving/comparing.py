@@ -11,11 +11,14 @@ from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.errors import Diagnostic
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.trace import Applied, Used
+from lossdsl.operations.functions import FUNCTIONS
+from lossdsl.operations.row import Even
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.saying import says, written
 from lossdsl.tasks import task_record
 
 _TARGETS = frozenset({"y", "target"})
+_DISTANCES = frozenset(name for name, function in FUNCTIONS.items() if isinstance(function.course, Even))
 # What `pred` and `target` are called elsewhere.
 _USUAL_NAMES = frozenset({
     "y_pred", "y_hat", "yhat", "y_score", "preds", "prediction", "predictions", "output", "outputs", "logit", "logits",
@@ -84,7 +87,7 @@ def _is_distance(applied: Applied) -> bool:
             return exponent.is_constant and exponent.value % 2 == 0
         case "multiply":
             return applied.arguments[0] is applied.arguments[1]
-    return applied.function in ("abs", "cosh", "logcosh")
+    return applied.function in _DISTANCES
 
 
 def _tensor(node: Node) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeAlias
 
 from lossdsl.graph.nodes import Node, for_each_operation, in_order
+from lossdsl.operations.functions import FUNCTIONS
+from lossdsl.operations.row import Function
 from lossdsl.proving.averages import average
 from lossdsl.proving.interval import Known
 
@@ -95,17 +97,9 @@ def _power(node: Node, known: Known, sizes: _Sizes) -> float:
     return max(large, small)
 
 
-def _exp(node: Node, known: Known, sizes: _Sizes) -> float:
-    (argument,) = node.arguments
-    return _raised(min(sizes[argument], known[argument].high))
-
-
-def _cosh(node: Node, _: Known, sizes: _Sizes) -> float:
-    return _raised(sizes[node.arguments[0]])
-
-
-def _raised(x: float) -> float:
-    return math.exp(x) if x < 700 else math.inf
+def _of_function(function: Function) -> _Growth:
+    """The rule of a function of one number."""
+    return lambda node, known, sizes: function.growth(sizes[node.arguments[0]], known[node.arguments[0]].high)
 
 
 def _log(node: Node, _: Known, sizes: _Sizes) -> float:
@@ -166,8 +160,7 @@ _GROWTH: Mapping[str, _Growth] = for_each_operation({
     "multiply": _multiply,
     "divide": _divide,
     "power": _power,
-    "exp": _exp,
-    "cosh": _cosh,
+    **{name: _of_function(function) for name, function in FUNCTIONS.items()},
     "log": _log,
     "log1p": _log,
     "logsumexp": _log_sum_exp,
@@ -177,12 +170,12 @@ _GROWTH: Mapping[str, _Growth] = for_each_operation({
     "classes": _always(_CLASSES),
     "kernel": _always(_OF_KERNELS),
     "filled_image": _filled,
-    **dict.fromkeys(("log_softmax", "log_one_minus_softmax", "softplus", "log_sigmoid"), _log_probability),
+    **dict.fromkeys(("log_softmax", "log_one_minus_softmax"), _log_probability),
     **dict.fromkeys(("where", "per_class"), _one_of),
     **dict.fromkeys(("minimum", "maximum"), _largest),
     **dict.fromkeys(("local_mean", "local_min", "local_max"), _window),
-    **dict.fromkeys(("negative", "abs", "relu", "logcosh", "stop_gradient", "cast", "cast_like"), _first),
+    **dict.fromkeys(("negative", "stop_gradient", "cast", "cast_like"), _first),
     **dict.fromkeys(("mean", "keep", "pick", "index", "reduce_max", "reduce_min", "topk"), _first),
-    **dict.fromkeys(("tanh", "sigmoid", "softmax", "compare", "one_hot", "ones", "foreground"), _always(1.0)),
+    **dict.fromkeys(("softmax", "compare", "one_hot", "ones", "foreground"), _always(1.0)),
     **dict.fromkeys(("class_is_one_of", "differs", "both", "any", "any_of"), _always(1.0)),
 })  # fmt: skip

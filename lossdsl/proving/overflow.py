@@ -10,9 +10,10 @@ from lossdsl.checking.resolved import Apply, Chain, MultiScale, Neighbourhood, R
 from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
+from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.idle import weight_place
-from lossdsl.proving.magnitude import LARGEST, magnitudes
+from lossdsl.proving.magnitude import LARGEST, LOGITS, magnitudes
 from lossdsl.proving.saying import says, written
 
 # Losses by name are tested to stay finite for parameters of such a size, and for inputs far beyond logits.
@@ -21,7 +22,8 @@ _LARGE = 1e9
 _HIGHEST_POWER = 8
 _ADDING = "bound the terms of the sum: min(x, 1e6)"
 _GROWING = "bound it with min(x, 50), or use a function that grows more slowly"
-_HINTS = {**dict.fromkeys(("exp", "cosh", "power"), _GROWING), **dict.fromkeys(("sum", "mean", "topk"), _ADDING)}
+_FASTEST = [name for name, function in FUNCTIONS.items() if function.growth(LOGITS, LOGITS) > LARGEST]
+_HINTS = {**dict.fromkeys((*_FASTEST, "power"), _GROWING), **dict.fromkeys(("sum", "mean", "topk"), _ADDING)}
 _OTHERWISE = "use numbers of usual size, and bound large values: min(x, 1e6)"
 
 

@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.graphs import Graphs
 from lossdsl.graph.nodes import Node, for_each_operation, in_order
+from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.proving.analysis import prove
 from lossdsl.proving.interval import Interval, Known
 
 # Operations that only choose, move or look at values of their first argument.
 _PASSING = frozenset({
-    "keep", "cast", "cast_like", "pick", "reduce_max", "reduce_min", "topk", "mean", "sum", "negative", "abs", "relu",
-    "stop_gradient", "power", "sqrt", "tanh", "logcosh", "log1p", "local_mean", "local_min", "local_max",
+    *(name for name, function in FUNCTIONS.items() if function.passes_rounding),
+    "keep", "cast", "cast_like", "pick", "reduce_max", "reduce_min", "topk", "mean", "sum", "negative",
+    "stop_gradient", "power", "sqrt", "log1p", "local_mean", "local_min", "local_max",
 })  # fmt: skip
 # Operations with a result of many terms, which cancel unless all have the same sign.
 _SUMS = frozenset({"sum", "mean", "local_mean"})
@@ -30,7 +32,8 @@ _DIFFERENCES = frozenset({"log", "log_softmax", "log_one_minus_softmax", "logsum
 _OF_TWO = frozenset({"add", "subtract", "multiply", "minimum", "maximum", "divide", "where"})
 # Operations whose result is known to all its digits near 0, or is not near 0, or says only which elements count.
 _TO_ALL_DIGITS = frozenset({
-    "exp", "cosh", "sigmoid", "softmax", "softplus", "log_sigmoid", "kernel", "ones", "filled_image", "index",
+    *(name for name, function in FUNCTIONS.items() if not function.passes_rounding),
+    "softmax", "kernel", "ones", "filled_image", "index",
     "compare", "differs", "both", "any", "any_of",
 })  # fmt: skip
 for_each_operation(dict.fromkeys((*_PASSING, *_SUMS, *_GIVEN, *_DIFFERENCES, *_OF_TWO, *_TO_ALL_DIGITS)))

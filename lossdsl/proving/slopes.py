@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from lossdsl.graph.nodes import Node, for_each_operation
+from lossdsl.operations.functions import FUNCTIONS
+from lossdsl.operations.row import Function
 from lossdsl.proving import interval as of
-from lossdsl.proving.interval import ALL, NON_NEGATIVE, ONE, POSITIVE, UNIT, ZERO, Interval, Known, interval
+from lossdsl.proving.interval import ALL, ONE, POSITIVE, UNIT, ZERO, Interval, Known, interval
 
 _Slopes: TypeAlias = Callable[[Node, Known], list[Interval]]
 
@@ -49,20 +51,15 @@ def _power(node: Node, known: Known) -> list[Interval]:
     return [of.scale(of.power(known[base], of.point(e - 1)), e)]
 
 
-def _of_distance(node: Node, known: Known) -> list[Interval]:
-    """abs, cosh, logcosh: up on the right of 0, down on the left."""
-    a = known[node.arguments[0]]
-    slope = NON_NEGATIVE if node.operation == "cosh" else UNIT
-    if a.at_least_0:
-        return [slope]
-    return [of.negative(slope) if a.at_most_0 else of.hull(slope, of.negative(slope))]
+def _of_function(function: Function) -> _Slopes:
+    """The rule of a function of one number."""
+    return lambda node, known: [Interval(*function.slopes(known[node.arguments[0]], known[node]))]
 
 
 # Operations with one argument that has a derivative; others, such as a mask, stand behind it.
 _ONE_ARGUMENT: dict[str, Interval] = {
     "negative": MINUS_ONE,
     "sqrt": POSITIVE,
-    **dict.fromkeys(("tanh", "sigmoid", "softplus", "relu", "log_sigmoid"), UNIT),
     **dict.fromkeys(("cast", "cast_like", "sum", "mean", "pick"), ONE),
     **dict.fromkeys(
         ("keep", "reduce_max", "reduce_min", "topk", "logsumexp", "local_mean", "local_min", "local_max"), UNIT
@@ -90,12 +87,9 @@ _LOCAL: Mapping[str, _Slopes] = for_each_operation({
     "multiply": lambda node, known: [known[node.arguments[1]], known[node.arguments[0]]],
     "divide": _divide,
     "power": _power,
-    "exp": lambda node, known: [known[node]],
+    **{name: _of_function(function) for name, function in FUNCTIONS.items()},
     "log": lambda node, known: [of.reciprocal(of.clipped(known[node.arguments[0]]))],
     "log1p": lambda node, known: [of.reciprocal(of.clipped(of.add(known[node.arguments[0]], ONE)))],
-    "abs": _of_distance,
-    "cosh": _of_distance,
-    "logcosh": _of_distance,
     "minimum": lambda _node, _known: [UNIT, UNIT],
     "maximum": lambda _node, _known: [UNIT, UNIT],
     "where": lambda _node, _known: [ZERO, UNIT, UNIT],

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from lossdsl.graph.nodes import Node, for_each_operation
+from lossdsl.operations.functions import FUNCTIONS
+from lossdsl.operations.row import Clipped, Course, Even, Rising, Within
 from lossdsl.proving import interval as of
 from lossdsl.proving.entropy import entropy, is_logarithm_of
 from lossdsl.proving.interval import ALL, NON_NEGATIVE, NON_POSITIVE, UNIT, ZERO, Interval, interval
@@ -84,12 +86,17 @@ def _rising(function: Callable[[float], float]) -> Transfer:
     return rule
 
 
-def _even(function: Callable[[float], float]) -> Transfer:
-    return lambda _, arguments: of.even(function, arguments[0])
-
-
-def _exp(x: float) -> float:
-    return math.exp(x) if x < 709 else math.inf
+def _on_course(course: Course) -> Transfer:
+    """The rule of a function of one number."""
+    match course:
+        case Rising(at):
+            return _rising(at)
+        case Even(at):
+            return lambda _, arguments: of.even(at, arguments[0])
+        case Clipped():
+            return lambda _, arguments: of.clipped(arguments[0])
+        case Within(low, high):
+            return _always(interval(low, high))
 
 
 def _log(x: float) -> float:
@@ -100,22 +107,6 @@ def _logarithm(_: Node, arguments: list[Interval]) -> Interval:
     """At and below 0 it is that of the smallest normal number."""
     (a,) = arguments
     return interval(_log(a.low), max(_log(a.high), LEAST_LOG), a.low_open, a.high_open and _log(a.high) > LEAST_LOG)
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + _exp(-x)) if x > 0 else 1 - 1 / (1 + _exp(x))
-
-
-def _softplus(x: float) -> float:
-    return max(x, 0.0) + math.log1p(_exp(-abs(x)))
-
-
-def _cosh(x: float) -> float:
-    return math.cosh(x) if abs(x) < 709 else math.inf
-
-
-def _logcosh(x: float) -> float:
-    return max(0.0, abs(x) + math.log1p(_exp(-2 * abs(x))) - math.log(2))
 
 
 def _first(_: Node, arguments: list[Interval]) -> Interval:
@@ -182,18 +173,11 @@ _TRANSFER: Mapping[str, Transfer] = for_each_operation({
     "divide": lambda _, arguments: of.divide(*arguments),
     "power": _power,
     "negative": lambda _, arguments: of.negative(arguments[0]),
-    "exp": _rising(_exp),
+    **{name: _on_course(function.course) for name, function in FUNCTIONS.items()},
     "log": _logarithm,
     "log1p": _log1p,
     "logsumexp": _log_sum_exp,
     "sqrt": _rising(lambda x: math.sqrt(max(x, 0.0))),
-    "abs": _even(abs),
-    "tanh": _rising(math.tanh),
-    "sigmoid": _rising(_sigmoid),
-    "softplus": _rising(_softplus),
-    "cosh": _even(_cosh),
-    "logcosh": _even(_logcosh),
-    "relu": lambda _, arguments: of.clipped(arguments[0]),
     "minimum": lambda _, arguments: of.minimum(*arguments),
     "maximum": lambda _, arguments: of.maximum(*arguments),
     "where": _where,
@@ -217,7 +201,6 @@ _TRANSFER: Mapping[str, Transfer] = for_each_operation({
     "softmax": _always(UNIT),
     "log_softmax": _always(NON_POSITIVE),
     "log_one_minus_softmax": _always(NON_POSITIVE),
-    "log_sigmoid": _rising(lambda x: -_softplus(-x)),
     "one_hot": _always(UNIT),
     "foreground": _always(UNIT),
     "class_is_one_of": _always(UNIT),

@@ -17,7 +17,9 @@ from torch import Tensor, fx, nn
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.products import is_number, is_wide
 from lossdsl.graph.stages import Part
+from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.runtime.lower import call
+from lossdsl.runtime.named import named
 from lossdsl.runtime.ops import least_log
 from lossdsl.runtime.slopes import like_index
 
@@ -123,16 +125,6 @@ def _sqrt(x: Tensor, *, out: Tensor) -> Tensor:
     return torch.clamp_min(x, 0, out=out).sqrt_()
 
 
-def _relu(x: Tensor, *, out: Tensor) -> Tensor:
-    return torch.clamp_min(x, 0, out=out)
-
-
-def _softplus(x: Tensor, *, out: Tensor) -> Tensor:
-    """log(1 + exp(x)); beyond 50 it is x to the last digit of float64."""
-    result: Tensor = torch.ops.aten.softplus.out(x, 1, 50, out=out)
-    return result
-
-
 def _softmax(x: Tensor, *, out: Tensor) -> Tensor:
     result: Tensor = torch.ops.aten._softmax.out(x, 1, False, out=out)
     return result
@@ -194,10 +186,10 @@ def _maximum(a: Tensor, b: Tensor | float, *, out: Tensor) -> Tensor:
 
 _INTO: Mapping[str, Into] = {
     "add": _add, "subtract": _subtract, "multiply": _multiply, "quotient": torch.div, "negative": torch.neg,
-    "exp": torch.exp, "log": _log, "sqrt": _sqrt, "abs": torch.abs, "sign": torch.sign, "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid, "raw_log1p": torch.log1p, "log1p": _log1p, "finite": _finite,
-    "scaled_difference": _scaled_difference, "squared_difference": _squared_difference, "softplus": _softplus,
-    "relu": _relu, "interpolate": torch.lerp, "add_product": _add_product, "subtract_product": _subtract_product,
+    **{name: named(function.into) for name, function in FUNCTIONS.items() if function.into is not None},
+    "log": _log, "sqrt": _sqrt, "sign": torch.sign, "raw_log1p": torch.log1p, "log1p": _log1p, "finite": _finite,
+    "scaled_difference": _scaled_difference, "squared_difference": _squared_difference,
+    "interpolate": torch.lerp, "add_product": _add_product, "subtract_product": _subtract_product,
     "softmax": _softmax, "log_softmax": _log_softmax, "add_at_class": _add_at_class,
 }  # fmt: skip
 _READS_ALL = frozenset({"softmax", "log_softmax"})

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -15,17 +15,21 @@ from torch.nn import functional
 
 from lossdsl.errors import Diagnostic, LossError, PluginError
 from lossdsl.graph.build import BuiltLoss
-from lossdsl.graph.nodes import AXES, Node, in_order
+from lossdsl.graph.nodes import AXES, OPERATIONS, Node, for_each_operation, in_order
 from lossdsl.graph.products import is_number, wants_a_tensor
 from lossdsl.graph.rewrites import COMPARISONS
 from lossdsl.graph.stable import computed
 from lossdsl.graph.stages import Part
+from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.registry.model import Kernel
 from lossdsl.registry.passing import is_passing
 from lossdsl.runtime import conduct, ops, windows
+from lossdsl.runtime.named import named
 from lossdsl.runtime.owned import is_saved
 from lossdsl.runtime.readable import can_be_read
 from lossdsl.runtime.slopes import SLOPES
+
+_Made: TypeAlias = Callable[[fx.Graph, Node, list[Any]], Any]
 
 # Operations that are one torch function of their arguments. Constants arrive as Python numbers.
 _DIRECT: dict[str, Callable[..., Any]] = {
@@ -35,22 +39,14 @@ _DIRECT: dict[str, Callable[..., Any]] = {
     "divide": ops.quotient,
     "power": ops.power,
     "negative": operator.neg,
-    "exp": torch.exp,
+    **{name: named(function.torch) for name, function in FUNCTIONS.items()},
     "log": ops.log,
     "log1p": ops.log1p,
     "sqrt": ops.sqrt,
-    "abs": torch.abs,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "softplus": ops.softplus,
-    "cosh": torch.cosh,
-    "logcosh": ops.log_cosh,
-    "relu": torch.relu,
     "minimum": ops.minimum,
     "maximum": ops.maximum,
     "where": torch.where,
     "stop_gradient": torch.detach,
-    "log_sigmoid": functional.logsigmoid,
     "log_one_minus_softmax": ops.log_one_minus_softmax,
     "cast": ops.cast,
     "cast_like": ops.cast_like,
@@ -135,60 +131,84 @@ def lower_part(part: Part) -> fx.GraphModule:
 
 def call(root: nn.Module, graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
     """One node as an fx call; constants stay Python numbers."""
-    match node.operation:
-        case "constant":
-            return node.value
-        case "sum" | "mean":
-            function = torch.sum if node.operation == "sum" else torch.mean
-            if not node.axes:
-                return graph.call_function(function, (arguments[0],))
-            return graph.call_function(function, (arguments[0], _dims(node), True))
-        case "add_product" | "subtract_product":
-            return _with_product(graph, node, *arguments)
-        case "reduce_max" | "reduce_min":
-            kind = node.operation.removeprefix("reduce_")
-            return graph.call_function(ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes))
-        case "topk":
-            share = Fraction(str(node.attributes[1])).limit_denominator(10**9).as_integer_ratio()
-            how = (_dims(node), share, str(node.attributes[2]), not node.axes)
-            return graph.call_function(ops.topk_mean, (*_with_valid(arguments), *how))
-        case "power" | "sqrt" | "bounded" if node.attributes:
-            return graph.call_function(_DIRECT[node.operation], tuple(arguments), {"rounded": True})
-        case "any":
-            return graph.call_function(ops.any_along, (arguments[0], _dims(node)))
-        case "size":
-            return graph.call_function(size, (arguments[0], AXES.index(str(node.attributes[0]))))
-        case "softmax" | "log_softmax":
-            return graph.call_function(getattr(functional, node.operation), (arguments[0],), {"dim": 1})
-        case "index":
-            return graph.call_method("long", (arguments[0],))
-        case "class_is_one_of":
-            classes: Any = node.attributes
-            return graph.call_function(ops.class_is_one_of, (arguments[0], *classes))
-        case "per_class":
-            return graph.call_function(ops.per_class, tuple(arguments))
-        case "local_mean" | "local_min" | "local_max":
-            window: Any = node.attributes
-            valid = arguments[2] if len(arguments) > 2 else None
-            return graph.call_function(windows.neighbourhood, (node.operation, *arguments[:2], valid, *window))
-        case "filled_image":
-            fill: Any = node.attributes
-            return graph.call_function(windows.filled_image, (*arguments, *fill))
-        case "differs":
-            ignored: Any = node.attributes[0]
-            return graph.call_function(ops.differs, (arguments[0], ignored))
-        case "compare":
-            return graph.call_function(COMPARISONS[str(node.attributes[0])], tuple(arguments))
-        case "kernel":
-            name = f"kernel_{sum(1 for _ in root.children())}"
-            root.add_module(name, KernelCall(node))
-            return graph.call_module(name, tuple(arguments))
-        case operation:
-            return graph.call_function(_DIRECT[operation], tuple(arguments))
+    if node.is_constant:
+        return node.value
+    if node.operation == "kernel":
+        name = f"kernel_{sum(1 for _ in root.children())}"
+        root.add_module(name, KernelCall(node))
+        return graph.call_module(name, tuple(arguments))
+    made = _WITH_ATTRIBUTES.get(node.operation)
+    if made is not None:
+        return made(graph, node, arguments)
+    return graph.call_function(_DIRECT[node.operation], tuple(arguments))
 
 
-def _with_product(graph: fx.Graph, node: Node, x: Any, left: Any, right: Any) -> Any:
+def _along_axes(function: Callable[..., Any]) -> _Made:
+    def made(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+        if not node.axes:
+            return graph.call_function(function, (arguments[0],))
+        return graph.call_function(function, (arguments[0], _dims(node), True))
+
+    return made
+
+
+def _extreme(kind: str) -> _Made:
+    return lambda graph, node, arguments: graph.call_function(
+        ops.extreme, (kind, *_with_valid(arguments), _dims(node), not node.axes)
+    )
+
+
+def _topk(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+    share = Fraction(str(node.attributes[1])).limit_denominator(10**9).as_integer_ratio()
+    how = (_dims(node), share, str(node.attributes[2]), not node.axes)
+    return graph.call_function(ops.topk_mean, (*_with_valid(arguments), *how))
+
+
+def _perhaps_rounded(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+    how: Any = {"rounded": True} if node.attributes else {}
+    return graph.call_function(_DIRECT[node.operation], tuple(arguments), how)
+
+
+def _any_along(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+    return graph.call_function(ops.any_along, (arguments[0], _dims(node)))
+
+
+def _size_of(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+    return graph.call_function(size, (arguments[0], AXES.index(str(node.attributes[0]))))
+
+
+def _along_classes(function: Callable[..., Any]) -> _Made:
+    return lambda graph, _node, arguments: graph.call_function(function, (arguments[0],), {"dim": 1})
+
+
+def _with_settings(function: Callable[..., Any]) -> _Made:
+    """A function of the arguments and then of the attributes."""
+
+    def made(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+        settings: Any = node.attributes
+        return graph.call_function(function, (*arguments, *settings))
+
+    return made
+
+
+def _window(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+    window: Any = node.attributes
+    valid = arguments[2] if len(arguments) > 2 else None
+    return graph.call_function(windows.neighbourhood, (node.operation, *arguments[:2], valid, *window))
+
+
+def _differs(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+    ignored: Any = node.attributes[0]
+    return graph.call_function(ops.differs, (arguments[0], ignored))
+
+
+def _compare(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
+    return graph.call_function(COMPARISONS[str(node.attributes[0])], tuple(arguments))
+
+
+def _with_product(graph: fx.Graph, node: Node, arguments: list[Any]) -> Any:
     """x + left*right or x - left*right."""
+    x, left, right = arguments
     sign = 1 if node.operation == "add_product" else -1
     if not any(is_number(argument) for argument in node.arguments[1:]):
         return graph.call_function(torch.addcmul, (x, left, right), {"value": sign})
@@ -208,6 +228,34 @@ def _with_valid(arguments: list[Any]) -> tuple[Any, Any]:
 
 def size(x: Tensor, dim: int) -> int:
     return x.shape[dim]
+
+
+# Operations that are made with their attributes or axes.
+_WITH_ATTRIBUTES: dict[str, _Made] = {
+    "sum": _along_axes(torch.sum),
+    "mean": _along_axes(torch.mean),
+    "add_product": _with_product,
+    "subtract_product": _with_product,
+    "reduce_max": _extreme("max"),
+    "reduce_min": _extreme("min"),
+    "topk": _topk,
+    **dict.fromkeys(("power", "sqrt", "bounded"), _perhaps_rounded),
+    "any": _any_along,
+    "size": _size_of,
+    "softmax": _along_classes(functional.softmax),
+    "log_softmax": _along_classes(functional.log_softmax),
+    "index": lambda graph, _node, arguments: graph.call_method("long", (arguments[0],)),
+    "class_is_one_of": _with_settings(ops.class_is_one_of),
+    "per_class": lambda graph, _node, arguments: graph.call_function(ops.per_class, tuple(arguments)),
+    **dict.fromkeys(("local_mean", "local_min", "local_max"), _window),
+    "filled_image": _with_settings(windows.filled_image),
+    "differs": _differs,
+    "compare": _compare,
+}
+# No function that is called, and what `stable` makes of other operations before.
+_NO_FUNCTION = frozenset({"constant", "kernel", "input", "logsumexp"})
+_LOWERED = _DIRECT.keys() | _WITH_ATTRIBUTES.keys() | _NO_FUNCTION
+for_each_operation(dict.fromkeys(OPERATIONS & _LOWERED))
 
 
 def _for_sizes(mask: Tensor, full: Sequence[int]) -> Tensor:

@@ -192,6 +192,16 @@ def softplus(x: Tensor) -> Tensor:
     return functional.softplus(x, threshold=50)
 
 
+def softplus_into(x: Tensor, *, out: Tensor) -> Tensor:
+    """log(1 + exp(x)); beyond 50 it is x to the last digit of float64."""
+    result: Tensor = torch.ops.aten.softplus.out(x, 1, 50, out=out)
+    return result
+
+
+def relu_into(x: Tensor, *, out: Tensor) -> Tensor:
+    return torch.clamp_min(x, 0, out=out)
+
+
 def log_one_minus_softmax(z: Tensor) -> Tensor:
     """log(1 - softmax(z)) over the class axis, exact where one probability is nearly 1.
 

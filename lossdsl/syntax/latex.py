@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.syntax import tree
 from lossdsl.syntax.printing import number
 
@@ -14,7 +15,9 @@ _GREEK = frozenset(
         *("nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
     }
 )
-_OPERATORS = {"log": r"\log", "exp": r"\exp", "tanh": r"\tanh", "cosh": r"\cosh", "sigmoid": r"\sigma"}
+# What stands before or, with `{}`, around an argument.
+_FUNCTIONS = {name: row.latex for name, row in FUNCTIONS.items() if row.latex is not None}
+_FUNCTIONS |= {"log": r"\log", "sqrt": r"\sqrt{{}}"}
 _COMPARISONS = {"<": "<", ">": ">", "<=": r"\le", ">=": r"\ge", "==": "=", "!=": r"\ne"}
 _EXTREMES = {"min": r"\min", "max": r"\max"}
 _REDUCTIONS = {"sum": r"\sum", **_EXTREMES} | {
@@ -141,12 +144,12 @@ def _call(node: tree.Call) -> tuple[str, int]:
             (latex(arguments[2]), r"\text{otherwise}"),
         ]
         return cases(both), _CALL
-    if len(arguments) == 1 and not keywords and name in ("abs", "sqrt"):
-        inside = latex(arguments[0])
-        return (rf"\left|{inside}\right|" if name == "abs" else rf"\sqrt{{{inside}}}"), _ATOM
+    written_as = _FUNCTIONS.get(name, "{}")
+    if len(arguments) == 1 and not keywords and name in _FUNCTIONS and "{}" in written_as:
+        return written_as.replace("{}", latex(arguments[0])), _ATOM
     if len(arguments) == 1 and name in _REDUCTIONS and (keywords or name != "softmax"):
         return _reduction(name, arguments[0], keywords), _CALL
-    head = _EXTREMES.get(name) or _OPERATORS.get(name) or rf"\mathrm{{{_escaped(name)}}}"
+    head = _EXTREMES.get(name) or (written_as if "{}" not in written_as else rf"\mathrm{{{_escaped(name)}}}")
     written = [*map(latex, arguments), *(f"{name_latex(word)} = {latex(value)}" for word, value in keywords.items())]
     return head + _bracketed(", ".join(written)), _CALL
 
