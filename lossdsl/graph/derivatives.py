@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from lossdsl.graph.nodes import OPERATIONS, Graph, Node, for_each_operation
 from lossdsl.graph.products import Unsupported, add_up, chosen, is_number, product, quotient, size, source, split, total
 from lossdsl.operations.functions import FUNCTIONS
-from lossdsl.operations.row import Expression, Function
+from lossdsl.operations.row import Function
+
+if TYPE_CHECKING:
+    from lossdsl.operations.expression import Expression
 
 Adjoints: TypeAlias = tuple[Node | None, ...]
 Rule: TypeAlias = Callable[[Graph, Node, Node], Adjoints]

@@ -32,8 +32,8 @@ def _raised(size: float) -> float:
     return math.exp(size) if size < 700 else math.inf
 
 
-# A probability that rounds to 0 has a logarithm of at most about this size.
-_LOG = 104.0
+# About the size of the logarithm of the smallest number above 0 of float32: no logarithm of a number there is larger.
+LARGEST_LOG = 104.0
 
 FUNCTIONS: dict[str, Function] = {
     "exp": Function(
@@ -89,7 +89,7 @@ FUNCTIONS: dict[str, Function] = {
         course=Rising(_softplus),
         derivative=lambda x, _f: x.apply("sigmoid"),
         slopes=between(0.0, 1.0),
-        growth=lambda size, _greatest: 2 * size + _LOG,
+        growth=lambda size, _greatest: 2 * size + LARGEST_LOG,
         passes_rounding=False,
         exact=False,
         torch="lossdsl.runtime.ops:softplus",
@@ -137,7 +137,7 @@ FUNCTIONS: dict[str, Function] = {
         course=Rising(lambda x: -_softplus(-x)),
         derivative=lambda x, _f: (-x).apply("sigmoid"),
         slopes=between(0.0, 1.0),
-        growth=lambda size, _greatest: 2 * size + _LOG,
+        growth=lambda size, _greatest: 2 * size + LARGEST_LOG,
         passes_rounding=False,
         exact=False,
         torch="torch.nn.functional:logsigmoid",

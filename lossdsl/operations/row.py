@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:  # only types need it
+    from lossdsl.operations.expression import Expression
 
 Ends: TypeAlias = tuple[float, float, bool, bool]
 """The ends of an interval, low and high, and whether each is left out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rising:
     """A function that rises everywhere, at the ends of an interval too: it gives infinity rather than raise.
 
@@ -23,19 +26,19 @@ class Rising:
     at: Callable[[float], float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Even:
     """A function of the distance from 0 that rises with it, as `Rising` does."""
 
     at: Callable[[float], float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Clipped:
     """max(x, 0)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Within:
     """A function that rises and falls, of which only the least and the greatest value are known; both are reached."""
 
@@ -46,27 +49,7 @@ class Within:
 Course: TypeAlias = Rising | Even | Clipped | Within
 
 
-class Expression(Protocol):
-    """A value in a derivative: arithmetic makes a longer expression."""
-
-    def __add__(self, other: Expression | float) -> Expression: ...
-    def __radd__(self, other: float) -> Expression: ...
-    def __sub__(self, other: Expression | float) -> Expression: ...
-    def __rsub__(self, other: float) -> Expression: ...
-    def __mul__(self, other: Expression | float) -> Expression: ...
-    def __rmul__(self, other: float) -> Expression: ...
-    def __truediv__(self, other: Expression | float) -> Expression: ...
-    def __rtruediv__(self, other: float) -> Expression: ...
-    def __neg__(self) -> Expression: ...
-
-    def apply(self, operation: str) -> Expression:
-        """An operation of the graph of this value."""
-
-    def above(self, number: float) -> Expression:
-        """1 where this value is greater than the number, and 0 elsewhere."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Function:
     """All that is known of a function of one number that takes any number.
 

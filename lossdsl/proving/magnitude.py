@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeAlias
 
 from lossdsl.graph.nodes import Node, for_each_operation, in_order
-from lossdsl.operations.functions import FUNCTIONS
+from lossdsl.operations.functions import FUNCTIONS, LARGEST_LOG
 from lossdsl.operations.row import Function
 from lossdsl.proving.averages import average
 from lossdsl.proving.interval import Known
@@ -21,7 +21,6 @@ _LEARNED = 20.0
 _BORDER = 1e-19  # nothing nearer to 0 is divided by in float32, but for a number that is written
 _OF_KERNELS = 1e12
 _OF_LOSSES = 1e25  # those by name are tested to stay finite, bounds of their long formulas need not show it
-_LOG = 104.0
 
 _Sizes: TypeAlias = Mapping[Node, float]
 _Growth: TypeAlias = Callable[[Node, Known, _Sizes], float]
@@ -103,7 +102,7 @@ def _of_function(function: Function) -> _Growth:
 
 
 def _log(node: Node, _: Known, sizes: _Sizes) -> float:
-    return max(_LOG, math.log(max(sizes[node.arguments[0]], 1)))
+    return max(LARGEST_LOG, math.log(max(sizes[node.arguments[0]], 1)))
 
 
 def _log_sum_exp(node: Node, _: Known, sizes: _Sizes) -> float:
@@ -111,7 +110,7 @@ def _log_sum_exp(node: Node, _: Known, sizes: _Sizes) -> float:
 
 
 def _log_probability(node: Node, _: Known, sizes: _Sizes) -> float:
-    return 2 * sizes[node.arguments[0]] + _LOG
+    return 2 * sizes[node.arguments[0]] + LARGEST_LOG
 
 
 def _sqrt(node: Node, _: Known, sizes: _Sizes) -> float:

@@ -20,7 +20,7 @@ ROWS = {
     "erf": Function(
         value=math.erf,
         course=Rising(math.erf),
-        derivative=lambda x, _f: 2 / math.sqrt(math.pi) * (-(x * x)).apply("exp"),
+        derivative=lambda x, _f: 2.0 * (-(x * x)).apply("exp") / math.sqrt(math.pi),
         slopes=between(0.0, 2 / math.sqrt(math.pi)),
         growth=lambda _size, _greatest: 1.0,
         passes_rounding=True,
@@ -32,7 +32,7 @@ ROWS = {
     "atan": Function(
         value=math.atan,
         course=Rising(math.atan),
-        derivative=lambda x, _f: 1.0 / (x * x + 1.0),
+        derivative=lambda x, _f: 1.0 / (1.0 + x * x),
         slopes=between(0.0, 1.0),
         growth=lambda _size, _greatest: math.pi / 2,
         passes_rounding=True,
@@ -44,7 +44,7 @@ ROWS = {
     "cos": Function(
         value=math.cos,
         course=Within(-1.0, 1.0),
-        derivative=lambda x, _f: -(x - math.pi / 2).apply("cos"),
+        derivative=lambda x, _f: ((x - math.pi) + 1.5 * math.pi).apply("cos"),
         slopes=between(-1.0, 1.0),
         growth=lambda _size, _greatest: 1.0,
         passes_rounding=False,

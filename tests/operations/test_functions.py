@@ -75,7 +75,7 @@ def test_growth_beyond_all_numbers() -> None:
 def test_a_row_with_a_field_left_out_is_refused(field: str) -> None:
     row = FUNCTIONS["tanh"]
     known = {other.name: getattr(row, other.name) for other in dataclasses.fields(row)}
-    assert Function(**known) == row
+    assert Function(**known).torch == row.torch
     del known[field]
     with pytest.raises(TypeError, match=field):
         Function(**known)
