@@ -16,7 +16,12 @@ from pathlib import Path
 
 from mutmut.stats import status_by_exit_code
 
-PARTS = {"graph": "lossdsl/graph", "operations": "lossdsl/operations", "proving": "lossdsl/proving", "ops": "lossdsl/runtime/ops.py"}
+PARTS = {
+    "graph": "lossdsl/graph",
+    "operations": "lossdsl/operations",
+    "proving": "lossdsl/proving",
+    "ops": "lossdsl/runtime/ops.py",
+}
 FOUND = ("killed", "timeout", "segfault")  # by a test that fails, or never ends
 STATS = Path("mutants/mutmut-stats.json")
 NOT_RUN = 255  # mutmut calls it a timeout, but pytest did not even begin
