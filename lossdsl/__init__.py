@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossdsl.api import Report, check, compile, define, explain, load, parse
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, InputError, LossError, LossWarning, PluginError
-from lossdsl.registry.adapting import EMBEDDINGS, Input, adapt
+from lossdsl.registry.adapt import EMBEDDINGS, Input, adapt
 from lossdsl.registry.discover import rediscover
 from lossdsl.registry.kernels import loss
 

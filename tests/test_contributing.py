@@ -90,7 +90,7 @@ def test_a_code(package: Path) -> None:
     )
     assert "A fruit is not a loss." in run(package, "-m", "lossdsl.cli", "explain", "LD799")
     check = """
-from lossdsl.cli.documentation import explained
+from lossdsl.cli.code_pages import explained
 import lossdsl
 page = explained("LD799")
 wrong, right = (lossdsl.check(text).diagnostics for _, text in (page.wrong, page.right))
@@ -108,7 +108,7 @@ def test_a_loss(package: Path) -> None:
 
 
 def test_the_other_guides_are_performed_too() -> None:
-    """An option by tests/spec/test_option_rows.py, a plugin by tests/test_plugins_readme.py."""
-    assert "lossdsl/spec/options.py" in SECTIONS["Add an option"]
+    """An option by tests/config/test_option_rows.py, a plugin by tests/test_plugins_readme.py."""
+    assert "lossdsl/config/options.py" in SECTIONS["Add an option"]
     assert "lossdsl new-plugin acme" in SECTIONS["Add a plugin"]
     assert "lossdsl new-plugin acme" in (ROOT / "plugins" / "README.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 import lossdsl
-from lossdsl.registry.local import unregistered
+from lossdsl.registry.define import unregistered
 
 
 class Odd:

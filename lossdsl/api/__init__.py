@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from lossdsl.api.options import with_options
 from lossdsl.api.reports import Report, in_reading_order, report_of
-from lossdsl.api.sources import checked_key, read_source
-from lossdsl.api.studying import studied
+from lossdsl.api.study import checked_key, read_source, studied
 from lossdsl.checking.scope import definition_faults, name_fault
+from lossdsl.config import Reading, read_file, read_formula, read_mapping
 from lossdsl.errors import ConfigError, Diagnostic, FormulaError, LossError, PluginError
-from lossdsl.registry.defining import read_definition
+from lossdsl.registry.define import read_definition, trial
 from lossdsl.registry.discover import Registry, clash, default_registry
-from lossdsl.registry.local import trial
-from lossdsl.spec import Reading, read_file, read_formula, read_mapping
 from lossdsl.stack import with_room
 from lossdsl.syntax.parse import parse
 
 if TYPE_CHECKING:
+    from lossdsl.config.options import Keywords
     from lossdsl.runtime.loss import Loss
-    from lossdsl.spec.options import Keywords
 
 __all__ = ["Report", "check", "compile", "define", "explain", "load", "parse"]
 
@@ -150,8 +148,8 @@ def explain(
     >>> print(lossdsl.explain("0.5*bce + 0.5*dice", latex=True))
     0.5\,\mathrm{bce} + 0.5\,\mathrm{dice}
     """
-    from lossdsl.api.explaining import explain_study, expressions_of, total_of
-    from lossdsl.api.opening import openings
+    from lossdsl.api.explain import explain_study, expressions_of, total_of
+    from lossdsl.api.open_losses import openings
 
     wanted = (open,) if isinstance(open, str) else open
     if not isinstance(wanted, Sequence) or not all(isinstance(name, str) for name in wanted):
@@ -162,7 +160,7 @@ def explain(
     study = studied(read_source(source, key, files), options).sound()
     opened = openings(expressions_of(study.spec), default_registry(), wanted) if wanted else ()
     if latex:
-        from lossdsl.api.equations import spec_latex
+        from lossdsl.api.explain import spec_latex
 
         return spec_latex(study.spec, total_of(study.spec), opened)
     return explain_study(study, opened, cost)
@@ -212,7 +210,7 @@ def define(text: str) -> None:
 
 def _module(reading: Reading, given: Mapping[str, Any]) -> Loss:
     study = studied(reading, given).sound()
-    from lossdsl.api.explaining import formula_text
+    from lossdsl.api.explain import formula_text
     from lossdsl.runtime.loss import Loss
 
     return Loss(study, formula_text(study.spec))

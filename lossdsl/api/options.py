@@ -9,10 +9,10 @@ from inspect import Parameter, cleandoc, signature
 from typing import Any, ParamSpec, TypeVar
 
 from lossdsl import words
+from lossdsl.config.options import OPTIONS, ROWS, Keywords, Options, read_given
+from lossdsl.config.python_data import value_of
+from lossdsl.config.values import Entry
 from lossdsl.errors import ConfigError, Diagnostic, Place, Source, nearest
-from lossdsl.spec.data import value_of
-from lossdsl.spec.options import OPTIONS, ROWS, Keywords, Options, read_given
-from lossdsl.spec.values import Entry
 
 P = ParamSpec("P")
 T = TypeVar("T")

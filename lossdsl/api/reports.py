@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lossdsl.config.allow_comments import Answer, answered
 from lossdsl.errors import Diagnostic
-from lossdsl.spec.answers import Answer, answered
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,109 @@
-"""Check the parameters in the call of a loss: names, words and ranges."""
+"""The parameters of a loss as they are written in a call: names, words, ranges and lists of numbers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import TypeAlias
 
 from lossdsl import words
-from lossdsl.checking.lists import flat, flat_items, written_list
 from lossdsl.checking.resolved import (
     Apply,
     Chain,
     Constant,
+    Local,
+    NumberList,
     Numbers,
     ParameterOf,
     PerClass,
     Resolved,
     Word,
+    every,
 )
 from lossdsl.checking.vocabulary import REDUCTION_WORDS, WORDS, as_word
 from lossdsl.errors import Diagnostic, Place, Source, Span, nearest, respelt
-from lossdsl.registry.model import Loss, Parameter
-from lossdsl.registry.signatures import allowed_values
+from lossdsl.registry.model import Loss, Parameter, allowed_values, plain_number
 from lossdsl.syntax import tree
 from lossdsl.syntax.printing import shown
+
+
+def needed(bindings: Mapping[str, Resolved], roots: Iterable[Resolved]) -> tuple[str, ...]:
+    """The names that the roots use, each after the names that it uses. Raises CycleError for a circular definition."""
+    graph: dict[str, set[str]] = {}
+    waiting = [name for root in roots for name in _locals(root, bindings)]
+    while waiting:
+        name = waiting.pop()
+        if name not in graph:
+            graph[name] = _locals(bindings[name], bindings)
+            waiting.extend(graph[name])
+    return tuple(TopologicalSorter({name: sorted(graph[name]) for name in sorted(graph)}).static_order())
+
+
+def cycle(bindings: Mapping[str, Resolved]) -> tuple[str, ...]:
+    """The names of a circular definition, empty if there is none."""
+    try:
+        needed(bindings, bindings.values())
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return tuple(reversed(found))
+    return ()
+
+
+def cycle_faults(bindings: Mapping[str, Resolved]) -> Iterator[Diagnostic]:
+    """The finding for a circular definition."""
+    names = cycle(bindings)
+    if names:
+        hint = "define one of them without using the others"
+        if len(set(names)) == 1:
+            hint = f"a definition cannot refer to itself; give the value of `{names[0]}` another name"
+        yield bindings[names[0]].origin.says("LD210", f"circular definition: {' -> '.join(names)}", hint)
+
+
+def _locals(value: Resolved, bindings: Mapping[str, Resolved]) -> set[str]:
+    return {node.name for node in every([value]) if isinstance(node, Local) and node.name in bindings}
+
+
+_NO_SOURCE = Source("")
+Number = Callable[[tree.Expression], float | None]
+
+
+def written_list(parameter: Parameter, written: tree.Expression, number: Number, origin: Place) -> Numbers | None:
+    """The list, None if it does not have the right depth. A single number is a list of one."""
+    items: tree.Expression = written
+    if parameter.lists == 1 and not isinstance(written, tree.Listing):
+        items = tree.Listing((written,), written.span)
+    values = _values(items, parameter.lists, number)
+    return None if values is None else Numbers(values, origin)
+
+
+def default_list(parameter: Parameter) -> NumberList:
+    """The list that is the default in a signature."""
+    assert parameter.default is not None
+    found = written_list(parameter, parameter.default, plain_number, Place(_NO_SOURCE, parameter.span))
+    assert found is not None, f"default of {parameter.name}"
+    return found.values
+
+
+def flat(values: NumberList) -> tuple[float, ...]:
+    """All numbers of a list of any depth."""
+    return tuple(number for value in values for number in (flat(value) if isinstance(value, tuple) else (value,)))
+
+
+def flat_items(written: tree.Expression) -> tuple[tree.Expression, ...]:
+    """The items of a list of any depth; an expression that is not a list is its own item."""
+    if not isinstance(written, tree.Listing):
+        return (written,)
+    return tuple(item for inner in written.items for item in flat_items(inner))
+
+
+def _values(written: tree.Expression, depth: int, number: Number) -> NumberList | None:
+    if not isinstance(written, tree.Listing) or not written.items:
+        return None
+    read = [number(item) if depth == 1 else _values(item, depth - 1, number) for item in written.items]
+    values = tuple(value for value in read if value is not None)
+    return values if len(values) == len(read) else None
+
 
 _REDUCTION = Parameter("reduction", None, REDUCTION_WORDS, tree.Name("mean"))
 

@@ -17,16 +17,7 @@ from lossdsl.checking.heads import (
     stands_of,
     takes_head,
 )
-from lossdsl.checking.resolved import (
-    Learned,
-    MultiScale,
-    Objective,
-    Resolved,
-    ScalarOf,
-    TensorOf,
-    Use,
-    every,
-)
+from lossdsl.checking.resolved import Learned, MultiScale, Objective, Resolved, ScalarOf, TensorOf, Use, every
 from lossdsl.checking.vocabulary import TENSORS
 from lossdsl.registry.model import Kernel, Loss, full_name
 from lossdsl.syntax.tree import Range

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lossdsl.checking.arguments import bind_parameters, constant_value
-from lossdsl.checking.bindings import cycle_faults
+from lossdsl.checking.arguments import bind_parameters, constant_value, cycle_faults
+from lossdsl.checking.body_cache import Memory, keep, kept
 from lossdsl.checking.calls import (
     for_class_call,
     function_call,
+    multiscale_call,
     neighbourhood_call,
     per_class,
     reduction_call,
     where_call,
 )
-from lossdsl.checking.memory import Memory, keep, kept
-from lossdsl.checking.multiscale import multiscale_call
 from lossdsl.checking.resolved import (
     Apply,
     Body,
@@ -32,8 +31,8 @@ from lossdsl.checking.resolved import (
     Use,
     Word,
 )
-from lossdsl.checking.similar import similar
 from lossdsl.checking.text import Text
+from lossdsl.checking.unknown_names import similar
 from lossdsl.checking.vocabulary import (
     CALL_WORDS,
     COMBINATORS,
@@ -47,13 +46,13 @@ from lossdsl.checking.vocabulary import (
     as_word,
     is_reserved,
 )
+from lossdsl.config.model import NamedExpression, Sourced
 from lossdsl.errors import Diagnostic, LossError, Place, near_miss
 from lossdsl.registry.discover import Registry
 from lossdsl.registry.model import Formula, Loss, Parameter, full_name
-from lossdsl.spec.model import NamedExpression, Sourced
 from lossdsl.stack import with_room
 from lossdsl.syntax import tree
-from lossdsl.syntax.limits import MAX_NUMBER, MIN_NUMBER
+from lossdsl.syntax.parse import MAX_NUMBER, MIN_NUMBER
 
 _SMALLEST = "the smallest float32 number is 1.4e-45, the smallest with full precision 1.2e-38"
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
@@ -227,7 +226,7 @@ class Scope(Text):
         self, node: tree.Name, kind: str, hint: str, known: set[str], call: tree.Call | None = None
     ) -> Resolved:
         """Report a name that no library has."""
-        from lossdsl.checking.unknown import unknown_name  # a right formula needs none of it
+        from lossdsl.checking.unknown_names import unknown_name  # a right formula needs none of it
 
         found = unknown_name(self.source, node, call, kind, hint, known, self.names, self.memory.registry)
         self.memory.diagnostics.append(found)
@@ -326,7 +325,7 @@ class Scope(Text):
         """The loss of a known name; None after reporting an ambiguous name or a broken plugin."""
         found = self.memory.registry.candidates(node.text, self.home)
         if len(found) > 1:
-            from lossdsl.checking.unknown import several
+            from lossdsl.checking.unknown_names import several
 
             self.memory.diagnostics.append(several(self.source, node, found))
             return None

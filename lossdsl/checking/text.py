@@ -8,10 +8,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from lossdsl.checking.memory import Memory
+from lossdsl.checking.body_cache import Memory
 from lossdsl.checking.resolved import Constant, Resolved
 from lossdsl.errors import Edit, Place, Source
-from lossdsl.registry.contract import BUILT_IN
+from lossdsl.registry.entry_points import BUILT_IN
 from lossdsl.syntax import tree
 
 _NO_SOURCE = Source("")

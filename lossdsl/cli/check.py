@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
+from lossdsl.cli.exit_status import CLEAN, FINDINGS, WRONG_USE
 from lossdsl.cli.formats import FORMATS, printed
-from lossdsl.cli.inputs import files_and_formulas, input_options, unopened
-from lossdsl.cli.looking import Looked, look_at_file, look_at_formula, nothing_checked, nowhere, write
-from lossdsl.cli.outcome import Outcome, Wanted
-from lossdsl.cli.places import places
-from lossdsl.cli.progress import watched
-from lossdsl.cli.status import CLEAN, FINDINGS, WRONG_USE
+from lossdsl.cli.inputs import InputFile, files_and_formulas, input_options, places, unopened
+from lossdsl.cli.run_check import (
+    Looked,
+    Outcome,
+    Wanted,
+    look_at_file,
+    look_at_formula,
+    nothing_checked,
+    nowhere,
+    write,
+)
 
 _KEY = click.option(
     "--key",
@@ -111,3 +119,26 @@ def _status(looked: Sequence[Looked], *, diff: bool, strict: bool) -> int:
     pending = diff and any(one.fixed for one in looked)
     counted = any(strict or finding.severity == "error" for finding in findings)
     return FINDINGS if counted or pending else CLEAN
+
+
+_PATIENCE = 1.0  # seconds after which people want to know
+_PAUSE = 0.1  # between two lines
+_ERASE = "\r\x1b[K"
+
+
+def watched(places: Sequence[InputFile]) -> Iterator[InputFile]:
+    """Yield the places and print the number of the current one to stderr, if that is a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield from places
+        return
+    next_line, shown = time.monotonic() + _PATIENCE, False
+    try:
+        for index, place in enumerate(places):
+            now = time.monotonic()
+            if now >= next_line:
+                click.echo(f"{_ERASE}checking file {index + 1:,} of {len(places):,}", nl=False, err=True)
+                next_line, shown = now + _PAUSE, True
+            yield place
+    finally:
+        if shown:
+            click.echo(_ERASE, nl=False, err=True)

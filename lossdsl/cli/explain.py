@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from lossdsl.api import explain as explain_loss
+from lossdsl.cli.exit_status import FINDINGS, WRONG_USE
 from lossdsl.cli.findings import as_text
 from lossdsl.cli.inputs import gather, input_options, unopened
-from lossdsl.cli.status import FINDINGS, WRONG_USE
 from lossdsl.errors import LossError
 
 _KEY = click.option("--key", default="loss", show_default=True, help="The path of the loss in a FILE: train.loss")
@@ -77,7 +77,7 @@ def _is_code(files: Sequence[str], formulas: Sequence[str]) -> bool:
 
 
 def _documentation(code: str) -> str:
-    from lossdsl.cli.documentation import as_plain_text, codes, explained
+    from lossdsl.cli.code_pages import as_plain_text, codes, explained
 
     documentation = explained(code)
     if documentation:

@@ -128,7 +128,7 @@ def _record(diagnostic: Diagnostic) -> dict[str, Any]:
 
 def _edit_record(diagnostic: Diagnostic) -> dict[str, Any] | None:
     """The characters to replace, places as those of the finding, the text to write there, and whether it is safe."""
-    from lossdsl.cli.edits import replacement
+    from lossdsl.cli.fixes import replacement
 
     source = diagnostic.source
     made = replacement(source.page, diagnostic) if source else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lossdsl.cli.findings import as_json, as_text, fixed_line, summary
-from lossdsl.cli.looking import Looked
+from lossdsl.cli.run_check import Looked
 from lossdsl.errors import Diagnostic
 
 FORMATS = ("text", "json", "sarif", "github")
@@ -20,11 +20,11 @@ def printed(form: str, looked: Sequence[Looked], *, fixing: bool, diff: bool) ->
         difference = "".join(f"{_difference(one)}\n" for one in looked if one.after != one.before) if diff else None
         return as_json(findings, allowed, _tensors(looked), fixed, difference) + "\n"
     if form == "sarif":
-        from lossdsl.cli.sarif import as_sarif
+        from lossdsl.cli.code_hosts import as_sarif
 
         return as_sarif((*findings, *allowed)) + "\n"
     if form == "github":
-        from lossdsl.cli.annotations import as_annotation
+        from lossdsl.cli.code_hosts import as_annotation
 
         return "".join(f"{as_annotation(finding)}\n" for finding in (*findings, *allowed))
     return "".join(f"{line}\n" for line in _text(looked, diff=diff))
@@ -66,7 +66,7 @@ def _fixable(losses: Sequence[Sequence[Diagnostic]]) -> tuple[int, int]:
     findings = {finding for loss in losses for finding in loss if finding.edit and finding.source}
     if not findings:
         return 0, 0
-    from lossdsl.cli.edits import replacement
+    from lossdsl.cli.fixes import replacement
 
     made = [f.edit.is_safe for f in findings if f.edit and f.source and replacement(f.source.page, f)]
     return sum(made), len(made) - sum(made)

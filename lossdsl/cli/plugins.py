@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from lossdsl.checking.scope import definition_faults
-from lossdsl.cli.status import FINDINGS
-from lossdsl.cli.table import aligned, terminal_width
-from lossdsl.registry.contract import LOSSES
+from lossdsl.cli.exit_status import FINDINGS
+from lossdsl.cli.listing import aligned, terminal_width
 from lossdsl.registry.discover import default_registry
+from lossdsl.registry.entry_points import LOSSES
 from lossdsl.registry.inventory import Plugin, plugins
 
 SLOW = 1.0  # seconds; a slower import is reported

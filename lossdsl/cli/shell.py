@@ -12,12 +12,12 @@ from typing import Any
 import click
 
 from lossdsl.cli.check import check
+from lossdsl.cli.exit_status import WRONG_USE
 from lossdsl.cli.explain import explain
 from lossdsl.cli.listing import list_losses
+from lossdsl.cli.new_plugin import new_plugin
 from lossdsl.cli.plugins import list_plugins
-from lossdsl.cli.scaffold import new_plugin
-from lossdsl.cli.showing import show
-from lossdsl.cli.status import WRONG_USE
+from lossdsl.cli.show import show
 from lossdsl.errors import nearest
 
 

@@ -12,7 +12,7 @@ from lossdsl.graph.frames import Fault, Frame, too_large
 from lossdsl.graph.heads import Head, zero_without_elements
 from lossdsl.graph.nodes import Node, Rewrite
 from lossdsl.graph.trace import Trace
-from lossdsl.syntax.limits import MAX_NUMBER
+from lossdsl.syntax.parse import MAX_NUMBER
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lossdsl.graph.build import BuiltLoss
+from lossdsl.graph.factored_form import is_wide
 from lossdsl.graph.nodes import Node, in_order
-from lossdsl.graph.products import is_wide
-from lossdsl.graph.schedule import scheduled
-from lossdsl.graph.stable import computed
+from lossdsl.graph.schedule import decided, scheduled
+from lossdsl.graph.stable_form import computed
 from lossdsl.graph.stages import Part
-from lossdsl.graph.strategy import decided
 
 _FREE = frozenset({"input", "cast", "cast_like"})
 

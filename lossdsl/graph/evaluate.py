@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lossdsl.checking.arguments import flat
 from lossdsl.checking.calls import NO_CLASSES, class_numbers
-from lossdsl.checking.lists import flat
 from lossdsl.checking.resolved import (
     Apply,
     Chain,
@@ -28,20 +28,19 @@ from lossdsl.checking.resolved import (
     Word,
 )
 from lossdsl.errors import FormulaError, Place
-from lossdsl.graph.choices import Chosen, Classes, marked, narrowed
 from lossdsl.graph.context import Context
-from lossdsl.graph.frames import Fault, Frame, Value, node_of, too_large, without_result
-from lossdsl.graph.meeting import Operand, met
+from lossdsl.graph.frames import Fault, Frame, Operand, Value, met, node_of, too_large, without_result
+from lossdsl.graph.heads import Chosen, Classes, marked, narrowed
+from lossdsl.graph.loss_calls import use_loss
+from lossdsl.graph.multiscale import multiscale
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.reader import Reader, map_of
-from lossdsl.graph.reducing import reduced
+from lossdsl.graph.reduction_calls import reduced
 from lossdsl.graph.rewrites import COMPARISONS
-from lossdsl.graph.scales import multiscale
 from lossdsl.graph.trace import Applied
-from lossdsl.graph.uses import use_loss
 from lossdsl.graph.windows import neighbourhood
 from lossdsl.stack import in_own_stack, is_deep
-from lossdsl.syntax.limits import MAX_NUMBER
+from lossdsl.syntax.parse import MAX_NUMBER
 
 MOST_PARTS = 200_000
 """What a formula may come to when its names are opened: some seconds of work."""

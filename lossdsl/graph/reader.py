@@ -9,25 +9,27 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
-from lossdsl.checking.bindings import needed
-from lossdsl.checking.resolved import (
-    Objective,
-    PerClass,
-    Resolved,
-    TensorOf,
-    Where,
-)
+from lossdsl.checking.arguments import needed
+from lossdsl.checking.resolved import Objective, PerClass, Resolved, TensorOf, Where
 from lossdsl.errors import Diagnostic
-from lossdsl.graph.choices import Chosen, Classes, marked, narrowed, parted
 from lossdsl.graph.context import Context
-from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Value, listed, the_axes
-from lossdsl.graph.heads import Head, raw_head
-from lossdsl.graph.meeting import Operand
-from lossdsl.graph.mending import with_its_mean
+from lossdsl.graph.frames import HEAD_TENSORS, Fault, Frame, Operand, Value, listed, the_axes, with_its_mean
+from lossdsl.graph.heads import (
+    Chosen,
+    Classes,
+    Head,
+    Space,
+    make_space,
+    marked,
+    narrowed,
+    of_pair,
+    of_scale,
+    parted,
+    raw_head,
+)
 from lossdsl.graph.nodes import AXES, Graph, Node
-from lossdsl.graph.reductions import Reducer
+from lossdsl.graph.reducer import Reducer
 from lossdsl.graph.rewrites import RULES
-from lossdsl.graph.spaces import Space, make_space, of_pair, of_scale
 from lossdsl.graph.trace import Trace
 
 

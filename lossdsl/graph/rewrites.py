@@ -254,7 +254,7 @@ def pick(graph: Graph, value: Node, index: Node) -> Node:
     """The value at the target's class. What is exact is computed from what is picked.
 
     A rounded function is not: a probability that is picked must equal the same probability among all classes, and
-    `exp` of one element may differ from `exp` of many in the last bit. See graph/stable.py for what is run.
+    `exp` of one element may differ from `exp` of many in the last bit. See graph/stable_form.py for what is run.
     """
     return _at_class(graph, value, index, _EXACT, _picked)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from lossdsl.graph.factored_form import is_number, is_wide
 from lossdsl.graph.nodes import Node, in_order
-from lossdsl.graph.products import is_number, is_wide
 
 # How the results of pieces are put together.
 MERGING = {"sum": "sum", "any": "any", "any_of": "any", "reduce_max": "max", "reduce_min": "min"}

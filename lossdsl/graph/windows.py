@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 from lossdsl.checking.resolved import Neighbourhood, Resolved
-from lossdsl.graph.choices import Chosen, marked
 from lossdsl.graph.frames import Fault, Frame
+from lossdsl.graph.heads import Chosen, Space, marked
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.reader import Reader
-from lossdsl.graph.reducing import absent_axes
-from lossdsl.graph.spaces import Space
+from lossdsl.graph.reduction_calls import absent_axes
 
 LARGEST_WINDOW = 1001
 """The image gets a margin of half a window, so the memory of a call grows with the window."""

@@ -15,13 +15,11 @@ from lossdsl.graph.heads import Head
 from lossdsl.graph.nodes import NO_AXES, Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
-from lossdsl.proving.averages import factors
-from lossdsl.proving.entropy import is_logarithm, times_logarithm
+from lossdsl.proving.averages import factors, is_logarithm, times_logarithm
 from lossdsl.proving.forms import COUNTING, Forms
 from lossdsl.proving.interval import ALL, NON_NEGATIVE, UNIT, Interval, Known, interval
-from lossdsl.proving.refining import branch
 from lossdsl.proving.relations import cosine_interval, form_interval, ratio_interval
-from lossdsl.proving.transfer import transfer
+from lossdsl.proving.transfer import branch, transfer
 
 _SOME = interval(1, math.inf)
 _MOST_SUMMANDS = 8

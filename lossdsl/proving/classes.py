@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lossdsl.checking.arguments import flat
 from lossdsl.checking.calls import class_numbers
-from lossdsl.checking.lists import flat
 from lossdsl.checking.resolved import ForClass, Numbers, PerClass
 from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.build import BuiltLoss
+from lossdsl.graph.heads import of_pair
 from lossdsl.graph.nodes import Node, in_order
-from lossdsl.graph.spaces import of_pair
-from lossdsl.proving.saying import written
+from lossdsl.proving.messages import written
 from lossdsl.proving.study import Study
 from lossdsl.tasks import task_record
 

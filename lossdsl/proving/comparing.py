@@ -14,7 +14,7 @@ from lossdsl.graph.trace import Applied, Used
 from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.operations.row import Even
 from lossdsl.proving.analysis import Proof
-from lossdsl.proving.saying import says, written
+from lossdsl.proving.messages import says, written
 from lossdsl.tasks import task_record
 
 _TARGETS = frozenset({"y", "target"})

@@ -14,13 +14,12 @@ from lossdsl.graph.nodes import Node
 from lossdsl.graph.trace import Applied
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
+from lossdsl.proving.edges import Users, dies_out, is_cut_off, vanishes_with
 from lossdsl.proving.interval import Interval
-from lossdsl.proving.refining import refined
+from lossdsl.proving.messages import lies, says, written
 from lossdsl.proving.relations import ratio_interval
-from lossdsl.proving.saying import lies, says, written
 from lossdsl.proving.slopes import moves
-from lossdsl.proving.transfer import LEAST_LOG
-from lossdsl.proving.vanishing import Users, dies_out, is_cut_off, vanishes_with
+from lossdsl.proving.transfer import LEAST_LOG, refined
 
 _LEAST_DENOMINATOR = 1e-19  # nothing nearer to 0 is divided by in float32
 _MEANS = frozenset({"count", "weight"})  # what divides a mean, as a word of it

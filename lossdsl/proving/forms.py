@@ -17,8 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 from lossdsl.graph.nodes import NO_AXES, Node
 from lossdsl.proving import interval as of
-from lossdsl.proving.averages import Average, average, factors, is_whole_power
-from lossdsl.proving.entropy import is_logarithm, times_logarithm
+from lossdsl.proving.averages import Average, average, factors, is_logarithm, is_whole_power, times_logarithm
 from lossdsl.proving.interval import ONE, UNIT, Interval, interval
 
 Monomial: TypeAlias = tuple[int, ...]

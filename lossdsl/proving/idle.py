@@ -1,22 +1,39 @@
-"""Parts of a loss that do nothing: constants, weights of 0, terms that are there twice, names that nobody reads."""
+"""Parts of a loss that do nothing: constants, weights of 0, schedules, terms that are there twice, unused names."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
+from lossdsl.checking.resolve import repeated_terms
 from lossdsl.checking.resolved import Constant, Local, Term, Use, every
-from lossdsl.checking.terms import repeated_terms
+from lossdsl.config.model import Spec
 from lossdsl.errors import Diagnostic, Place
 from lossdsl.graph.build import BuiltTerm
-from lossdsl.graph.nodes import Node
+from lossdsl.graph.nodes import Node, in_order
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
-from lossdsl.proving.sameness import same_up_to_a_factor
-from lossdsl.proving.saying import says, written
+from lossdsl.proving.interval import Interval, Known
+from lossdsl.proving.messages import says, written
+from lossdsl.proving.relations import same_up_to_a_factor
 from lossdsl.proving.slopes import moves
+from lossdsl.proving.transfer import again
 from lossdsl.registry.discover import Registry
-from lossdsl.spec.model import Spec
 from lossdsl.syntax.printing import number
+
+_TIMES = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000, 1_000_000)
+
+
+def first_time_outside(node: Node, allowed: Interval, known: Known) -> str | None:
+    """`at epoch 3 it is -1` for a number that depends on the epoch or the step alone and is not in `allowed` then."""
+    clocks = [part for part in in_order([node]) if part.operation == "input"]
+    if len(clocks) != 1 or not clocks[0].input_name.startswith("scalar:"):
+        return None
+    for time in _TIMES:
+        value = again(node, {clocks[0]: of.point(time)}, known)
+        if not of.overlap(value, allowed):
+            name = clocks[0].input_name.removeprefix("scalar:")
+            return f"at {name} {time} it is {value}"
+    return None
 
 
 def idle_findings(proof: Proof) -> Iterator[Diagnostic]:

@@ -13,12 +13,11 @@ from lossdsl.graph.nodes import Node, in_order
 from lossdsl.graph.trace import Used
 from lossdsl.proving import interval as of
 from lossdsl.proving.analysis import Proof
+from lossdsl.proving.idle import first_time_outside
 from lossdsl.proving.interval import UNIT, Interval, interval
-from lossdsl.proving.saying import lies, says, written
-from lossdsl.proving.schedules import first_time_outside
+from lossdsl.proving.messages import lies, says, written
 from lossdsl.proving.slopes import moves
-from lossdsl.registry.model import Kernel, Taken, full_name
-from lossdsl.registry.signatures import allowed_values
+from lossdsl.registry.model import Kernel, Taken, allowed_values, full_name
 from lossdsl.syntax.printing import number
 from lossdsl.tasks import task_record
 

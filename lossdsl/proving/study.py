@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from lossdsl.checking.resolved import Objective
+from lossdsl.config.model import Reading, Spec
 from lossdsl.flat import Row, flattened, rebuilt
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
 from lossdsl.graph.graphs import Graphs
 from lossdsl.proving.analysis import Proof, prove
-from lossdsl.spec.model import Reading, Spec
 
 
 class Study(Graphs):

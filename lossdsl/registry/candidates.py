@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from lossdsl.errors import Diagnostic, LossError, PluginError
-from lossdsl.registry.contract import BUILT_IN, LOSSES, namespaced, provider_of
+from lossdsl.registry.define import apart
+from lossdsl.registry.entry_points import BUILT_IN, LOSSES, namespaced, provider_of
 from lossdsl.registry.kernels import kernel_of
-from lossdsl.registry.library import (
+from lossdsl.registry.loss_files import (
     Absence,
     Entry,
     library_files,
@@ -20,7 +21,6 @@ from lossdsl.registry.library import (
     read_entries,
     read_packages,
 )
-from lossdsl.registry.local import apart
 from lossdsl.registry.model import LOCAL, Formula, Kernel, Loss, Provider
 from lossdsl.registry.passing import is_passing
 

@@ -12,21 +12,23 @@ from pathlib import Path
 
 from lossdsl.errors import LossError
 from lossdsl.registry.candidates import ANY, Candidate, Unusable, absences_of, candidates_of, load, packages_of, told
-from lossdsl.registry.contract import (
+from lossdsl.registry.define import local_losses, unregistered
+from lossdsl.registry.entry_points import (
     API,
     BUILT_IN,
     LIBRARIES,
     LOSSES,
+    VARIABLE,
+    Unknown,
     declared_versions,
+    installed_points,
+    limited,
     provider_of,
     refusal,
+    who_brings,
 )
-from lossdsl.registry.installed import installed_points
-from lossdsl.registry.library import Absence, Entry, read_entries
-from lossdsl.registry.limiting import VARIABLE, Unknown, limited
-from lossdsl.registry.local import local_losses, unregistered
+from lossdsl.registry.loss_files import Absence, Entry, read_entries
 from lossdsl.registry.model import Loss, Provider
-from lossdsl.registry.public import who_brings
 
 # Used in a plain checkout, where no installed metadata names the built-ins.
 _KERNELS = {

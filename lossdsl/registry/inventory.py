@@ -9,8 +9,8 @@ from time import perf_counter
 from typing import TypeAlias
 
 from lossdsl.errors import Diagnostic, LossError
-from lossdsl.registry.contract import BUILT_IN, provider_of
 from lossdsl.registry.discover import Registry, clash
+from lossdsl.registry.entry_points import BUILT_IN, provider_of
 from lossdsl.registry.model import Formula
 
 # What is wrong in the text of a definition, such as a name that nothing brings.

@@ -1,20 +1,75 @@
-"""`@lossdsl.loss`: use a Python function on torch tensors as a loss. This module does not import torch."""
+"""`@lossdsl.loss`: a Python function on torch tensors becomes a loss. This module imports no torch."""
 
 from __future__ import annotations
 
 import inspect
 import typing
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from lossdsl.errors import PluginError
-from lossdsl.registry.annotations import interval_of, parameter_of
-from lossdsl.registry.library import check_taken, read_comment
-from lossdsl.registry.local import register as register_loss
-from lossdsl.registry.model import LOCAL, Kernel, Provider
-from lossdsl.registry.signatures import signature_faults
+from lossdsl.registry.define import register as register_loss
+from lossdsl.registry.loss_files import check_taken, read_comment
+from lossdsl.registry.model import LOCAL, Kernel, Provider, signature_faults
+from lossdsl.syntax import tree
+from lossdsl.syntax.parse import parse_range
 from lossdsl.syntax.tree import AXES
+
+
+def parameter_of(name: str, parameter: inspect.Parameter, hint: Any) -> tree.ParameterSyntax:
+    """The parameter of a kernel `name`.
+
+    Raises PluginError if the annotation has neither a range nor choices.
+    """
+    words: tuple[str, ...] = ()
+    interval, lists = None, 0
+    if get_origin(hint) is Literal:
+        words = tuple(str(word) for word in get_args(hint))
+    elif get_origin(hint) is Annotated and isinstance(get_args(hint)[1], str):
+        numbers, text, *_ = get_args(hint)
+        kind, lists = _numbers(numbers)
+        interval = replace(interval_of(name, text), whole=kind is int)
+    else:
+        example = 'Annotated[float, "[0, inf)"] or Literal["image", "batch"]'
+        example = 'Literal["true", "false"]' if hint is bool else example
+        raise PluginError(f"the parameter `{parameter.name}` of `{name}` needs a range: annotate it {example}")
+    try:
+        default = None if parameter.default is parameter.empty else _written(parameter.default)
+    except (TypeError, ValueError):
+        raise PluginError(
+            f"the default of `{parameter.name}` of `{name}` is {parameter.default!r}, which is not a number"
+        ) from None
+    return tree.ParameterSyntax(parameter.name, interval, words, default, lists)
+
+
+def interval_of(name: str, text: str) -> tree.Range:
+    """Parse a range such as `[0, inf)`. Raises PluginError with the name of the kernel if it is not one."""
+    if not isinstance(text, str):
+        raise PluginError(f"the range of `{name}` must be a string, not {type(text).__name__}; for example [0, inf)")
+    found = parse_range(text)
+    if found is None:
+        raise PluginError(f"`{text}` of `{name}` is not a range; for example [0, inf)")
+    return found
+
+
+def _numbers(hint: Any) -> tuple[Any, int]:
+    """The type of the numbers, and 0 for float, 1 for Sequence[float] or the like, 2 for Sequence[Sequence[float]]."""
+    depth = 0
+    while isinstance(origin := get_origin(hint), type) and issubclass(origin, Sequence):
+        hint = get_args(hint)[0]
+        depth += 1
+    return hint, depth
+
+
+def _written(default: Any) -> tree.Expression:
+    if isinstance(default, str):
+        return tree.Name(default)
+    if isinstance(default, Sequence):
+        return tree.Listing(tuple(_written(item) for item in default))
+    return tree.Number(float(default))
+
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Marked = TypeVar("Marked")

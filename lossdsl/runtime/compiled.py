@@ -1,21 +1,55 @@
-"""How a plan is run: as it is, or through torch.compile."""
+"""Run a plan through torch.compile, with inductor in one loop a pass, or as it is."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from lossdsl.errors import Diagnostic, LossError, LossWarning
 from lossdsl.graph.nodes import in_order
 from lossdsl.registry.passing import is_passing
-from lossdsl.runtime.inductor import one_pass
 from lossdsl.runtime.lower import Plan
 from lossdsl.runtime.program import Shapes
 from lossdsl.runtime.staged import Staged
+
+# Inductor stores a value that is long to compute or read often. Here nothing that has a value per pixel is worth that.
+_ONE_PASS = {"realize_opcount_threshold": 100_000, "realize_reads_threshold": 100_000}
+
+
+def one_pass(module: fx.GraphModule, inputs: list[Tensor]) -> Any:
+    """A backend of torch.compile."""
+    # Imported here: it takes seconds, and not every loss is compiled.
+    from torch._inductor.compile_fx import compile_fx
+
+    with _nothing_stored():
+        return compile_fx(module, inputs, config_patches=dict(_ONE_PASS))
+
+
+@contextmanager
+def _nothing_stored() -> Iterator[None]:
+    """On a CPU inductor also stores every exponential that is read twice, and has no option for it.
+
+    Dynamo compiles one graph at a time, so nobody else's is compiled meanwhile. Where a version of torch has no such
+    method a loss only takes more memory and time.
+    """
+    from torch._inductor.ir import StorageBox
+
+    name = "should_realize_on_reuse"
+    usual = getattr(StorageBox, name, None)
+    if usual is None:
+        yield
+        return
+    setattr(StorageBox, name, lambda *_, **__: False)
+    try:
+        yield
+    finally:
+        setattr(StorageBox, name, usual)
+
 
 Runner: TypeAlias = Callable[..., tuple[Any, ...]]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from lossdsl.errors import Diagnostic, InputError
 from lossdsl.graph.context import Context, Plain, plain
 from lossdsl.graph.printing import shown_input
-from lossdsl.runtime.kinds import FLOATS, INTEGERS, check_dtype, check_kind
+from lossdsl.runtime.accepted_tensors import FLOATS, INTEGERS, check_dtype, check_kind
 from lossdsl.syntax.tree import AXES
 from lossdsl.tasks import task_record
 

@@ -10,39 +10,34 @@ from typing import Any, Never
 import torch
 from torch import Tensor, nn
 
+from lossdsl.config.model import Options
 from lossdsl.errors import Diagnostic, FormulaError
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context, from_plain
-from lossdsl.proving.denominators import positive_denominators
+from lossdsl.proving.edges import positive_denominators
 from lossdsl.proving.findings import certain_errors
 from lossdsl.proving.rounding import rounded_roots
 from lossdsl.proving.study import Study
 from lossdsl.runtime import ops
+from lossdsl.runtime.accepted_tensors import check_together, gathered, of_one_type, without_types
 from lossdsl.runtime.breakdown import Breakdown, TermValue
+from lossdsl.runtime.call_cache import Ready, as_given, remember, signature
 from lossdsl.runtime.compiled import Runner, compiled
-from lossdsl.runtime.gathered import gathered
-from lossdsl.runtime.heads import laid_out_with_pred, own_pairs, with_heads
-from lossdsl.runtime.inspect import Looks, check_labels, check_values
-from lossdsl.runtime.kinds import check_together, of_one_type, without_types
-from lossdsl.runtime.labels import are_classes, stop_at_no_class
-from lossdsl.runtime.layout import (
-    Call,
-    arrange,
-    check_classes,
-    check_heads,
-    check_lists,
-    check_tensors,
-    fault,
-)
-from lossdsl.runtime.learned import LearnedNumbers
+from lossdsl.runtime.declared_ranges import all_within, check_ranges, declared
+from lossdsl.runtime.layout import Call, arrange, check_classes, check_heads, check_lists, check_tensors, fault
 from lossdsl.runtime.lower import Plan, lower
-from lossdsl.runtime.numbers import learned, of_run, shown
-from lossdsl.runtime.owned import copied, filled
-from lossdsl.runtime.ranges import all_within, check_ranges, declared
-from lossdsl.runtime.ready import Ready, as_given, remember, signature
-from lossdsl.runtime.scales import Further, Given, outputs, with_scales
-from lossdsl.runtime.sights import Sight, sights_of
-from lossdsl.spec.model import Options
+from lossdsl.runtime.no_aliases import copied, filled
+from lossdsl.runtime.outputs import Further, Given, laid_out_with_pred, outputs, own_pairs, with_heads, with_scales
+from lossdsl.runtime.scalars import LearnedNumbers, learned, of_run, shown
+from lossdsl.runtime.validate_values import (
+    Looks,
+    Sight,
+    are_classes,
+    check_labels,
+    check_values,
+    sights_of,
+    stop_at_no_class,
+)
 from lossdsl.stack import with_room
 from lossdsl.tasks import decide_task
 

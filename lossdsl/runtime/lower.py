@@ -15,19 +15,20 @@ from torch.nn import functional
 
 from lossdsl.errors import Diagnostic, LossError, PluginError
 from lossdsl.graph.build import BuiltLoss
+from lossdsl.graph.factored_form import is_number, wants_a_tensor
 from lossdsl.graph.nodes import AXES, OPERATIONS, Node, for_each_operation, in_order
-from lossdsl.graph.products import is_number, wants_a_tensor
 from lossdsl.graph.rewrites import COMPARISONS
-from lossdsl.graph.stable import computed
+from lossdsl.graph.stable_form import computed
 from lossdsl.graph.stages import Part
 from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.registry.model import Kernel
 from lossdsl.registry.passing import is_passing
-from lossdsl.runtime import conduct, ops, windows
+from lossdsl.runtime import kernel_guard as conduct
+from lossdsl.runtime import ops, windows
+from lossdsl.runtime.accepted_tensors import can_be_read
+from lossdsl.runtime.derivative_ops import SLOPES
 from lossdsl.runtime.named import named
-from lossdsl.runtime.owned import is_saved
-from lossdsl.runtime.readable import can_be_read
-from lossdsl.runtime.slopes import SLOPES
+from lossdsl.runtime.no_aliases import is_saved
 
 _Made: TypeAlias = Callable[[fx.Graph, Node, list[Any]], Any]
 

@@ -10,14 +10,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from lossdsl.graph.factored_form import is_wide
 from lossdsl.graph.gradient import SEED
 from lossdsl.graph.nodes import Node, in_order
-from lossdsl.graph.products import is_wide
-from lossdsl.graph.schedule import Schedule, scheduled
-from lossdsl.graph.strategy import Strategy
+from lossdsl.graph.schedule import Schedule, Strategy, scheduled
 from lossdsl.runtime import sweeps
+from lossdsl.runtime.no_aliases import to_copy
 from lossdsl.runtime.ops import saturated
-from lossdsl.runtime.owned import to_copy
 from lossdsl.runtime.sweeps import Compiler, Step
 from lossdsl.stack import with_room
 

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from lossdsl.graph.nodes import in_order
-from lossdsl.graph.strategy import Strategy, decided
+from lossdsl.graph.schedule import Strategy, decided
 from lossdsl.runtime import sweeps
+from lossdsl.runtime.accepted_tensors import is_one_of_several
 from lossdsl.runtime.lower import Plan
-from lossdsl.runtime.owned import copied, repeated
+from lossdsl.runtime.no_aliases import copied, repeated
 from lossdsl.runtime.program import Program, Request, Shapes, arranged, program_of
-from lossdsl.runtime.readable import is_one_of_several
 from lossdsl.runtime.sweeps import Compiler
 
 _THREADS = 8  # of more a piece is not made larger

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from lossdsl.errors import LossError
-from lossdsl.runtime.conduct import unwatched
+from lossdsl.runtime.kernel_guard import unwatched
 from lossdsl.testing import module_rules, rules
 from lossdsl.testing.subjects import Subject, subject_of
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from lossdsl.api import compile
-from lossdsl.api.samples import required_words
+from lossdsl.api.loss_file import required_words
 from lossdsl.checking.resolve import resolve
+from lossdsl.config import read_formula
 from lossdsl.errors import FormulaError, LossError
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.graphs import Graphs
 from lossdsl.registry.discover import clash, default_registry
 from lossdsl.registry.model import INPUTS, Loss
-from lossdsl.spec import read_formula
 from lossdsl.syntax.parse import parse
 from lossdsl.syntax.printing import number
 from lossdsl.syntax.tree import Call, Name, Range

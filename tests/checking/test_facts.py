@@ -10,8 +10,8 @@ import pytest
 from lossdsl.checking.facts import Facts, facts_of
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
+from lossdsl.config import read_formula, read_mapping
 from lossdsl.registry.discover import default_registry
-from lossdsl.spec import read_formula, read_mapping
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import lossdsl
-from lossdsl.registry.local import unregistered
+from lossdsl.registry.define import unregistered
 
 BEYOND = ["1e39", "3.4028236e38", "1e308", "-1e39"]
 # Places for a number.

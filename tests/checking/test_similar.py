@@ -10,7 +10,7 @@ from difflib import get_close_matches
 import pytest
 
 import lossdsl
-from lossdsl.checking.similar import similar
+from lossdsl.checking.unknown_names import similar
 from lossdsl.errors import closest
 from lossdsl.registry.discover import default_registry
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lossdsl.checking.terms import terms_of
-from lossdsl.spec import read_formula, read_mapping
+from lossdsl.checking.resolve import terms_of
+from lossdsl.config import read_formula, read_mapping
 
 # formula: (name, weight) of each term
 TERMS: dict[str, list[tuple[str, str]]] = {

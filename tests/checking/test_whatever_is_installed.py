@@ -15,9 +15,9 @@ import lossdsl
 from lossdsl.api import check_reading
 from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
-from lossdsl.registry.contract import BUILT_IN, provider_of
+from lossdsl.config import read_formula
 from lossdsl.registry.discover import Registry, default_registry
-from lossdsl.spec import read_formula
+from lossdsl.registry.entry_points import BUILT_IN, provider_of
 from lossdsl.syntax.tree import Name, walk
 
 TESTS = Path(__file__).parents[1]

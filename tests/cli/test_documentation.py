@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 import lossdsl
-from lossdsl.cli.documentation import FOLDER, as_plain_text, codes, explained
+from lossdsl.cli.code_pages import FOLDER, as_plain_text, codes, explained
 from lossdsl.errors import Diagnostic
-from lossdsl.registry.local import unregistered
+from lossdsl.registry.define import unregistered
 
 PACKAGE = Path(lossdsl.__file__).parent
 EXAMPLES = [(code, which) for code in codes() for which in ("wrong", "right")]
@@ -115,7 +115,7 @@ def run_config(text: str) -> Iterable[Diagnostic]:
 
 
 def run_library(text: str) -> Iterable[Diagnostic]:
-    from lossdsl.api.libraries import check_library
+    from lossdsl.api.loss_file import check_library
 
     return [finding for report in check_library(text, Path("some.loss")) for finding in report.diagnostics]
 

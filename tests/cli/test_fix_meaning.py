@@ -7,8 +7,8 @@ import torch
 
 import lossdsl
 from lossdsl import words
-from lossdsl.cli.fixing import Mended, mend
-from lossdsl.cli.outcome import Wanted, formula_outcome
+from lossdsl.cli.fixes import Mended, mend
+from lossdsl.cli.run_check import Wanted, formula_outcome
 from lossdsl.errors import LossError
 
 NAMES = sorted({word.name for group in words.groups() for word in group} | words._known())

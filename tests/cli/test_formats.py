@@ -9,9 +9,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from lossdsl.cli.annotations import as_annotation
-from lossdsl.cli.documentation import codes
-from lossdsl.cli.sarif import as_sarif
+from lossdsl.cli.code_hosts import as_annotation, as_sarif
+from lossdsl.cli.code_pages import codes
 from lossdsl.errors import Diagnostic, Edit, Source, Span
 
 SARIF = {

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from lossdsl.api.explaining import show_loss
-from lossdsl.cli.table import aligned
+from lossdsl.api.explain import show_loss
+from lossdsl.cli.listing import aligned
 from lossdsl.registry.discover import default_registry
 
 BUILT_IN = ["bce", "ce", "focal", "dice", "dice_coef", "iou", "iou_coef", "tversky", "focal_tversky"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import lossdsl
-from lossdsl.api.equations import loss_latex
+from lossdsl.api.explain import loss_latex
 from lossdsl.errors import FormulaError
 from lossdsl.registry.discover import default_registry
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import lossdsl
-from lossdsl.api.opening import openings
+from lossdsl.api.open_losses import openings
 from lossdsl.registry.discover import default_registry
 from lossdsl.syntax.parse import parse
 from lossdsl.syntax.printing import text

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lossdsl.cli.places import InputFile
-from lossdsl.cli.progress import watched
+from lossdsl.cli.check import watched
+from lossdsl.cli.inputs import InputFile
 
 ROOT = Path(__file__).parents[2]
 LATIN = "name: Ren\xe9e\n".encode("latin-1")
@@ -87,11 +87,11 @@ def test_a_file_without_the_words_is_not_read_as_yaml(invoke, folder: Path, monk
     (folder / "c.json").write_text('{"train": 1}')
     read = []
 
-    def losses_of(page, keys, real=sys.modules["lossdsl.cli.outcome"].losses_of):
+    def losses_of(page, keys, real=sys.modules["lossdsl.cli.run_check"].losses_of):
         read.append(page.file)
         return real(page, keys)
 
-    monkeypatch.setattr("lossdsl.cli.outcome.losses_of", losses_of)
+    monkeypatch.setattr("lossdsl.cli.run_check.losses_of", losses_of)
     result = invoke("check", ".", "--key", "train.loss")
     assert result.stdout == "1 loss, nothing found; 2 files without a loss\n"
     assert read == ["a.yaml"]
@@ -116,7 +116,7 @@ def on_a_terminal(command: list[str], folder: Path, environment: dict[str, str])
 SLOW = """
 import time
 import lossdsl.cli.check as check
-import lossdsl.cli.progress as progress
+import lossdsl.cli.check as progress
 from lossdsl.cli import main
 real = check.look_at_file
 def slow(*given, **options):

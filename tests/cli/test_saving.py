@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lossdsl.cli.saving import save
+from lossdsl.cli.fixes import save
 
 WRONG, RIGHT = "loss: bec + dice\n", "loss: bce + dice\n"
 

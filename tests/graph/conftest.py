@@ -10,12 +10,12 @@ import pytest
 
 from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
+from lossdsl.config import read_formula, read_mapping
 from lossdsl.errors import FormulaError
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context, from_plain
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.registry.discover import default_registry
-from lossdsl.spec import read_formula, read_mapping
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import lossdsl
-from lossdsl.registry.local import unregistered
+from lossdsl.registry.define import unregistered
 
 # The text of a definition: its value for two images of three classes and 20 pixels, of which 7 and 20 count.
 MEMBERS = {

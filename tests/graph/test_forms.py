@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 
 from lossdsl.errors import FormulaError
+from lossdsl.graph.factored_form import Unsupported, is_number
 from lossdsl.graph.nodes import AXES, Node, in_order
-from lossdsl.graph.passes import CHEAPEST_TOGETHER, DIFFERENTIATE, EXPAND, Joint, passed
-from lossdsl.graph.products import Unsupported, is_number
-from lossdsl.graph.stable import stable
-from lossdsl.graph.strategy import COMPILED, PIECES, SMALL
+from lossdsl.graph.schedule import CHEAPEST_TOGETHER, COMPILED, DIFFERENTIATE, EXPAND, PIECES, SMALL, Joint, passed
+from lossdsl.graph.stable_form import stable
 from lossdsl.registry.discover import default_registry
 
 SIZES = {"batch": 2, "class": 3, "pixel": 5}

@@ -11,8 +11,8 @@ import torch
 
 import lossdsl
 from lossdsl.checking.resolved import Objective
+from lossdsl.config.model import Options
 from lossdsl.graph.graphs import Graphs
-from lossdsl.spec.model import Options
 
 # One head, with its number for `{i}` and that of a target that two heads share for `{j}`.
 HEADS = {

@@ -13,11 +13,11 @@ import pytest
 
 import lossdsl.graph
 from lossdsl.checking.resolve import resolve
+from lossdsl.config import read_formula
 from lossdsl.errors import FormulaError
 from lossdsl.graph.build import build
 from lossdsl.graph.context import Context, from_plain
 from lossdsl.registry.discover import default_registry
-from lossdsl.spec import read_formula
 
 FILE = Path(__file__).with_name("messages.txt")
 # What begins with `>>> ` is the call as a Python literal; the lines up to the next one are what is told.

@@ -13,12 +13,12 @@ import lossdsl
 import lossdsl.testing
 from lossdsl.checking.facts import facts_of
 from lossdsl.checking.resolve import resolve
+from lossdsl.config import read_formula
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.nodes import Node
-from lossdsl.registry import local
+from lossdsl.registry import define as local
 from lossdsl.registry.discover import default_registry
 from lossdsl.runtime.lower import lower
-from lossdsl.spec import read_formula
 
 FORMULAS = {
     "0.5*bce + 0.5*(-log(1 - dice))": "binary",

@@ -10,7 +10,7 @@ import pytest
 from lossdsl.errors import FormulaError
 from lossdsl.graph.nodes import in_order
 from lossdsl.graph.printing import node_text
-from lossdsl.graph.stable import stable
+from lossdsl.graph.stable_form import stable
 
 LOG_P = "log of a probability from logits"
 LOG_REST = "log of one minus a probability from logits"

@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-from lossdsl.graph import passes
+from lossdsl.graph import schedule as passes
 from lossdsl.graph.nodes import Node
-from lossdsl.graph.schedule import Schedule, scheduled
-from lossdsl.graph.stable import computed
-from lossdsl.graph.strategy import (
+from lossdsl.graph.schedule import (
     COMPILED,
     DEVICE,
     EMPTY,
@@ -21,9 +19,12 @@ from lossdsl.graph.strategy import (
     STRATEGIES,
     TRANSFORMED,
     UNUSUAL,
+    Schedule,
     Strategy,
     decided,
+    scheduled,
 )
+from lossdsl.graph.stable_form import computed
 
 FIRST = ("expand", "differentiate")
 CHEAPEST = "choose the cheapest operations"

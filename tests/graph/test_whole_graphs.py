@@ -15,19 +15,18 @@ from pathlib import Path
 import pytest
 
 from lossdsl.checking.resolve import resolve
+from lossdsl.config import read_formula
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context, from_plain
 from lossdsl.graph.cost import cost
+from lossdsl.graph.factored_form import Unsupported
 from lossdsl.graph.nodes import AXES, Node, in_order
-from lossdsl.graph.passes import CHEAPEST_TOGETHER, DIFFERENTIATE, EXPAND, Joint, passed
 from lossdsl.graph.printing import node_text
-from lossdsl.graph.products import Unsupported
-from lossdsl.graph.stable import stable
+from lossdsl.graph.schedule import CHEAPEST_TOGETHER, COMPILED, DIFFERENTIATE, EXPAND, PIECES, SMALL, Joint, passed
+from lossdsl.graph.stable_form import stable
 from lossdsl.graph.stages import Part, frontier, in_passing, stages
-from lossdsl.graph.strategy import COMPILED, PIECES, SMALL
 from lossdsl.registry.discover import default_registry
 from lossdsl.registry.model import Kernel
-from lossdsl.spec import read_formula
 
 FILE = Path(__file__).with_name("graphs.txt")
 # What begins with `>>> ` is the call as a Python literal; the lines up to the next one are the graph.

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import lossdsl
-from lossdsl.api.explaining import show_loss
+from lossdsl.api.explain import show_loss
 from lossdsl.registry.discover import default_registry
 
 

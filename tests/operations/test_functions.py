@@ -14,10 +14,12 @@ import pytest
 import torch
 
 from lossdsl.checking import vocabulary
-from lossdsl.graph import derivatives, nodes
+from lossdsl.graph import gradient as derivatives
+from lossdsl.graph import nodes
 from lossdsl.operations.functions import FUNCTIONS
 from lossdsl.operations.row import Ends, Function
-from lossdsl.proving import magnitude, rounding, slopes, transfer
+from lossdsl.proving import overflow as magnitude
+from lossdsl.proving import rounding, slopes, transfer
 from lossdsl.runtime import lower
 from lossdsl.runtime.named import named
 

@@ -13,7 +13,7 @@ from zipfile import ZipFile
 import pytest
 
 import lossdsl
-from lossdsl.syntax.resources import grammar_text
+from lossdsl.syntax.parse import grammar_text
 
 ROOT = Path(__file__).parents[2]
 GRAMMAR = ROOT / "grammar" / "loss.lark"

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lossdsl.checking.resolve import resolve
+from lossdsl.config import Options, read_formula
 from lossdsl.errors import FormulaError
 from lossdsl.graph.build import BuiltTerm
 from lossdsl.graph.graphs import Graphs
 from lossdsl.graph.nodes import Node, in_order
 from lossdsl.proving.analysis import Proof, prove
 from lossdsl.registry.discover import default_registry
-from lossdsl.spec import Options, read_formula
 
 MARK = re.compile(r"«(.*?)»", re.DOTALL)
 

@@ -7,7 +7,7 @@ import torch
 
 import lossdsl
 import lossdsl.testing
-from lossdsl.registry.local import unregistered
+from lossdsl.registry.define import unregistered
 
 Z, Y = torch.randn(2, 2, 3, 4), torch.ones(2, 2, 3, 4)
 

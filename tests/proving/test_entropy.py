@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lossdsl.proving.entropy import entropy
+from lossdsl.proving.averages import entropy
 from lossdsl.proving.interval import Interval, interval
 
 

@@ -9,7 +9,7 @@ import pytest
 from lossdsl.errors import Diagnostic, Edit, Source, Span
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.context import Context
-from lossdsl.proving.tasks import for_each_task
+from lossdsl.proving.findings import for_each_task
 
 TEXT, OTHER = Source("bce + dice"), Source("bce + iou")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import lossdsl
-from lossdsl.registry.local import unregistered
+from lossdsl.registry.define import unregistered
 
 
 @pytest.mark.parametrize(

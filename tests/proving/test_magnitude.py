@@ -8,7 +8,7 @@ import pytest
 
 from lossdsl.graph.nodes import AXES, Graph, Node
 from lossdsl.proving.interval import ALL, Interval, interval
-from lossdsl.proving.magnitude import ELEMENTS, LOGITS, magnitudes
+from lossdsl.proving.overflow import ELEMENTS, LOGITS, magnitudes
 
 GRAPH = Graph({})
 X = GRAPH.make("input", attributes=("pred",), axes=AXES)

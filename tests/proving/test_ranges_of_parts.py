@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from lossdsl.checking.resolve import resolve
+from lossdsl.config import Options, read_formula
 from lossdsl.graph.graphs import Graphs
 from lossdsl.proving.analysis import Proof, prove
-from lossdsl.proving.denominators import positive_denominators
-from lossdsl.proving.describing import described
-from lossdsl.proving.magnitude import magnitudes
+from lossdsl.proving.edges import positive_denominators
+from lossdsl.proving.messages import described
+from lossdsl.proving.overflow import magnitudes
 from lossdsl.proving.rounding import rounded_roots
 from lossdsl.proving.slopes import slopes
 from lossdsl.registry.discover import default_registry
-from lossdsl.spec import Options, read_formula
 
 FILE = Path(__file__).with_name("ranges.txt")
 # What begins with `>>> ` is the call as a Python literal; the lines up to the next one are what is proved.

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from lossdsl.config.model import Options
 from lossdsl.graph.graphs import Graphs
 from lossdsl.proving.analysis import Proof
 from lossdsl.proving.rounding import rounded_roots
-from lossdsl.spec.model import Options
 
 REST = "abs(p - tanh(z))"  # of two rounded numbers of usual size
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lossdsl.proving.sameness import same_up_to_a_factor
+from lossdsl.proving.relations import same_up_to_a_factor
 
 # two texts, and how often the first goes into the second; None where neither is a multiple of the other
 PAIRS: list[tuple[str, str, float | None]] = [

@@ -15,15 +15,15 @@ import pytest
 import torch
 
 import lossdsl
-from lossdsl.api.studying import studied
+from lossdsl.api.study import studied
+from lossdsl.config import read_file, read_formula, read_mapping
 from lossdsl.graph import graphs
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context
-from lossdsl.graph.likely_calls import separate_parts
+from lossdsl.graph.graphs import separate_parts
 from lossdsl.proving import findings, study
 from lossdsl.proving.analysis import Proof, prove
 from lossdsl.proving.study import Study
-from lossdsl.spec import read_file, read_formula, read_mapping
 
 
 class Made(Counter[Any]):

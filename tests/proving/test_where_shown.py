@@ -8,7 +8,7 @@ import pytest
 
 import lossdsl
 from lossdsl.errors import PluginError
-from lossdsl.registry.library import read_comment
+from lossdsl.registry.loss_files import read_comment
 
 
 def test_ranges_of_parts() -> None:

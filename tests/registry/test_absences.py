@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from lossdsl.checking.resolve import resolve
-from lossdsl.cli.known import find
+from lossdsl.cli.show import find
+from lossdsl.config import read_formula
 from lossdsl.errors import Diagnostic, LossError
 from lossdsl.registry.discover import LIBRARIES, Registry
-from lossdsl.registry.library import Absence, read_absences, read_entries
-from lossdsl.spec import read_formula
+from lossdsl.registry.loss_files import Absence, read_absences, read_entries
 
 SHELF = """\
 # Losses of a shelf.

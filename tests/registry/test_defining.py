@@ -13,7 +13,7 @@ import torch
 import lossdsl
 import lossdsl.testing
 from lossdsl.checking.vocabulary import CALL_WORDS, DEFINITION_WORDS, RESERVED
-from lossdsl.registry.local import local_losses
+from lossdsl.registry.define import local_losses
 
 
 @pytest.fixture(autouse=True)

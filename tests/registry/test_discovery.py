@@ -14,7 +14,7 @@ import pytest
 import lossdsl
 import lossdsl.testing
 from lossdsl.registry.discover import Registry, default_registry
-from lossdsl.registry.public import NAMESPACES, SHORT, who_brings
+from lossdsl.registry.entry_points import NAMESPACES, SHORT, who_brings
 
 ROOT = Path(__file__).parents[2]
 HALF = "# Half.\n# Source: none\nloss half() -> [0, inf)\n    = 0.5*mse\n"

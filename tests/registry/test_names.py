@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from lossdsl.checking.resolve import resolve
-from lossdsl.cli.known import find
+from lossdsl.cli.show import find
+from lossdsl.config import read_formula
 from lossdsl.errors import Diagnostic
 from lossdsl.registry.discover import LIBRARIES, Registry, default_registry
-from lossdsl.spec import read_formula
 
 FULL = (
     "# Losses under names that others have too.\n# Names: full\n\n# A loss.\nloss {name}() -> [0, inf)\n    = {text}\n"

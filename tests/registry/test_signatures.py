@@ -11,9 +11,9 @@ from torch.nn.functional import huber_loss
 
 import lossdsl
 import lossdsl.testing
-from lossdsl.api.libraries import check_library
+from lossdsl.api.loss_file import check_library
 from lossdsl.errors import Diagnostic
-from lossdsl.registry.defining import read_definition
+from lossdsl.registry.define import read_definition
 
 # parameters -> code, column of the first line, words of the message
 PARAMETERS = {

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 import lossdsl
+from lossdsl.config import read_formula
 from lossdsl.registry.discover import default_registry
 from lossdsl.registry.model import Loss
-from lossdsl.spec import read_formula
 from lossdsl.tasks import TASKS
 
 COUNT = int(os.environ.get("LOSSDSL_FORMULAS", "320"))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import lossdsl
-from lossdsl.graph.products import is_wide
+from lossdsl.graph.factored_form import is_wide
 from lossdsl.registry.discover import default_registry
 from lossdsl.runtime import sweeps
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import lossdsl
-from lossdsl.registry.local import unregistered
+from lossdsl.registry.define import unregistered
 
 T = TypeVar("T")
 LEVELS = 31

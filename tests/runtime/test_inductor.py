@@ -103,7 +103,7 @@ def test_more_losses_than_dynamo_has_patience_for() -> None:
 
 def failing(kind: type[Exception], where: str) -> Any:
     """A backend of torch.compile that fails at once, or when it is asked for the gradient."""
-    from lossdsl.runtime.inductor import one_pass
+    from lossdsl.runtime.compiled import one_pass
 
     asked: list[int] = []
 

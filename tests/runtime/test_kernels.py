@@ -318,7 +318,7 @@ def test_the_first_batch_that_trains_is_watched_also_after_one_that_does_not() -
 
 
 def test_later_batches_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lossdsl.runtime import conduct
+    from lossdsl.runtime import kernel_guard as conduct
 
     loss, (pred, target) = made(error), batch()
     loss(pred, target)

@@ -16,9 +16,9 @@ from torch.testing import assert_close
 
 import lossdsl
 import lossdsl.testing
-from lossdsl.runtime import inspect, labels
-from lossdsl.runtime.labels import are_classes
-from lossdsl.runtime.sights import Sight
+from lossdsl.runtime import validate_values as inspect
+from lossdsl.runtime import validate_values as labels
+from lossdsl.runtime.validate_values import Sight, are_classes
 
 L = torch.long
 SEED = torch.Generator().manual_seed(0)

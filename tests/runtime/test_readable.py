@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from lossdsl.runtime.readable import can_be_read
+from lossdsl.runtime.accepted_tensors import can_be_read
 
 X = torch.arange(6.0).reshape(2, 3)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 import lossdsl
-from lossdsl.registry.local import unregistered
+from lossdsl.registry.define import unregistered
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
 

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
 import lossdsl
-from lossdsl.runtime.scales import _resized
+from lossdsl.runtime.outputs import _resized
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
 SIZES: list[list[tuple[int, ...]]] = [[(), ()], [(9,), (5,), (2,)], [(8, 6), (4, 3), (3, 6)], [(4, 4, 6), (2, 2, 3)]]

@@ -18,9 +18,10 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
 import lossdsl
-from lossdsl.graph.strategy import TRANSFORMED
+from lossdsl.graph.schedule import TRANSFORMED
 from lossdsl.registry.discover import default_registry
-from lossdsl.runtime import compiled, slopes, sweeps
+from lossdsl.runtime import compiled, sweeps
+from lossdsl.runtime import derivative_ops as slopes
 from lossdsl.runtime.staged import Staged
 
 EXACT = {torch.float64: {"rtol": 1e-11, "atol": 1e-12}, torch.float32: {"rtol": 1e-5, "atol": 1e-6}}

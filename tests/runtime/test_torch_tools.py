@@ -20,9 +20,9 @@ from torch.utils.checkpoint import checkpoint
 
 import lossdsl
 from lossdsl.checking.resolve import resolve
+from lossdsl.config import Options, read_formula
 from lossdsl.graph.graphs import Graphs
 from lossdsl.registry.discover import default_registry
-from lossdsl.spec import Options, read_formula
 from lossdsl.testing.subjects import subject_of
 
 pytestmark = [

@@ -10,8 +10,7 @@ from typing import TypeVar
 import pytest
 
 from lossdsl.errors import FormulaError
-from lossdsl.syntax.limits import MAX_DEPTH, MAX_LENGTH, MAX_NAME, MAX_NODES
-from lossdsl.syntax.parse import parse, parse_library
+from lossdsl.syntax.parse import MAX_DEPTH, MAX_LENGTH, MAX_NAME, MAX_NODES, parse, parse_library
 
 Result = TypeVar("Result")
 

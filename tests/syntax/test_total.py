@@ -11,9 +11,7 @@ from lark import Lark
 
 from lossdsl.errors import FormulaError
 from lossdsl.syntax import tree
-from lossdsl.syntax.layout import Layout
-from lossdsl.syntax.parse import parse, parse_library
-from lossdsl.syntax.resources import grammar_text
+from lossdsl.syntax.parse import Layout, grammar_text, parse, parse_library
 
 FORMULAS = [
     "0.5*bce + 0.5*(-log(1 - dice))",

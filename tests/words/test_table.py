@@ -20,8 +20,8 @@ import lossdsl
 from lossdsl import words
 from lossdsl.checking.vocabulary import is_reserved
 from lossdsl.cli import main
-from lossdsl.registry.contract import BUILT_IN
 from lossdsl.registry.discover import default_registry
+from lossdsl.registry.entry_points import BUILT_IN
 from lossdsl.words import Word
 
 GROUPS = [group[0] for group in words.groups()]

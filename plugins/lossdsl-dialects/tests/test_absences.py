@@ -16,7 +16,7 @@ from torch.nn import functional
 
 import lossdsl
 from lossdsl.registry.discover import default_registry
-from lossdsl.registry.library import Absence, library_files, read_absences
+from lossdsl.registry.loss_files import Absence, library_files, read_absences
 
 DIALECTS = ("monai", "smp", "kornia", "nnunet", "toolbelt", "keras")
 # What other code imports from these modules and that is no loss: enumerations, helpers, base classes.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import lossdsl
-from lossdsl.cli.known import know
+from lossdsl.cli.show import know
 from lossdsl.registry.discover import default_registry
 from lossdsl.registry.model import Loss
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import lossdsl
-from lossdsl.cli.known import find
+from lossdsl.cli.show import find
 from lossdsl.registry.discover import default_registry
 
 IGNORED, CLASSES = 255, 3

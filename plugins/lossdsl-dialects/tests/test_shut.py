@@ -15,7 +15,7 @@ from torch import Tensor
 
 import lossdsl
 import lossdsl.testing
-from lossdsl.cli.known import Known, know
+from lossdsl.cli.show import Known, know
 from lossdsl.registry.discover import default_registry
 from lossdsl.registry.model import Parameter
 

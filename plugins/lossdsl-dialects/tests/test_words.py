@@ -6,7 +6,7 @@ import pytest
 
 import lossdsl
 from lossdsl.registry.discover import default_registry
-from lossdsl.registry.library import library_files, read_absences
+from lossdsl.registry.loss_files import library_files, read_absences
 
 DIALECTS = ("monai", "smp", "kornia", "nnunet", "toolbelt", "keras")
 
