@@ -187,7 +187,7 @@ def test_another_option_is_one_row(tmp_path: Path) -> None:
     """With its type as a keyword. The README lacks it then, as the test of its table tells."""
     for folder in ("lossdsl", "grammar"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    path = tmp_path / "lossdsl" / "spec" / "options.py"
+    path = tmp_path / "lossdsl" / "config" / "options.py"
     text = path.read_text(encoding="utf-8")
     assert text.count(KEYWORDS) == text.count(LAST) == 1
     path.write_text(text.replace(KEYWORDS, ROW + KEYWORDS).replace(LAST, f"{LAST}    batch: str\n"), encoding="utf-8")
@@ -199,7 +199,7 @@ def test_another_option_is_one_row(tmp_path: Path) -> None:
 
 
 def test_a_row_without_a_type_as_a_keyword_is_an_error_at_import(tmp_path: Path) -> None:
-    text = (ROOT / "lossdsl" / "spec" / "options.py").read_text(encoding="utf-8")
+    text = (ROOT / "lossdsl" / "config" / "options.py").read_text(encoding="utf-8")
     changed = tmp_path / "options.py"
     changed.write_text(text.replace(LAST, ""), encoding="utf-8")
     with pytest.raises(AssertionError, match="each option has a type as a keyword"):
