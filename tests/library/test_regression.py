@@ -73,7 +73,7 @@ def test_worked_example(text: str, printed: str, shape: Any, value: Any) -> None
 @pytest.mark.parametrize("name", ["l1", "mse", "smooth_l1", "huber", "log_cosh", "charbonnier", "cauchy"])
 def test_the_page_says_what_is_compared(name: str) -> None:
     shown = show_loss(default_registry().load(default_registry().candidates(name)[0]))
-    assert f"{name}(pred - target) has the target twice, {name}(p, y) is for labels" in shown
+    assert f"{name}(pred - target) uses the target twice; use {name}(p, y) for labels" in shown
 
 
 @pytest.mark.parametrize("name", ["l1", "mse", "smooth_l1", "huber", "log_cosh", "charbonnier", "cauchy", "wing"])

@@ -69,7 +69,7 @@ def test_a_spacing_without_its_axis():
 
 
 def test_a_value_without_pixels():
-    with pytest.raises(lossdsl.InputError, match="without one number for each pixel"):
+    with pytest.raises(lossdsl.InputError, match="needs a value with one number for each pixel"):
         lossdsl.compile("distance_map(sum(p, over=pixel))")(torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 3, 3))
 
 
