@@ -60,6 +60,7 @@ def test_paths_and_targets_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+@pytest.mark.long
 def test_a_function(package: Path) -> None:
     edited(
         package / "operations" / "functions.py",
@@ -80,6 +81,7 @@ torch.testing.assert_close(torch.autograd.grad(found, z), torch.autograd.grad(wa
     run(package, "-c", compared)
 
 
+@pytest.mark.long
 def test_a_code(package: Path) -> None:
     (package / "cli" / "codes" / "LD799.md").write_text(block("Add a code", "markdown"), encoding="utf-8")
     edited(
@@ -99,6 +101,7 @@ print([(finding.code, finding.message, finding.hint) for finding in wrong], righ
     assert run(package, "-c", check) == "[('LD799', '`apple` is a fruit', 'use a loss: dice')] ()\n"
 
 
+@pytest.mark.long
 def test_a_loss(package: Path) -> None:
     with (package / "library" / "region.loss").open("a", encoding="utf-8") as file:
         file.write("\n" + block("Add a loss", "text"))

@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_one_in_four_and_the_rest(folder: Path) -> None:
     short, long = collected(folder, "-m", "not long"), collected(folder, "-m", "long")
     assert len(short) == 3 + 5
@@ -47,6 +48,7 @@ def test_one_in_four_and_the_rest(folder: Path) -> None:
     assert collected(folder, "-m", "not long") == short
 
 
+@pytest.mark.long
 def test_what_is_asked_for_by_its_name_is_run(folder: Path) -> None:
     for name in collected(folder, "-m", "long")[:2]:
         assert collected(folder, "-m", "not long", f"test_it.py::{name}") == [name]

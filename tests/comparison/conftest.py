@@ -1,4 +1,4 @@
-"""The comparison of a loss with a reference on random configurations: 20, and 200 in `make test-long`.
+"""The comparison of a loss with a reference on random configurations: 10, and 200 in `make test-long`.
 
 A test module keeps its rows in a table COMPARED: the name of a loss, or "name: which part of it", and the keywords of
 `agrees`. test_complete.py reads these tables, so a loss is registered by being in one.
@@ -66,7 +66,7 @@ def difference(text: str, case: Case, dtype: torch.dtype, expected: Tensor, limi
     return f"{value.item()!r}, not {expected.item()!r}; gradient {gradient.tolist()}, not {slope.tolist()}"
 
 
-@pytest.fixture(scope="session", params=[20, pytest.param(200, marks=pytest.mark.long)])
+@pytest.fixture(scope="session", params=[10, pytest.param(200, marks=pytest.mark.long)])
 def agrees(request: pytest.FixtureRequest) -> Callable[..., None]:
     """agrees(name, reference=..., tasks=..., ...): value and gradient are those of the reference.
 

@@ -87,6 +87,7 @@ def test_what_no_formula_can_call_is_no_word_of_the_language() -> None:
     assert set(FUNCTIONS) - set(vocabulary.FUNCTIONS) == {"log_sigmoid"}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["erf", "atan", "cos"])
 def test_a_function_is_one_row(name: str) -> None:
     """In a process of its own: the tables are read from the rows when they are imported."""
