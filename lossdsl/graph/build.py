@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 from lossdsl.checking.resolved import Objective, Resolved, Term
 from lossdsl.errors import Diagnostic, FormulaError, Place
+from lossdsl.graph import verify
 from lossdsl.graph.context import Context
 from lossdsl.graph.evaluate import Evaluator
 from lossdsl.graph.frames import Fault, Frame, too_large
 from lossdsl.graph.heads import Head, zero_without_elements
 from lossdsl.graph.nodes import Node, Rewrite
+from lossdsl.graph.signatures import Phase
 from lossdsl.graph.trace import Trace
 from lossdsl.syntax.parse import MAX_NUMBER
 
@@ -39,13 +42,21 @@ class BuiltLoss:
     trace: Trace
     heads: tuple[Head, ...]
 
+    @property
+    def outputs(self) -> tuple[Node, ...]:
+        """The total, then value, weight and contribution of each term."""
+        terms = ((term.value, term.weight, term.contribution) for term in self.terms)
+        return (self.total, *chain.from_iterable(terms))
+
 
 def build(objective: Objective, context: Context, ignore_index: int | None = None) -> BuiltLoss:
     """The graph of an objective for one kind of call.
 
     Raises FormulaError with everything that does not fit the task or the axes.
     """
-    return _Builder(Evaluator(objective, context, ignore_index)).loss()
+    loss = _Builder(Evaluator(objective, context, ignore_index)).loss()
+    verify.checked(loss.outputs, Phase.WRITTEN)
+    return loss
 
 
 class _Builder:

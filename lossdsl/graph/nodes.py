@@ -10,24 +10,13 @@ from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-from lossdsl.operations.functions import FUNCTIONS
+from lossdsl.graph.signatures import SIGNATURES, Phase
 from lossdsl.syntax.tree import AXES as AXES
 
 NO_AXES: frozenset[str] = frozenset()
 
-# Operations whose other arguments only say how: a dtype, or which elements stay.
-_LIKE_THE_FIRST = frozenset({"cast_like", "keep"})
-
 # All that the graph of a formula is made of. The graph that is run has further ones, which only it is made of.
-OPERATIONS = frozenset({
-    "constant", "input", "ones", "size", "classes", "per_class", "kernel", "filled_image",
-    "add", "subtract", "multiply", "divide", "power", "negative", "minimum", "maximum", "sqrt",
-    *FUNCTIONS, "log", "log1p",
-    "softmax", "log_softmax", "log_one_minus_softmax", "logsumexp",
-    "where", "compare", "stop_gradient", "cast", "cast_like", "keep", "pick", "index",
-    "sum", "mean", "reduce_max", "reduce_min", "topk", "local_mean", "local_min", "local_max",
-    "one_hot", "foreground", "class_is_one_of", "differs", "both", "any", "any_of",
-})  # fmt: skip
+OPERATIONS = frozenset(name for name, signature in SIGNATURES.items() if signature.since is Phase.WRITTEN)
 
 _NUMBERS = frozenset({"constant", "size"})
 NUMBER_ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "quotient", "negative"})
@@ -108,7 +97,8 @@ class Graph:
         attributes: tuple[Hashable, ...] = (),
         axes: Iterable[str] | None = None,
     ) -> Node:
-        """The node of this operation, rewritten; the same one for the same arguments. Axes default to all of theirs."""
+        """The node of this operation, rewritten; the same one for the same arguments. Axes default to those
+        that its signature gives it."""
         for name, rule in self.rules.get(operation, ()):
             result = rule(self, arguments, attributes)
             if result is not None:
@@ -130,15 +120,13 @@ class Graph:
     ) -> Node:
         key = (operation, *(id(argument) for argument in arguments), *attributes)
         if key not in self._nodes:
-            known = _axes_of(operation, arguments) if axes is None else frozenset(axes)
+            known = _axes_of(operation, arguments, attributes) if axes is None else frozenset(axes)
             self._nodes[key] = Node(operation, arguments, attributes, known)
         return self._nodes[key]
 
 
-def _axes_of(operation: str, arguments: tuple[Node, ...]) -> frozenset[str]:
-    if operation in _LIKE_THE_FIRST:
-        return arguments[0].axes
-    return NO_AXES.union(*(argument.axes for argument in arguments))
+def _axes_of(operation: str, arguments: tuple[Node, ...], attributes: tuple[Hashable, ...]) -> frozenset[str]:
+    return SIGNATURES[operation].axes([argument.axes for argument in arguments], attributes, NO_AXES)
 
 
 def in_order(outputs: Iterable[Node], known: Container[Node] = ()) -> tuple[Node, ...]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
+from lossdsl.graph import verify
 from lossdsl.graph.factored_form import Unsupported, is_number, is_wide, wants_a_tensor
 from lossdsl.graph.forms import cheapest_operations, cheapest_operations_together, fewest_operations, for_a_compiler
 from lossdsl.graph.gradient import dependent, expanded, gradients
 from lossdsl.graph.nodes import Graph, Node, in_order
 from lossdsl.graph.rewrites import COMPUTED
+from lossdsl.graph.signatures import Phase
 from lossdsl.graph.stages import MERGING, Part, Stage, frontier, in_passing, part, stages
 
 
@@ -38,9 +40,10 @@ class Joint:
 
 
 class Pass(NamedTuple):
-    """A named step from a graph to a graph."""
+    """A named step from a graph to a graph of the phase that it makes."""
 
     name: str
+    makes: Phase
     run: Callable[[Joint], Joint]
 
 
@@ -54,12 +57,8 @@ def passed(passes: Iterable[Pass], loss: Joint) -> Joint:
     """
     for one in passes:
         loss = one.run(loss)
-        checked(loss.roots)
+        verify.checked(loss.roots, one.makes)
     return loss
-
-
-def checked(roots: Sequence[Node]) -> None:
-    """Called with what a graph computes after each pass. It does nothing: a test puts a verifier of graphs here."""
 
 
 def _expand(loss: Joint) -> Joint:
@@ -88,14 +87,16 @@ def _choose(form: Form, loss: Joint) -> Joint:
     )
 
 
-EXPAND = Pass("expand", _expand)
-DIFFERENTIATE = Pass("differentiate", _differentiate)
-FEWEST_OPERATIONS = Pass("choose the fewest operations", partial(_choose, fewest_operations))
-CHEAPEST_OPERATIONS = Pass("choose the cheapest operations", partial(_choose, cheapest_operations))
+EXPAND = Pass("expand", Phase.EXPANDED, _expand)
+DIFFERENTIATE = Pass("differentiate", Phase.DIFFERENTIATED, _differentiate)
+FEWEST_OPERATIONS = Pass("choose the fewest operations", Phase.CHOSEN, partial(_choose, fewest_operations))
+CHEAPEST_OPERATIONS = Pass("choose the cheapest operations", Phase.CHOSEN, partial(_choose, cheapest_operations))
 CHEAPEST_TOGETHER = Pass(
-    "choose the cheapest operations of value and gradient together", partial(_choose, cheapest_operations_together)
+    "choose the cheapest operations of value and gradient together",
+    Phase.CHOSEN,
+    partial(_choose, cheapest_operations_together),
 )
-FEWEST_LOOPS = Pass("choose the fewest loops", partial(_choose, for_a_compiler))
+FEWEST_LOOPS = Pass("choose the fewest loops", Phase.CHOSEN, partial(_choose, for_a_compiler))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -285,6 +286,8 @@ def _stored(loss: Joint, strategy: Strategy) -> tuple[Node, ...]:
 
 def _staged(outputs: Sequence[Node], known: Sequence[Node], strategy: Strategy) -> tuple[Stage, ...] | None:
     """None where pieces do not stand alone."""
-    if strategy.cut:
-        return stages(outputs, known)
-    return (Stage(part(outputs, known), Part((), ())),) if outputs else ()
+    at_once = (Stage(part(outputs, known), Part((), ())),) if outputs else ()
+    found = stages(outputs, known) if strategy.cut else at_once
+    if found is not None:
+        verify.checked_stages(found, known, outputs)
+    return found

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from lossdsl.graph import verify
 from lossdsl.graph.build import BuiltLoss
 from lossdsl.graph.exponentials import largest_exponent, relative_power
 from lossdsl.graph.factored_form import wants_a_tensor
 from lossdsl.graph.nodes import Graph, Node, in_order
 from lossdsl.graph.rewrites import COMPUTED, picked
+from lossdsl.graph.signatures import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,9 @@ def computed(
     loss: BuiltLoss, positive: frozenset[Node] = frozenset(), rounded: frozenset[Node] = frozenset()
 ) -> Computed:
     """positive: of the loss as it was built. rounded: as in `stable`."""
-    outputs = [loss.total]
-    for term in loss.terms:
-        outputs += [term.value, term.weight, term.contribution]
-    made = stable(outputs, rounded)
-    found = tuple(made[output] for output in outputs)
+    made = stable(loss.outputs, rounded)
+    found = tuple(made[output] for output in loss.outputs)
+    verify.checked(found, Phase.COMPUTED)
     nodes = in_order(found)
     inputs = tuple(str(node.attributes[0]) for node in nodes if node.operation == "input")
     if any(map(wants_a_tensor, nodes)) and not any(node.input_name == "pred" for node in nodes):

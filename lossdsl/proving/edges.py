@@ -17,8 +17,7 @@ _WELL_ABOVE = 1e-12
 
 def positive_denominators(graphs: Graphs, built: BuiltLoss) -> frozenset[Node]:
     """Those of the loss and its terms, for labels and probabilities in [0, 1]."""
-    terms = [part for term in built.terms for part in (term.value, term.weight, term.contribution)]
-    nodes = in_order([built.total, *terms])
+    nodes = in_order(built.outputs)
     divisors = dict.fromkeys(node.arguments[1] for node in nodes if node.operation == "divide")
     if not divisors:
         return frozenset()

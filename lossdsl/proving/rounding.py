@@ -41,8 +41,7 @@ for_each_operation(dict.fromkeys((*_PASSING, *_SUMS, *_GIVEN, *_DIFFERENCES, *_O
 
 def rounded_roots(graphs: Graphs, built: BuiltLoss) -> frozenset[Node]:
     """The roots of the loss and its terms, and powers between 0 and 1, of what is known to a rounding error only."""
-    terms = [part for term in built.terms for part in (term.value, term.weight, term.contribution)]
-    roots = [node for node in in_order([built.total, *terms]) if _is_root(node)]
+    roots = [node for node in in_order(built.outputs) if _is_root(node)]
     if not roots:
         return frozenset()
     proof = prove(graphs, built, related=(), nodes=roots)

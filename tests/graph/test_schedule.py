@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lossdsl.graph import schedule as passes
+from lossdsl.graph import verify
 from lossdsl.graph.nodes import Node
 from lossdsl.graph.schedule import (
     COMPILED,
@@ -24,6 +24,7 @@ from lossdsl.graph.schedule import (
     decided,
     scheduled,
 )
+from lossdsl.graph.signatures import Phase
 from lossdsl.graph.stable_form import computed
 
 FIRST = ("expand", "differentiate")
@@ -73,17 +74,25 @@ def test_what_is_left_to_autograd(built: Any) -> None:
 def test_a_verifier_sees_the_graph_after_each_pass(
     strategy: Strategy, built: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Sequence[Node]] = []
-    monkeypatch.setattr(passes, "checked", seen.append)
+    seen: list[tuple[Phase, Sequence[Node]]] = []
+    monkeypatch.setattr(verify, "checked", lambda roots, phase: seen.append((phase, roots)))
     schedule = schedule_of(built, "bce + dice", strategy)
     assert schedule is not None
-    assert len(seen) == len(strategy.passes)
-    assert [len(roots) for roots in seen] == [1, 2, 2]  # the gradient is there from the second pass on
-    assert seen[-1] == schedule.loss.roots
+    assert [phase for phase, _ in seen] == list(Phase)
+    assert [len(roots) for _, roots in seen[2:]] == [1, 2, 2]  # the gradient is there from the fourth graph on
+    assert seen[-1][1] == schedule.loss.roots
 
 
-def test_nothing_is_checked_for_users(built: Any) -> None:
-    assert passes.checked([built("bce").total]) is None  # type: ignore[func-returns-value]
+@pytest.mark.parametrize(("strategy", "parts"), [(PIECES, 2), (SMALL, 1)], ids=["pieces", "small"])
+def test_a_verifier_sees_the_stages(
+    strategy: Strategy, parts: int, built: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(verify, "checked_stages", lambda *stages: seen.append(stages))
+    schedule = schedule_of(built, "bce + dice", strategy)
+    assert schedule is not None
+    assert len(seen) == parts
+    assert [stages for stages, _, _ in seen] == [schedule.forward, schedule.backward][:parts]
 
 
 @pytest.mark.parametrize(
