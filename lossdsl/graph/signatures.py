@@ -71,11 +71,11 @@ def _of(*types: type | tuple[type, ...]) -> AttributesRule:
 
 
 def _over(attributes: Attributes, arguments: Sequence[Axes]) -> bool:
-    """Axes to reduce over, in their order; the value has all of them."""
+    """Axes to reduce over, in their order; the value has all of them, or turned out to be a number."""
     over = attributes[0] if attributes else None
     if not isinstance(over, tuple) or not over:
         return False
-    return over == tuple(axis for axis in AXES if axis in over) and arguments[0].issuperset(over)
+    return over == tuple(axis for axis in AXES if axis in over) and (arguments[0] or frozenset(AXES)).issuperset(over)
 
 
 def _only_over(attributes: Attributes, arguments: Sequence[Axes]) -> bool:
@@ -105,6 +105,11 @@ def _with_classes(attributes: Attributes, arguments: Sequence[Axes]) -> bool:
 
 def _all(arguments: Sequence[Axes], _: Attributes, __: Axes) -> Axes:
     return frozenset().union(*arguments)
+
+
+def _kept(arguments: Sequence[Axes], _: Attributes, stated: Axes) -> Axes:
+    """Those of the first argument; a map that turned out to be a number keeps the axes that it had."""
+    return arguments[0] or stated
 
 
 def _like_first(arguments: Sequence[Axes], _: Attributes, __: Axes) -> Axes:
@@ -210,7 +215,7 @@ SIGNATURES: Mapping[str, Signature] = {
     "stop_gradient": _made_of(*_ONE),
     "cast": _made_of(Kind.ANY),
     "cast_like": _made_of(Kind.ANY, Kind.ANY, axes=_like_first),
-    "keep": _made_of(Kind.ANY, Kind.TRUTH, gives=None, axes=_like_first),
+    "keep": _made_of(Kind.ANY, Kind.TRUTH, gives=None, axes=_kept),
     "index": _made_of(*_ONE, gives=Kind.INDEX),
     "one_hot": _made_of(Kind.INDEX, Kind.NUMBER, axes=_with_class),
     "pick": _made_of(Kind.ANY, Kind.INDEX, gives=None, axes=_picked),

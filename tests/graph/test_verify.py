@@ -59,7 +59,7 @@ WRONG: list[tuple[Node, Phase, str]] = [
     (made("pick", X, LABELS, axes=IMAGE), Phase.WRITTEN, "must hold class indices"),
     (made("exp", made("keep", INDEX, MASK)), Phase.WRITTEN, "keep, holds class indices, and must hold numbers"),
     (made("exp", X, axes=IMAGE), Phase.WRITTEN, "and its arguments give it ['batch', 'class', 'pixel']"),
-    (made("keep", TWO, MASK), Phase.WRITTEN, "it has the axes ['batch', 'pixel'], and its arguments give it []"),
+    (made("keep", X, MASK, axes=IMAGE), Phase.WRITTEN, "and its arguments give it ['batch', 'class', 'pixel']"),
     (made("sum", X, attributes=OVER_CLASS, axes=AXES), Phase.WRITTEN, "give it ['batch', 'pixel']"),
     (made("pick", X, INDEX, axes=AXES), Phase.WRITTEN, "give it ['batch', 'pixel']"),
     (made("one_hot", INDEX, X, axes=IMAGE), Phase.WRITTEN, "give it ['batch', 'class', 'pixel']"),
