@@ -12,6 +12,7 @@ from lossdsl.checking.resolve import resolve
 from lossdsl.checking.resolved import Objective
 from lossdsl.config import read_formula, read_mapping
 from lossdsl.errors import FormulaError
+from lossdsl.graph import verify
 from lossdsl.graph.build import BuiltLoss, build
 from lossdsl.graph.context import Context, from_plain
 from lossdsl.graph.nodes import Node, in_order
@@ -61,3 +62,10 @@ def nodes_of() -> Callable[[BuiltLoss], tuple[Node, ...]]:
 def count(nodes_of: Any) -> Callable[[BuiltLoss], Counter[str]]:
     """How often each operation stands in a graph."""
     return lambda loss: Counter(node.operation for node in nodes_of(loss))
+
+
+@pytest.fixture(autouse=True)
+def legal_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every graph that a test makes must be legal, after each pass, and so must the stages that it is cut into."""
+    monkeypatch.setattr(verify, "checked", verify.verify)
+    monkeypatch.setattr(verify, "checked_stages", verify.verify_stages)
